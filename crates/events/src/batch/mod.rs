@@ -1,0 +1,5 @@
+//! Batching of deliveries.
+
+mod policy;
+
+pub use policy::{BatchPolicy, Coalesce, IsImmediate, Overflow};
