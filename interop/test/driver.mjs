@@ -42,6 +42,14 @@ export class Watched {
   }
 }
 
+/** Asks again until `check` holds. */
+export async function eventually(check, what) {
+  for (const end = Date.now() + PATIENCE_MS; !(await check()); ) {
+    if (Date.now() > end) throw new Error(`never: ${what}`);
+    await new Promise(resolve => setTimeout(resolve, 5));
+  }
+}
+
 /** One peer process. */
 export class Peer {
   messages = new Watched();
