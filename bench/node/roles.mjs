@@ -25,8 +25,11 @@ export class Role {
     const stderr = process.env.BENCH_ROLE_STDERR === '1' ? 'inherit' : 'ignore';
     this.child = spawn(program, [...args, socketPath], { stdio: ['pipe', 'pipe', stderr] });
     this.child.stdin.on('error', () => {});
-    this.child.on('error', error => this.#fail(error));
-    this.child.on('exit', (status, signal) => this.#fail(new Error(`${name} ended with ${signal ?? status}`)));
+    this.ended = new Promise(resolve => {
+      const end = error => resolve(this.#fail(error));
+      this.child.on('error', end);
+      this.child.on('exit', (status, signal) => end(new Error(`${name} ended with ${signal ?? status}`)));
+    });
     this.ready = this.#expect('ready').then(message => void (this.impl = message.impl));
     // A role that fails while nobody awaits it is noticed by the next call.
     this.ready.catch(() => {});
@@ -84,7 +87,7 @@ export class Cluster {
     try {
       await cluster.#connect(subscribers);
     } catch (error) {
-      cluster.stop();
+      await cluster.stop();
       throw error;
     }
     return cluster;
@@ -122,8 +125,10 @@ export class Cluster {
     return Object.values(roles).every(impl => impl === 'node') ? {} : { roles };
   }
 
-  stop() {
+  /** Kills every process; the directory goes after the last has ended, since a survivor would make it again. */
+  async stop() {
     for (const role of this.#all) role.kill();
+    await Promise.all(this.#all.map(role => role.ended));
     rmSync(this.#directory, { recursive: true, force: true });
   }
 }

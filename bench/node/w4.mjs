@@ -76,7 +76,7 @@ function measurement(line, measure) {
     try {
       print(line, { ...(await measure(cluster)), ...cluster.mixture });
     } finally {
-      cluster.stop();
+      await cluster.stop();
     }
   };
   return { lines: [line], run };

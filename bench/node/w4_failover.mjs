@@ -101,7 +101,7 @@ async function play() {
       rounds.push(await playRound(cluster));
       mixture = cluster.mixture;
     } finally {
-      cluster.stop();
+      await cluster.stop();
     }
   }
   const seconds = (nowNs() - start) / 1e9;

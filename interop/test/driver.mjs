@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readLines } from '../lib/channel.mjs';
 
@@ -57,7 +57,10 @@ export class Peer {
   #id = 0;
 
   constructor(socketPath, options) {
-    this.child = spawn(process.execPath, [PEER, socketPath, JSON.stringify(options ?? {})], { stdio: ['pipe', 'pipe', 'ignore'] });
+    // The private sockets of `codec` go where the test's own socket goes, and are removed with it.
+    const env = { ...process.env, TMPDIR: dirname(socketPath) };
+    const args = [PEER, socketPath, JSON.stringify(options ?? {})];
+    this.child = spawn(process.execPath, args, { env, stdio: ['pipe', 'pipe', 'ignore'] });
     this.exited = once(this.child, 'exit').then(([status, signal]) => signal ?? status);
     readLines(this.child.stdout, line => {
       const message = JSON.parse(line);
