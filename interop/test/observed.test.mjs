@@ -1,6 +1,7 @@
 // What the package does on the wire, for the table "Observed" of README.md. A failure here after an update of the package
 // means that the table, and what the Rust side relies on, must be looked at again.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { eventually, rawBroker, rawClient, scratch } from './driver.mjs';
@@ -144,6 +145,82 @@ test('a broker acknowledges what was asked, and stamps events', async t => {
       '"createdAt":{"__m_codec__":"Date","v":TIME}}}',
   );
   assert.equal(lines[6].slice(0, -1), lines[5].slice(0, -1) + ',"group":""');
+});
+
+test('a broker survives noise, and drops frames whose values do not decode', async t => {
+  const { path, start } = scratch(t);
+  const broker = await start();
+  await broker.do('subscribe', { topic: 't', as: 'a' });
+  const raw = await rawClient(t, path);
+  const publish = data => raw.send(`{"type":"publish","topic":"t","event":{"type":"x","runId":"r","data":${data}}}`);
+  for (const line of ['', '{', 'null', '7', '[]', '{}', '{"type":"hello"}', '{"type":"subscribed","topic":"t"}']) raw.send(line);
+  raw.socket.write(Buffer.from([0xff, 0x0a]));
+  publish('{"__m_codec__":"BigInt","v":"x"}');
+  publish('{"__m_codec__":"URL","v":"no url"}');
+  publish('{"__m_codec__":"Map","v":[1]}');
+  publish('{"__m_codec__":"Nope","v":1}');
+  raw.send('{"type":"subscribe"}');
+  publish('"last"');
+  const events = await broker.events.count(2);
+  const unknownTag = { __m_codec__: 'Plain', v: [['__m_codec__', 'Nope'], ['v', 1]] };
+  assert.deepEqual(events.map(e => e.event.data), [unknownTag, 'last']);
+  assert.deepEqual(await raw.lines.count(1), [`{"type":"subscribed","topic":${UNDEFINED}}`]);
+});
+
+test('a broker closes a connection whose line is over the limit, terminated or not', async t => {
+  const { path, start } = scratch(t);
+  const broker = await start({ maxInboundFrameBytes: 200 });
+  await broker.do('subscribe', { topic: 'noop', as: 'noop' });
+  const clients = async () => (await broker.do('status')).remoteClientCount;
+  for (const end of ['', '\n']) {
+    const raw = await rawClient(t, path);
+    await eventually(async () => (await clients()) === 1, 'connected');
+    const closed = once(raw.socket, 'close');
+    raw.socket.write(' '.repeat(200));
+    await broker.do('status');
+    raw.socket.write('\n' + '{"type":"subscribe","topic":"t"}\n');
+    await raw.lines.count(1);
+    raw.socket.write(' '.repeat(201) + end);
+    await closed;
+    await eventually(async () => (await clients()) === 0, 'gone');
+  }
+});
+
+test('a localOnly publish from the wire reaches the broker process and the sender, ungrouped only', async t => {
+  const { path, start } = scratch(t);
+  const broker = await start();
+  await broker.do('subscribe', { topic: 't', as: 'plain' });
+  await broker.do('subscribe', { topic: 't', as: 'grouped', group: 'g' });
+  const sender = await rawClient(t, path);
+  const other = await rawClient(t, path);
+  for (const raw of [sender, other]) {
+    raw.send('{"type":"subscribe","topic":"t"}');
+    await raw.lines.count(1);
+  }
+  sender.send('{"type":"publish","topic":"t","event":{"type":"x","runId":"r","data":"near"},"localOnly":true}');
+  sender.send('{"type":"publish","topic":"t","event":{"type":"x","runId":"r","data":"far"}}');
+  await broker.events.count(3);
+  const seen = broker.events.items.map(e => `${e.as} ${e.event.data}`);
+  assert.deepEqual(seen, ['plain near', 'plain far', 'grouped far']);
+  const datas = lines => lines.slice(1).map(line => JSON.parse(line).event.data);
+  assert.deepEqual(datas(await sender.lines.count(3)), ['near', 'far']);
+  assert.deepEqual(datas(await other.lines.count(2)), ['far']);
+});
+
+test('the members of a group are served in turn, the broker first, then by age of connection', async t => {
+  const { path, start } = scratch(t);
+  const broker = await start();
+  const clients = [];
+  await broker.do('subscribe', { topic: 'noop', as: 'noop' });
+  for (let number = 0; number < 2; number++) {
+    const client = await start();
+    clients.push(client);
+    await client.do('subscribe', { topic: 'jobs', as: 'w', group: 'g' });
+  }
+  await broker.do('subscribe', { topic: 'jobs', as: 'w', group: 'g' });
+  await broker.do('publishMany', { topic: 'jobs', count: 6 });
+  const seqs = async peer => (await peer.events.count(2)).map(e => e.event.data.seq);
+  assert.deepEqual(await Promise.all([broker, ...clients].map(seqs)), [[0, 3], [1, 4], [2, 5]]);
 });
 
 test('a broker dies of an invalid date that a remote subscriber would get, and leaves its socket', async t => {
