@@ -36,10 +36,11 @@ export class Role {
     readLines(this.child.stdout, line => this.#take(JSON.parse(line)));
   }
 
-  #expect(key) {
+  #expect(key, workSeconds = 0) {
     if (this.failure) return Promise.reject(this.failure);
+    const deadlineMs = DEADLINE_MS + workSeconds * 1000;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${this.name}: no answer to ${key} in ${DEADLINE_MS} ms`)), DEADLINE_MS);
+      const timer = setTimeout(() => reject(new Error(`${this.name}: no answer to ${key} in ${deadlineMs} ms`)), deadlineMs);
       this.#pending.set(key, { resolve, reject, timer });
     });
   }
@@ -64,10 +65,10 @@ export class Role {
     for (const key of [...this.#pending.keys()]) this.#settle(key, ({ reject }) => reject(this.failure));
   }
 
-  /** Sends a command and resolves with its reply; rejects when it failed, took a minute, or the process ended. */
+  /** Sends a command and resolves with its reply; rejects when it failed, took a minute more than its `seconds`, or the process ended. */
   call(cmd, members = {}) {
     const id = this.#nextId++;
-    const reply = this.#expect(id);
+    const reply = this.#expect(id, members.seconds);
     this.child.stdin.write(JSON.stringify({ id, cmd, ...members }) + '\n');
     return reply;
   }

@@ -6,6 +6,8 @@ import { Cluster, Role } from '../roles.mjs';
 
 if (process.env.ROLE) for (const name of ['BROKER', 'PUBLISHER', 'SUBSCRIBER']) process.env[`BENCH_ROLE_${name}`] = process.env.ROLE;
 
+const PATIENCE_MS = 10_000;
+
 async function cluster(t, subscribers) {
   const started = await Cluster.start(subscribers);
   t.after(() => started.stop());
@@ -14,9 +16,10 @@ async function cluster(t, subscribers) {
 
 /** The stats once `received` events are there. */
 async function statsAt(role, received) {
-  for (;;) {
+  for (const end = Date.now() + PATIENCE_MS; ; ) {
     const stats = await role.call('stats');
     if (stats.received >= received) return stats;
+    if (Date.now() > end) throw new Error(`${stats.received} of ${received} events after ${PATIENCE_MS} ms`);
   }
 }
 
