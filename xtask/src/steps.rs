@@ -18,7 +18,10 @@ pub(crate) fn test() -> Result<(), String> {
 }
 
 fn workspace_tests(components: &Components) -> std::process::Command {
-    let mut tests = command(&std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()), &["test", "--workspace", "--all-features", "--no-fail-fast"]);
+    let mut tests = command(
+        &std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()),
+        &["test", "--workspace", "--all-features", "--no-fail-fast"],
+    );
     if components.no_node.is_some() {
         tests.env("BOWLINE_SKIP_NODE", "1");
     }
@@ -41,8 +44,19 @@ fn report_skips(components: &Components) {
 /// Formatting, clippy, documentation, dependency budget.
 pub(crate) fn lint() -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"])?;
-    cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"])?;
-    let mut docs = command(&std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()), &["doc", "--workspace", "--no-deps", "--all-features"]);
+    cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "--deny",
+        "warnings",
+    ])?;
+    let mut docs = command(
+        &std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()),
+        &["doc", "--workspace", "--no-deps", "--all-features"],
+    );
     docs.env("RUSTDOCFLAGS", "--deny warnings");
     run(docs)?;
     dependency_budget()
@@ -50,13 +64,35 @@ pub(crate) fn lint() -> Result<(), String> {
 
 fn dependency_budget() -> Result<(), String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let tree = output(&cargo, &["tree", "--package", "bowline-unix", "--edges", "normal", "--prefix", "none", "--format", "{p}"])
-        .ok_or("cargo tree failed")?;
-    let crates: std::collections::BTreeSet<&str> =
-        tree.lines().map(|line| line.trim_end_matches(" (*)")).filter(|line| !line.starts_with("bowline")).collect();
-    println!("the core and the Unix backend depend on {} crates, the budget is {DEPENDENCY_BUDGET}", crates.len());
+    let tree = output(
+        &cargo,
+        &[
+            "tree",
+            "--package",
+            "bowline-unix",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+        ],
+    )
+    .ok_or("cargo tree failed")?;
+    let crates: std::collections::BTreeSet<&str> = tree
+        .lines()
+        .map(|line| line.trim_end_matches(" (*)"))
+        .filter(|line| !line.starts_with("bowline"))
+        .collect();
+    println!(
+        "the core and the Unix backend depend on {} crates, the budget is {DEPENDENCY_BUDGET}",
+        crates.len()
+    );
     if crates.len() > DEPENDENCY_BUDGET {
-        return Err(format!("{} crates are over the budget of {DEPENDENCY_BUDGET}: {crates:?}", crates.len()));
+        return Err(format!(
+            "{} crates are over the budget of {DEPENDENCY_BUDGET}: {crates:?}",
+            crates.len()
+        ));
     }
     Ok(())
 }
@@ -65,7 +101,9 @@ fn dependency_budget() -> Result<(), String> {
 pub(crate) fn long() -> Result<(), String> {
     let components = install::components()?;
     let mut tests = workspace_tests(&components);
-    tests.env("PROPTEST_CASES", "200000").env("BOWLINE_ROUNDS", "200");
+    tests
+        .env("PROPTEST_CASES", "200000")
+        .env("BOWLINE_ROUNDS", "200");
     run(tests)?;
     report_skips(&components);
     Ok(())
@@ -75,8 +113,22 @@ pub(crate) fn long() -> Result<(), String> {
 pub(crate) fn fuzz(seconds: &str) -> Result<(), String> {
     for target in ["scan", "codec"] {
         let limit = format!("-max_total_time={seconds}");
-        let mut fuzzing = command("cargo", &["+nightly", "run", "--release", "--bin", target, "--", &limit]);
-        fuzzing.current_dir(root().join("fuzz")).env("RUSTFLAGS", FUZZ_FLAGS).env_remove("CARGO");
+        let mut fuzzing = command(
+            "cargo",
+            &[
+                "+nightly",
+                "run",
+                "--release",
+                "--bin",
+                target,
+                "--",
+                &limit,
+            ],
+        );
+        fuzzing
+            .current_dir(root().join("fuzz"))
+            .env("RUSTFLAGS", FUZZ_FLAGS)
+            .env_remove("CARGO");
         run(fuzzing)?;
     }
     Ok(())
