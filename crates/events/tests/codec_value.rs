@@ -494,7 +494,7 @@ proptest! {
     #[test]
     fn plain_json_passes_through_both_dialects(value in value()) {
         let text = to_plain(&value);
-        prop_assert_eq!(encode(&decode(&text).unwrap()), text.clone());
+        prop_assert_eq!(&encode(&decode(&text).unwrap()), &text);
         prop_assert_eq!(to_plain(&decode_plain(&text).unwrap()), text);
     }
 
