@@ -119,6 +119,7 @@ fn urls_have_to_be_absolute() {
         "file://a:1/",
         "http://a\\tb/",
         "foo://a|b/",
+        "foo://a\\\\b/",
     ] {
         assert_eq!(
             hazard(&envelope("URL", &format!("\"{text}\""))),

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Whether `new URL(text)` certainly succeeds.
+/// Whether `new URL(text)` succeeds; false when in doubt.
 ///
 /// Accepted: a scheme, and for `http`, `https`, `ws`, `wss`, `ftp` and `file` two slashes and a host
 /// (which `file` may leave out) of ASCII letters, digits, `-`, `_` and `.`, or an IP address in its
@@ -23,7 +23,9 @@ pub(super) fn is_absolute(text: &str) -> bool {
     );
     match rest.strip_prefix("//") {
         Some(rest) => {
-            let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+            // A backslash is a slash in the special schemes and nothing lawful in the others.
+            let is_end = |char| matches!(char, '/' | '?' | '#') || (special && char == '\\');
+            let end = rest.find(is_end).unwrap_or(rest.len());
             is_authority(&rest[..end], special, scheme == "file")
         }
         // Without an authority the rest is one opaque path or an absolute one: both always parse.
