@@ -10,18 +10,17 @@ use libfuzzer_sys::fuzz_target;
 /// Whether the tree holds something that ends or stops a Node peer. Dates without a zone are fine
 /// for Node but not readable here.
 fn harmful(value: &Value, in_error: bool) -> bool {
-    let (inside, in_error) = match value {
-        Value::Array(items) => (items.iter().any(|item| harmful(item, in_error)), in_error),
-        Value::Object(members) => (
-            members.iter().any(|(_, value)| harmful(value, in_error)),
-            in_error,
-        ),
-        Value::Tagged(tagged) => {
-            let in_error = in_error || tagged.tag() == Tag::Error;
-            let members = tagged.members();
-            (members.iter().any(|(_, value)| harmful(value, in_error)), in_error)
-        }
-        _ => (false, in_error),
+    let inside = match value {
+        Value::Array(items) => items.iter().any(|item| harmful(item, in_error)),
+        Value::Object(members) => members.iter().any(|(_, value)| harmful(value, in_error)),
+        Value::Tagged(tagged) => tagged.members().iter().any(|(_, value)| {
+            // Of duplicate payloads the receiver sees one.
+            let payload = tagged
+                .payload()
+                .is_some_and(|payload| std::ptr::eq(payload, value));
+            harmful(value, in_error || (payload && tagged.tag() == Tag::Error))
+        }),
+        _ => false,
     };
     inside
         || match value.tag() {
@@ -38,7 +37,12 @@ fn touch(value: &Value) {
     let _ = value.as_map().map(|entries| entries.count());
     let _ = value.as_class();
     if let Some(error) = value.as_error() {
-        let _ = (error.name(), error.message(), error.stack(), error.cause_error());
+        let _ = (
+            error.name(),
+            error.message(),
+            error.stack(),
+            error.cause_error(),
+        );
         let _ = error.fields().count();
     }
     if let Some(members) = match value {

@@ -450,13 +450,13 @@ fn harmful(value: &Value, in_error: bool) -> bool {
     let inside = match value {
         Value::Array(items) => items.iter().any(|item| harmful(item, in_error)),
         Value::Object(members) => members.iter().any(|(_, value)| harmful(value, in_error)),
-        Value::Tagged(tagged) => {
-            let in_error = in_error || tagged.tag() == Tag::Error;
-            tagged
-                .members()
-                .iter()
-                .any(|(_, value)| harmful(value, in_error))
-        }
+        Value::Tagged(tagged) => tagged.members().iter().any(|(_, value)| {
+            // Of duplicate payloads the receiver sees one.
+            let payload = tagged
+                .payload()
+                .is_some_and(|payload| std::ptr::eq(payload, value));
+            harmful(value, in_error || (payload && tagged.tag() == Tag::Error))
+        }),
         _ => false,
     };
     let itself = match value.tag() {
