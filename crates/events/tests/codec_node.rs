@@ -268,7 +268,7 @@ fn the_place_is_that_of_the_envelope() {
     let error = check_for_node(br#"{"a":[1,{"__m_codec__":"BigInt","v":"x"}]}"#).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "BigInt envelope that JavaScript cannot read at byte 8"
+        "at byte 8: BigInt envelope that JavaScript cannot read; write decimal digits"
     );
 }
 
