@@ -195,3 +195,151 @@ impl Splice {
         Outcome::Notice(Error::new(ErrorKind::Cleared, "replay", message).with_subject(&self.topic))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Event, NewEvent};
+
+    /// What may happen between two steps of a subscriber.
+    #[derive(Debug, Clone, Copy)]
+    enum Happening {
+        /// A publisher has its event cached; the live copy is under way.
+        Publish,
+        /// One of the copies under way arrives, in any order.
+        Arrive(usize),
+        /// The live side loses a waiting copy and says so.
+        Lose,
+        /// The subscriber takes a step.
+        Step,
+    }
+
+    fn happening() -> impl Strategy<Value = Happening> {
+        prop_oneof![
+            4 => Just(Happening::Publish),
+            4 => any::<usize>().prop_map(Happening::Arrive),
+            1 => Just(Happening::Lose),
+            6 => Just(Happening::Step),
+        ]
+    }
+
+    struct World {
+        generations: bool,
+        cached: Vec<Arc<Event>>,
+        under_way: Vec<Arc<Event>>,
+        live: VecDeque<Arc<Event>>,
+        splice: Option<Splice>,
+        got: Vec<u64>,
+    }
+
+    impl World {
+        fn event(&self, index: u64) -> Arc<Event> {
+            let mut event = NewEvent::new("n", "r").stamp();
+            event.index = Some(index);
+            event.generation = self.generations.then(|| Text::from("g"));
+            Arc::new(event)
+        }
+
+        fn page(&self, from: u64) -> CachePage {
+            CachePage {
+                events: self
+                    .cached
+                    .iter()
+                    .skip(from as usize)
+                    .take(3)
+                    .cloned()
+                    .collect(),
+                first: 0,
+                end: self.cached.len() as u64,
+                generation: self.generations.then(|| Text::from("g")),
+            }
+        }
+
+        fn happen(&mut self, happening: Happening) {
+            match happening {
+                Happening::Publish => {
+                    let event = self.event(self.cached.len() as u64);
+                    self.cached.push(Arc::clone(&event));
+                    self.under_way.push(event);
+                }
+                Happening::Arrive(which) if !self.under_way.is_empty() => {
+                    let event = self.under_way.remove(which % self.under_way.len());
+                    if self.splice.is_some() {
+                        self.live.push_back(event);
+                    }
+                }
+                Happening::Lose => {
+                    if self.live.pop_front().is_some() {
+                        self.splice.as_mut().expect("attached").read_again();
+                    }
+                }
+                Happening::Arrive(_) => {}
+                Happening::Step => self.step(),
+            }
+        }
+
+        fn step(&mut self) {
+            let Some(mut splice) = self.splice.take() else {
+                return;
+            };
+            let mut out = VecDeque::new();
+            match splice.step() {
+                Step::Read(from) => {
+                    let outcome = splice.page(self.page(from), &mut out);
+                    assert!(matches!(outcome, Outcome::Next), "{outcome:?}");
+                }
+                Step::Live => {
+                    if let Some(event) = self.live.pop_front() {
+                        splice.live(Delivery::new(event, None), &mut out);
+                    }
+                }
+            }
+            self.got
+                .extend(out.iter().map(|delivery| delivery.seq().expect("an index")));
+            self.splice = Some(splice);
+        }
+
+        fn is_quiet(&self) -> bool {
+            let splice = self.splice.as_ref().expect("attached");
+            self.under_way.is_empty()
+                && self.live.is_empty()
+                && splice.step() == Step::Live
+                && !splice.is_holding()
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn history_and_live_make_one_sequence_at_any_interleaving(
+            before in prop::collection::vec(happening(), 0..20),
+            after in prop::collection::vec(happening(), 0..60),
+            offset in 0..6_u64,
+            generations in any::<bool>(),
+        ) {
+            let mut world = World { generations, cached: Vec::new(), under_way: Vec::new(), live: VecDeque::new(), splice: None, got: Vec::new() };
+            for happening in before {
+                world.happen(happening);
+            }
+            let offset = offset.min(world.cached.len() as u64);
+            world.splice = Some(Splice::new("t".into(), StartFrom::Offset(offset)));
+            for happening in after {
+                world.happen(happening);
+            }
+            for _ in 0..1_000 {
+                if world.is_quiet() {
+                    break;
+                }
+                world.happen(Happening::Arrive(0));
+                world.happen(Happening::Step);
+            }
+            prop_assert!(world.is_quiet());
+            prop_assert_eq!(world.got, (offset..world.cached.len() as u64).collect::<Vec<_>>());
+        }
+    }
+}
