@@ -19,6 +19,7 @@ mod stamp;
 mod stats;
 mod subscribe;
 mod supervise;
+mod url;
 
 pub use options::UnixSocketBuilder;
 pub use pubsub::UnixSocketPubSub;

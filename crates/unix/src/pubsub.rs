@@ -60,6 +60,26 @@ impl UnixSocketPubSub {
         UnixSocketBuilder::new(path)
     }
 
+    /// A participant from a URL such as `unix:///run/app/events.sock?publish_deadline=2s&max_frame_bytes=8MiB`.
+    ///
+    /// The options are those of [`UnixSocketBuilder`]; sizes are in bytes, `KiB`, `MiB` or `GiB`, times in `ms`, `s` or `m`.
+    ///
+    /// # Errors
+    /// `InvalidInput` for another scheme, a relative path, a value that cannot be read, and an unknown option, naming the
+    /// nearest one that exists.
+    ///
+    /// ```
+    /// use bowline_unix::UnixSocketPubSub;
+    /// let bus = UnixSocketPubSub::from_url("unix:///tmp/app/events.sock?publish_deadline=2s")?;
+    /// assert_eq!(bus.socket_path().to_str(), Some("/tmp/app/events.sock"));
+    /// let error = UnixSocketPubSub::from_url("unix:///tmp/s.sock?publish_dedline=2s").unwrap_err();
+    /// assert!(error.to_string().contains("publish_deadline"));
+    /// # Ok::<(), bowline_events::Error>(())
+    /// ```
+    pub fn from_url(url: &str) -> Result<Self> {
+        crate::url::parse(url)?.build()
+    }
+
     pub(crate) fn from_builder(options: UnixSocketBuilder) -> Result<Self> {
         let participant = Participant::new(options)?;
         Ok(Self {

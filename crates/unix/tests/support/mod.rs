@@ -1,5 +1,6 @@
 //! Raw peers and small helpers.
 #![allow(dead_code, reason = "every test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
