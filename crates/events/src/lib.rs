@@ -14,9 +14,9 @@
 //! kept gets a notice, never silence. A publisher is slowed down, for a bounded time, by a reader that is slower, and never
 //! stopped by one that stands still.
 
-// pub mod codec;
+pub mod codec;
 pub mod json;
-// pub mod log;
+pub mod log;
 pub mod topics;
 
 mod batch;
@@ -27,26 +27,28 @@ mod error;
 mod event;
 mod ext;
 mod family;
-// mod in_process;
+mod in_process;
 mod lease;
 mod op;
 mod payload;
 mod pubsub;
-// mod record;
+mod record;
 mod subscription;
 mod text;
 mod topic;
 
 pub use batch::{BatchPolicy, Coalesce, IsImmediate, Overflow};
 pub use capabilities::{Capabilities, DeliveryModes, Ordering, PublishSafety, Reach};
+pub use codec::Dialect;
 pub use delivery::{Delivery, Settle, Settlement};
 pub use error::{Error, ErrorKind, Result, Truncated};
 pub use event::{Event, EventId, ExtraMembers, NewEvent, Timestamp};
 pub use ext::{Listener, PubSubExt};
 pub use family::{Retention, TopicFamily};
+pub use in_process::{InProcessPubSub, InProcessPubSubBuilder};
 pub use lease::{Acquired, InProcessLeases, LeaseProvider};
 pub use op::OpFuture;
-pub use payload::{Dialect, LocalValue, Payload};
+pub use payload::{LocalValue, Payload};
 pub use pubsub::{PubSub, PublishOptions, Published, StartFrom, SubscribeOptions, TopicInfo};
 pub use subscription::{Fill, Subscription, SubscriptionSource};
 pub use text::Text;
