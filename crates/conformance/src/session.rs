@@ -4,14 +4,14 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bowline_events::{
     Capabilities, Delivery, Dialect, Error, Event, NewEvent, Payload, PubSub, PublishOptions,
     Published, StartFrom, SubscribeOptions, Subscription, Topic,
 };
 
-use crate::verdict::ensure_eq;
+use crate::verdict::{ensure, ensure_eq};
 use crate::{ClauseResult, Fixture, Need, Participants, Unmet};
 
 /// One clause at work on one fresh bus.
@@ -166,25 +166,19 @@ impl Session {
     /// Waits until what was published is where late readers find it.
     pub(crate) async fn kept(&self, topic: &str, events: usize) -> ClauseResult {
         let topic = Topic::from(topic);
-        self.eventually("the published events are in the history", async || {
-            Ok(self.subscriber.history(&topic, 0, usize::MAX).await?.len() >= events)
-        })
-        .await
+        let mut patience = self.patience("the published events in the history");
+        while self.subscriber.history(&topic, 0, usize::MAX).await?.len() < events {
+            patience.spend().await?;
+        }
+        Ok(())
     }
 
-    /// Asks again and again until `holds` does.
-    pub(crate) async fn eventually(
-        &self,
-        what: &str,
-        mut holds: impl AsyncFnMut() -> Result<bool, Unmet>,
-    ) -> ClauseResult {
-        self.within(what, async {
-            while !holds().await? {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-            Ok(())
-        })
-        .await?
+    /// What a clause has while it asks again and again for `what`.
+    pub(crate) fn patience(&self, what: &'static str) -> Patience {
+        Patience {
+            what,
+            ends: Instant::now() + self.deadline,
+        }
     }
 }
 
@@ -203,6 +197,25 @@ async fn within<T>(
         .map_err(|_| Unmet::violated(format!("{what}: nothing happened for {deadline:?}")))
 }
 
+/// Repeats a question until the deadline.
+pub(crate) struct Patience {
+    what: &'static str,
+    ends: Instant,
+}
+
+impl Patience {
+    /// Waits a little before the next try.
+    pub(crate) async fn spend(&mut self) -> ClauseResult {
+        ensure!(
+            Instant::now() < self.ends,
+            "waited in vain for {}",
+            self.what
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        Ok(())
+    }
+}
+
 /// A subscription that is read with a deadline.
 pub(crate) struct Reader {
     pub(crate) subscription: Subscription,
@@ -212,9 +225,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// The next item, whatever it is; `None` is the end of the stream.
-    pub(crate) async fn item(
-        &mut self,
-    ) -> Result<Option<Result<Delivery, Error>>, Unmet> {
+    pub(crate) async fn item(&mut self) -> Result<Option<Result<Delivery, Error>>, Unmet> {
         within(self.deadline, "next", self.subscription.next()).await
     }
 
@@ -225,7 +236,9 @@ impl Reader {
             Some(Err(error)) => Err(Unmet::violated(format!(
                 "wanted a delivery, saw the notice or error: {error}"
             ))),
-            None => Err(Unmet::violated("wanted a delivery, saw the end of the stream")),
+            None => Err(Unmet::violated(
+                "wanted a delivery, saw the end of the stream",
+            )),
         }
     }
 
@@ -237,7 +250,9 @@ impl Reader {
                 "wanted a notice, saw the event {}",
                 describe(&delivery)
             ))),
-            None => Err(Unmet::violated("wanted a notice, saw the end of the stream")),
+            None => Err(Unmet::violated(
+                "wanted a notice, saw the end of the stream",
+            )),
         }
     }
 
@@ -255,20 +270,29 @@ impl Reader {
         while events.len() < count {
             let seen = events.len();
             let event = self.event().await;
-            events.push(event.map_err(|unmet| unmet.within(format!("after {seen} of {count} events")))?);
+            events.push(
+                event.map_err(|unmet| unmet.within(format!("after {seen} of {count} events")))?,
+            );
         }
         Ok(events)
     }
 
     /// The numbers of the next `count` events, which are acked.
     pub(crate) async fn numbers(&mut self, count: usize) -> Result<Vec<u64>, Unmet> {
-        self.events(count).await?.iter().map(|event| number(event)).collect()
+        self.events(count)
+            .await?
+            .iter()
+            .map(|event| number(event))
+            .collect()
     }
 
     /// Demands that the next events are the numbers of `range`, in order.
     pub(crate) async fn expect_numbers(&mut self, range: std::ops::Range<u64>) -> ClauseResult {
         for wanted in range {
-            let event = self.event().await.map_err(|unmet| unmet.within(format!("waiting for event {wanted}")))?;
+            let event = self
+                .event()
+                .await
+                .map_err(|unmet| unmet.within(format!("waiting for event {wanted}")))?;
             ensure_eq!(number(&event)?, wanted, "next event");
         }
         Ok(())
@@ -303,15 +327,17 @@ impl Reader {
         .await
     }
 
-    pub(crate) async fn ack(&self, delivery: Delivery) -> ClauseResult
-    where
-        Self: Sized,
-    {
+    pub(crate) async fn ack(&mut self, delivery: Delivery) -> ClauseResult {
         Ok(within(self.deadline, "ack", delivery.ack()).await??)
     }
 
     pub(crate) async fn unsubscribe(self) -> ClauseResult {
-        Ok(within(self.deadline, "unsubscribe", self.subscription.unsubscribe()).await??)
+        Ok(within(
+            self.deadline,
+            "unsubscribe",
+            self.subscription.unsubscribe(),
+        )
+        .await??)
     }
 }
 

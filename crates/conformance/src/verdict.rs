@@ -62,15 +62,18 @@ macro_rules! ensure {
 
 /// Ends the clause as violated unless both sides are equal; shows both.
 macro_rules! ensure_eq {
-    ($seen:expr, $wanted:expr, $($message:tt)+) => {{
-        let (seen, wanted) = (&$seen, &$wanted);
-        if *seen != *wanted {
-            return Err($crate::Unmet::violated(format!(
-                "{}: wanted {wanted:?}, saw {seen:?}",
-                format_args!($($message)+),
-            )));
+    ($seen:expr, $wanted:expr, $($message:tt)+) => {
+        match (&$seen, &$wanted) {
+            (seen, wanted) => {
+                if *seen != *wanted {
+                    return Err($crate::Unmet::violated(format!(
+                        "{}: wanted {wanted:?}, saw {seen:?}",
+                        format_args!($($message)+),
+                    )));
+                }
+            }
         }
-    }};
+    };
 }
 
 pub(crate) use {ensure, ensure_eq};

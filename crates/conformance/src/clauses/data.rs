@@ -14,13 +14,24 @@ pub async fn absent_null_and_undefined_stay_apart(fixture: &dyn Fixture) -> Clau
     let mut reader = session.listen(TOPIC).await?;
     session.publish(TOPIC, NewEvent::new("absent", "r")).await?;
     let absent = reader.event().await?;
-    ensure!(absent.data.is_absent(), "absent data arrived as {:?}", absent.data);
-    session.publish(TOPIC, NewEvent::new("null", "r").with_data(json("null"))).await?;
+    ensure!(
+        absent.data.is_absent(),
+        "absent data arrived as {:?}",
+        absent.data
+    );
+    session
+        .publish(TOPIC, NewEvent::new("null", "r").with_data(json("null")))
+        .await?;
     let null = reader.event().await?;
     ensure!(!null.data.is_absent(), "null arrived as absent data");
     ensure_eq!(null.data.to_json()?, "null", "null");
     let undefined = r#"{"__m_codec__":"Undefined"}"#;
-    session.publish(TOPIC, NewEvent::new("undefined", "r").with_data(json(undefined))).await?;
+    session
+        .publish(
+            TOPIC,
+            NewEvent::new("undefined", "r").with_data(json(undefined)),
+        )
+        .await?;
     let seen = reader.event().await?;
     if !seen.data.is_absent() && seen.data.dialect() == Dialect::Tagged {
         ensure_eq!(seen.data.to_json()?, undefined, "undefined");
@@ -33,10 +44,28 @@ pub async fn json_arrives_unchanged(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, &[]).await?;
     let mut reader = session.listen(TOPIC).await?;
     let texts = [
-        "true", "false", "0", "-0", "-0.0", "1e400", "0.1", "1E+2", "9007199254740993", "12345678901234567890123",
-        r#""""#, r#""\u0000\u001f\u007f""#, r#""\"\\\/\b\f\n\r\t""#, "\"żółw 🐢 \u{2028}\u{2029}\u{feff}\"",
-        "[]", "{}", "[[],{},[{}]]", r#"{"":1}"#, r#"{"a":1,"a":2}"#, r#"{"__proto__":{"x":1},"constructor":null}"#,
-        r#"{"type":"publish","topic":"x","id":"y"}"#, r#"["\\n","\n"]"#,
+        "true",
+        "false",
+        "0",
+        "-0",
+        "-0.0",
+        "1e400",
+        "0.1",
+        "1E+2",
+        "9007199254740993",
+        "12345678901234567890123",
+        r#""""#,
+        r#""\u0000\u001f\u007f""#,
+        r#""\"\\\/\b\f\n\r\t""#,
+        "\"żółw 🐢 \u{2028}\u{2029}\u{feff}\"",
+        "[]",
+        "{}",
+        "[[],{},[{}]]",
+        r#"{"":1}"#,
+        r#"{"a":1,"a":2}"#,
+        r#"{"__proto__":{"x":1},"constructor":null}"#,
+        r#"{"type":"publish","topic":"x","id":"y"}"#,
+        r#"["\\n","\n"]"#,
     ];
     for text in texts {
         expect_same(&session, &mut reader, text, text).await?;
@@ -48,7 +77,11 @@ pub async fn json_arrives_unchanged(fixture: &dyn Fixture) -> ClauseResult {
 pub async fn lone_surrogates_survive(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, &[]).await?;
     let mut reader = session.listen(TOPIC).await?;
-    for text in [r#""\ud800x""#, r#""x\udfff""#, r#"{"\ud800":["\ud83d\ude00"]}"#] {
+    for text in [
+        r#""\ud800x""#,
+        r#""x\udfff""#,
+        r#"{"\ud800":["\ud83d\ude00"]}"#,
+    ] {
         expect_same(&session, &mut reader, text, text).await?;
     }
     session.finish().await
@@ -79,7 +112,9 @@ pub async fn tagged_values_survive(fixture: &dyn Fixture) -> ClauseResult {
         r#"{"__m_codec__":7}"#,
     ];
     for text in texts {
-        session.publish(TOPIC, NewEvent::new("tagged", "r").with_data(json(text))).await?;
+        session
+            .publish(TOPIC, NewEvent::new("tagged", "r").with_data(json(text)))
+            .await?;
         let seen = reader.event().await?;
         if seen.data.dialect() == Dialect::Tagged {
             ensure_eq!(seen.data.to_json()?, text, "tagged value");
@@ -103,8 +138,25 @@ pub async fn nested_data_arrives_whole(fixture: &dyn Fixture) -> ClauseResult {
 pub async fn data_of_every_size_arrives_whole(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, &[]).await?;
     let mut reader = session.listen(TOPIC).await?;
-    let most = session.capabilities.max_event_bytes.map_or(usize::MAX, |limit| limit / 2);
-    let sizes = [2, 3, 1023, 4095, 4096, 4097, 8192, 16_384, 65_535, 65_536, 65_537, 262_144, 1024 * 1024];
+    let most = session
+        .capabilities
+        .max_event_bytes
+        .map_or(usize::MAX, |limit| limit / 2);
+    let sizes = [
+        2,
+        3,
+        1023,
+        4095,
+        4096,
+        4097,
+        8192,
+        16_384,
+        65_535,
+        65_536,
+        65_537,
+        262_144,
+        1024 * 1024,
+    ];
     for size in sizes.into_iter().filter(|size| *size <= most) {
         let text = format!("\"{}\"", "x".repeat(size - 2));
         expect_same(&session, &mut reader, &text, &text).await?;
@@ -121,19 +173,37 @@ pub async fn local_values_are_readable_everywhere(fixture: &dyn Fixture) -> Clau
         .await?;
     let value: Vec<u32> = (0..100).collect();
     session
-        .publish(TOPIC, NewEvent::new("local", "r").with_data(Payload::local(value.clone())))
+        .publish(
+            TOPIC,
+            NewEvent::new("local", "r").with_data(Payload::local(value.clone())),
+        )
         .await?;
     for reader in [&mut there, &mut here] {
-        ensure_eq!(reader.event().await?.data.parse::<Vec<u32>>()?, value, "local value as JSON");
+        ensure_eq!(
+            reader.event().await?.data.parse::<Vec<u32>>()?,
+            value,
+            "local value as JSON"
+        );
     }
     session.finish().await
 }
 
-async fn expect_same(session: &Session, reader: &mut Reader, text: &str, wanted: &str) -> ClauseResult {
+async fn expect_same(
+    session: &Session,
+    reader: &mut Reader,
+    text: &str,
+    wanted: &str,
+) -> ClauseResult {
     session
-        .publish(TOPIC, NewEvent::new("json", "r").with_data(json(text.to_owned())))
+        .publish(
+            TOPIC,
+            NewEvent::new("json", "r").with_data(json(text.to_owned())),
+        )
         .await?;
-    let event = reader.event().await.map_err(|unmet| unmet.within(format!("data {}", shorten(text))))?;
+    let event = reader
+        .event()
+        .await
+        .map_err(|unmet| unmet.within(format!("data {}", shorten(text))))?;
     let seen = event.data.to_json()?;
     let seen = std::str::from_utf8(&seen)
         .map_err(|_| Unmet::violated(format!("data {} arrived as invalid UTF-8", shorten(text))))?;

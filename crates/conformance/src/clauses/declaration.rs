@@ -16,14 +16,31 @@ pub async fn capabilities_are_consistent(fixture: &dyn Fixture) -> ClauseResult 
     let session = Session::open(fixture, &[]).await?;
     let said = session.capabilities;
     ensure!(!said.name.is_empty(), "the backend has no name");
-    ensure!(said.groups || !said.group_redelivery, "redelivery to groups without groups");
-    ensure!(said.group_redelivery || !said.group_redelivery_moves, "redelivery to another member without redelivery");
-    ensure!(said.max_deliveries != Some(0), "a cap of no delivery at all");
+    ensure!(
+        said.groups || !said.group_redelivery,
+        "redelivery to groups without groups"
+    );
+    ensure!(
+        said.group_redelivery || !said.group_redelivery_moves,
+        "redelivery to another member without redelivery"
+    );
+    ensure!(
+        said.max_deliveries != Some(0),
+        "a cap of no delivery at all"
+    );
     ensure!(said.modes.pull || said.modes.push, "neither pull nor push");
     ensure!(said.max_event_bytes != Some(0), "a limit of no byte at all");
     for bus in [&session.publisher, &session.subscriber] {
-        ensure_eq!(bus.capabilities(), said, "capabilities of the other participant");
-        ensure_eq!(bus.lease_provider().is_some(), said.leases, "whether leases are offered");
+        ensure_eq!(
+            bus.capabilities(),
+            said,
+            "capabilities of the other participant"
+        );
+        ensure_eq!(
+            bus.lease_provider().is_some(),
+            said.leases,
+            "whether leases are offered"
+        );
     }
     session.finish().await
 }
@@ -32,20 +49,40 @@ pub async fn capabilities_are_consistent(fixture: &dyn Fixture) -> ClauseResult 
 pub async fn a_forwarding_wrapper_is_the_same_bus(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, &[]).await?;
     let wrapper: Arc<dyn PubSub> = Arc::new(Forwarding::new(Arc::clone(&session.subscriber)));
-    ensure_eq!(wrapper.capabilities(), session.capabilities, "capabilities through the wrapper");
-    ensure_eq!(wrapper.lease_provider().is_some(), session.capabilities.leases, "leases through the wrapper");
+    ensure_eq!(
+        wrapper.capabilities(),
+        session.capabilities,
+        "capabilities through the wrapper"
+    );
+    ensure_eq!(
+        wrapper.lease_provider().is_some(),
+        session.capabilities.leases,
+        "leases through the wrapper"
+    );
     let mut bare = session.listen(TOPIC).await?;
-    let mut wrapped = session.subscribe_on(&wrapper, TOPIC, SubscribeOptions::new()).await?;
+    let mut wrapped = session
+        .subscribe_on(&wrapper, TOPIC, SubscribeOptions::new())
+        .await?;
     for n in 0..10 {
-        let through = if n % 2 == 0 { &wrapper } else { &session.subscriber };
+        let through = if n % 2 == 0 {
+            &wrapper
+        } else {
+            &session.subscriber
+        };
         session.publish_on(through, TOPIC, numbered(n)).await?;
         let (bare, wrapped) = (bare.event().await?, wrapped.event().await?);
         ensure_eq!(number(&bare)?, n, "event without the wrapper");
         ensure_eq!(wrapped.id, bare.id, "id through the wrapper");
     }
     let topic = TOPIC.into();
-    let kept = session.within("history", wrapper.history(&topic, 0, 100)).await??;
-    ensure_eq!(kept.len(), session.history(TOPIC, 0, 100).await?.len(), "history through the wrapper");
+    let kept = session
+        .within("history", wrapper.history(&topic, 0, 100))
+        .await??;
+    ensure_eq!(
+        kept.len(),
+        session.history(TOPIC, 0, 100).await?.len(),
+        "history through the wrapper"
+    );
     session.within("flush", wrapper.flush()).await??;
     session.finish().await
 }
@@ -56,7 +93,10 @@ pub async fn handles_can_be_described(fixture: &dyn Fixture) -> ClauseResult {
     session.publish_numbers(TOPIC, 0..50).await?;
     for bus in [&session.publisher, &session.subscriber] {
         let length = format!("{bus:?}").len();
-        ensure!((1..=1000).contains(&length), "the Debug form has {length} bytes");
+        ensure!(
+            (1..=1000).contains(&length),
+            "the Debug form has {length} bytes"
+        );
     }
     session.finish().await
 }

@@ -12,8 +12,16 @@ pub async fn fan_out_reaches_every_subscriber(fixture: &dyn Fixture) -> ClauseRe
     let session = Session::open(fixture, &[]).await?;
     let mut readers = Vec::new();
     for n in 0..8 {
-        let bus = if n % 2 == 0 { &session.subscriber } else { &session.publisher };
-        readers.push(session.subscribe_on(bus, TOPIC, SubscribeOptions::new()).await?);
+        let bus = if n % 2 == 0 {
+            &session.subscriber
+        } else {
+            &session.publisher
+        };
+        readers.push(
+            session
+                .subscribe_on(bus, TOPIC, SubscribeOptions::new())
+                .await?,
+        );
     }
     session.publish_numbers(TOPIC, 0..50).await?;
     for (n, reader) in readers.iter_mut().enumerate() {
@@ -44,8 +52,12 @@ pub async fn every_handle_publishes_and_subscribes(fixture: &dyn Fixture) -> Cla
         .await?;
     let mut there = session.listen("here-to-there").await?;
     for n in 0..20 {
-        session.publish_on(&session.publisher, "here-to-there", numbered(n)).await?;
-        session.publish_on(&session.subscriber, "there-to-here", numbered(n)).await?;
+        session
+            .publish_on(&session.publisher, "here-to-there", numbered(n))
+            .await?;
+        session
+            .publish_on(&session.subscriber, "there-to-here", numbered(n))
+            .await?;
     }
     there.expect_numbers(0..20).await?;
     here.expect_numbers(0..20).await?;
@@ -78,9 +90,15 @@ pub async fn ungrouped_events_need_no_settling(fixture: &dyn Fixture) -> ClauseR
     let session = Session::open(fixture, &[crate::Need::NoFanoutRedelivery]).await?;
     let mut reader = session.listen(TOPIC).await?;
     session.publish_numbers(TOPIC, 0..4).await?;
-    session.within("ack", reader.delivery().await?.ack()).await??;
-    session.within("nack", reader.delivery().await?.nack()).await??;
-    session.within("release", reader.delivery().await?.release()).await??;
+    session
+        .within("ack", reader.delivery().await?.ack())
+        .await??;
+    session
+        .within("nack", reader.delivery().await?.nack())
+        .await??;
+    session
+        .within("release", reader.delivery().await?.release())
+        .await??;
     drop(reader.delivery().await?);
     reader.expect_quiet().await?;
     session.finish().await

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bowline_events::SubscribeOptions;
 
-use super::{drain, drain_until};
+use super::{drain, drain_some, drain_until};
 use crate::session::{Session, number, numbered};
 use crate::verdict::{ensure, ensure_eq};
 use crate::{ClauseResult, Fixture, Need, Unmet};
@@ -16,14 +16,21 @@ pub async fn each_event_goes_to_one_member(fixture: &dyn Fixture) -> ClauseResul
     let session = Session::open(fixture, &[Need::Groups]).await?;
     let mut members = Vec::new();
     for n in 0..4 {
-        let bus = if n % 2 == 0 { &session.subscriber } else { &session.publisher };
+        let bus = if n % 2 == 0 {
+            &session.subscriber
+        } else {
+            &session.publisher
+        };
         let options = SubscribeOptions::new().group("workers");
         members.push(session.subscribe_on(bus, TOPIC, options).await?);
     }
     session.publish_numbers(TOPIC, 0..100).await?;
     let mut seen = drain_until(&session, &mut members, 100).await?;
     seen.sort_unstable();
-    ensure!(seen.iter().copied().eq(0..100), "wanted each of 0..100 once, saw {seen:?}");
+    ensure!(
+        seen.iter().copied().eq(0..100),
+        "wanted each of 0..100 once, saw {seen:?}"
+    );
     for member in &mut members {
         member.expect_quiet().await?;
     }
@@ -41,30 +48,35 @@ pub async fn work_is_shared_among_ready_members(fixture: &dyn Fixture) -> Clause
     for n in 0..60 {
         ensure!(drain(&mut members).await?.is_empty(), "an event came twice");
         session.publish(TOPIC, numbered(n)).await?;
-        let mut taken = Vec::new();
-        session
-            .eventually("a member gets the event", async || {
-                taken.extend(drain(&mut members).await?);
-                Ok(!taken.is_empty())
-            })
-            .await?;
-        for (member, seen) in taken {
+        for (member, seen) in drain_some(&session, &mut members).await? {
             ensure_eq!(seen, n, "next event of the group");
             shares[member] += 1;
         }
     }
-    ensure!(shares.iter().all(|share| *share >= 10), "60 events were shared as {shares:?} among 3 ready members");
+    ensure!(
+        shares.iter().all(|share| *share >= 10),
+        "60 events were shared as {shares:?} among 3 ready members"
+    );
     session.finish().await
 }
 
 /// Two groups on one topic each get everything.
 pub async fn every_group_gets_every_event(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, &[Need::Groups]).await?;
-    let mut one = [session.join(TOPIC, "one").await?, session.join(TOPIC, "one").await?];
-    let mut two = [session.join(TOPIC, "two").await?, session.join(TOPIC, "two").await?];
+    let mut one = [
+        session.join(TOPIC, "one").await?,
+        session.join(TOPIC, "one").await?,
+    ];
+    let mut two = [
+        session.join(TOPIC, "two").await?,
+        session.join(TOPIC, "two").await?,
+    ];
     session.publish_numbers(TOPIC, 0..40).await?;
     for group in [&mut one, &mut two] {
-        let seen: BTreeSet<u64> = drain_until(&session, group, 40).await?.into_iter().collect();
+        let seen: BTreeSet<u64> = drain_until(&session, group, 40)
+            .await?
+            .into_iter()
+            .collect();
         ensure_eq!(seen.len(), 40, "different events in the group");
     }
     session.finish().await
@@ -74,20 +86,38 @@ pub async fn every_group_gets_every_event(fixture: &dyn Fixture) -> ClauseResult
 pub async fn groups_and_fan_out_live_side_by_side(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, &[Need::Groups]).await?;
     let mut plain = session.listen(TOPIC).await?;
-    let mut group = [session.join(TOPIC, "workers").await?, session.join(TOPIC, "workers").await?];
+    let mut group = [
+        session.join(TOPIC, "workers").await?,
+        session.join(TOPIC, "workers").await?,
+    ];
     session.publish_numbers(TOPIC, 0..30).await?;
     plain.expect_numbers(0..30).await?;
     plain.expect_quiet().await?;
     let mut seen = drain_until(&session, &mut group, 30).await?;
     seen.sort_unstable();
-    ensure!(seen.iter().copied().eq(0..30), "wanted each of 0..30 once in the group, saw {seen:?}");
+    ensure!(
+        seen.iter().copied().eq(0..30),
+        "wanted each of 0..30 once in the group, saw {seen:?}"
+    );
     session.finish().await
 }
 
 /// Any string names a group, the empty one too, and different strings are different groups.
 pub async fn group_names_are_opaque(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, &[Need::Groups]).await?;
-    let names = ["", " ", "a", "A", "a:b", "a\0", "a\nb", "\"", "żółw 🐢", "undefined", "null"];
+    let names = [
+        "",
+        " ",
+        "a",
+        "A",
+        "a:b",
+        "a\0",
+        "a\nb",
+        "\"",
+        "żółw 🐢",
+        "undefined",
+        "null",
+    ];
     let mut members = Vec::new();
     for name in names {
         members.push(session.join(TOPIC, name).await?);
@@ -100,7 +130,8 @@ pub async fn group_names_are_opaque(fixture: &dyn Fixture) -> ClauseResult {
             ensure_eq!(seen, [0, 1, 2, 3, 4], "events of the group");
             member.expect_quiet().await
         };
-        told.await.map_err(|unmet| unmet.within(format!("group {name:?}")))?;
+        told.await
+            .map_err(|unmet| unmet.within(format!("group {name:?}")))?;
     }
     session.finish().await
 }
@@ -132,16 +163,13 @@ pub async fn a_joining_member_takes_part(fixture: &dyn Fixture) -> ClauseResult 
     for n in 10..30 {
         ensure!(drain(&mut members).await?.is_empty(), "an event came twice");
         session.publish(TOPIC, numbered(n)).await?;
-        let mut taken = Vec::new();
-        session
-            .eventually("a member gets the event", async || {
-                taken.extend(drain(&mut members).await?);
-                Ok(!taken.is_empty())
-            })
-            .await?;
+        let taken = drain_some(&session, &mut members).await?;
         joined += taken.iter().filter(|(member, _)| *member == 1).count();
     }
-    ensure!(joined >= 5, "the member that joined got {joined} of 20 events");
+    ensure!(
+        joined >= 5,
+        "the member that joined got {joined} of 20 events"
+    );
     session.finish().await
 }
 
@@ -154,7 +182,10 @@ pub async fn a_leaving_member_gets_nothing_more(fixture: &dyn Fixture) -> Clause
     session.publish_numbers(TOPIC, 0..40).await?;
     let mut seen = stays.numbers(40).await?;
     seen.sort_unstable();
-    ensure!(seen.iter().copied().eq(0..40), "wanted each of 0..40 once, saw {seen:?}");
+    ensure!(
+        seen.iter().copied().eq(0..40),
+        "wanted each of 0..40 once, saw {seen:?}"
+    );
     session.finish().await
 }
 
@@ -164,21 +195,20 @@ pub async fn a_leaving_member_hands_its_work_over(fixture: &dyn Fixture) -> Clau
     let mut stays = session.join(TOPIC, "workers").await?;
     let mut leaves = session.join(TOPIC, "workers").await?;
     session.publish_numbers(TOPIC, 0..20).await?;
-    let mut held = Vec::new();
-    session
-        .eventually("the leaving member gets an event", async || {
-            let first = leaves.ready().await;
-            held.extend(first);
-            Ok(!held.is_empty())
-        })
-        .await
-        .or_else(|_| Err(Unmet::violated("one of two members got none of 20 events")))?;
+    let mut patience = session.patience("an event for one of two members");
+    let held = loop {
+        match leaves.ready().await {
+            Some(item) => break item,
+            None => patience.spend().await?,
+        }
+    };
     drop(leaves);
     drop(held);
     let mut seen = BTreeSet::new();
     while seen.len() < 20 {
         let event = stays.event().await;
-        let event = event.map_err(|unmet| unmet.within(format!("the staying member has {seen:?}")))?;
+        let event =
+            event.map_err(|unmet| unmet.within(format!("the staying member has {seen:?}")))?;
         seen.insert(number(&event)?);
     }
     session.finish().await
@@ -187,21 +217,25 @@ pub async fn a_leaving_member_hands_its_work_over(fixture: &dyn Fixture) -> Clau
 /// While a member holds a delivery, no other member gets that event.
 pub async fn a_held_delivery_belongs_to_its_member(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, &[Need::Groups]).await?;
-    let mut members = [session.join(TOPIC, "workers").await?, session.join(TOPIC, "workers").await?];
+    let mut members = [
+        session.join(TOPIC, "workers").await?,
+        session.join(TOPIC, "workers").await?,
+    ];
     session.publish(TOPIC, numbered(0)).await?;
+    let mut patience = session.patience("an event for a member");
     let mut held = None;
-    session
-        .eventually("a member gets the event", async || {
-            for (n, member) in members.iter_mut().enumerate() {
-                if let Some(item) = member.ready().await {
-                    held = Some((n, item));
-                }
+    while held.is_none() {
+        for (n, member) in members.iter_mut().enumerate() {
+            if let Some(item) = member.ready().await {
+                held = Some((n, item));
             }
-            Ok(held.is_some())
-        })
-        .await?;
+        }
+        patience.spend().await?;
+    }
     let Some((holder, Some(Ok(delivery)))) = held else {
-        return Err(Unmet::violated("wanted a delivery, saw a notice or the end"));
+        return Err(Unmet::violated(
+            "wanted a delivery, saw a notice or the end",
+        ));
     };
     members[1 - holder].expect_quiet().await?;
     session.within("ack", delivery.ack()).await??;

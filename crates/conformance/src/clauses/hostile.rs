@@ -29,17 +29,34 @@ pub async fn extreme_options_leave_the_bus_usable(fixture: &dyn Fixture) -> Clau
         options().group("g").lease(Duration::MAX),
         options().batch(no_buffer.clone()),
         options().group("g").batch(no_buffer),
-        options().batch(BatchPolicy::new().max_buffer(usize::MAX).max_size(usize::MAX)),
-        options().batch(BatchPolicy::new().max_wait(Duration::MAX).min_interval(Duration::MAX)),
+        options().batch(
+            BatchPolicy::new()
+                .max_buffer(usize::MAX)
+                .max_size(usize::MAX),
+        ),
+        options().batch(
+            BatchPolicy::new()
+                .max_wait(Duration::MAX)
+                .min_interval(Duration::MAX),
+        ),
     ];
     for (n, options) in extremes.into_iter().enumerate() {
-        let outcome = session.within("subscribe", session.subscriber.subscribe_with(&topic, options)).await?;
+        let outcome = session
+            .within(
+                "subscribe",
+                session.subscriber.subscribe_with(&topic, options),
+            )
+            .await?;
         session.publish(TOPIC, numbered(n as u64)).await?;
         match outcome {
-            Ok(mut subscription) => drop(futures_util::future::poll_immediate(subscription.next()).await),
+            Ok(mut subscription) => {
+                drop(futures_util::future::poll_immediate(subscription.next()).await)
+            }
             Err(error) => expect_explained(&error)?,
         }
-        expect_usable(&session).await.map_err(|unmet| unmet.within(format!("after subscribe options {n}")))?;
+        expect_usable(&session)
+            .await
+            .map_err(|unmet| unmet.within(format!("after subscribe options {n}")))?;
     }
     session.finish().await
 }
@@ -49,13 +66,27 @@ pub async fn extreme_positions_leave_the_bus_usable(fixture: &dyn Fixture) -> Cl
     let session = Session::open(fixture, &[]).await?;
     let topic = Topic::from(TOPIC);
     session.publish_numbers(TOPIC, 0..3).await?;
-    for (offset, limit) in [(u64::MAX, usize::MAX), (u64::MAX, 0), (0, usize::MAX), (u64::MAX - 1, 2)] {
-        if let Err(error) = session.within("history", session.subscriber.history(&topic, offset, limit)).await? {
+    for (offset, limit) in [
+        (u64::MAX, usize::MAX),
+        (u64::MAX, 0),
+        (0, usize::MAX),
+        (u64::MAX - 1, 2),
+    ] {
+        if let Err(error) = session
+            .within("history", session.subscriber.history(&topic, offset, limit))
+            .await?
+        {
             expect_explained(&error)?;
         }
     }
     expect_usable(&session).await?;
-    if let Err(error) = session.within("trim_topic", session.subscriber.trim_topic(&topic, u64::MAX)).await? {
+    if let Err(error) = session
+        .within(
+            "trim_topic",
+            session.subscriber.trim_topic(&topic, u64::MAX),
+        )
+        .await?
+    {
         expect_explained(&error)?;
     }
     expect_usable(&session).await?;
@@ -65,15 +96,26 @@ pub async fn extreme_positions_leave_the_bus_usable(fixture: &dyn Fixture) -> Cl
 /// A value that cannot be serialised and data that is not JSON harm nobody but their publisher.
 pub async fn unserialisable_data_leaves_the_bus_usable(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, &[]).await?;
-    ensure!(Payload::json(&b"{\"a\":"[..]).is_err(), "incomplete JSON was accepted as a payload");
-    ensure!(Payload::json(&b"\"\xff\""[..]).is_err(), "invalid UTF-8 was accepted as a payload");
+    ensure!(
+        Payload::json(&b"{\"a\":"[..]).is_err(),
+        "incomplete JSON was accepted as a payload"
+    );
+    ensure!(
+        Payload::json(&b"\"\xff\""[..]).is_err(),
+        "invalid UTF-8 was accepted as a payload"
+    );
     let mut bystander = session.listen(TOPIC).await?;
     let topic = Topic::from(TOPIC);
     let event = NewEvent::new("broken", "r").with_data(Payload::local(Unwritable));
-    let publish = session.publisher.publish_with(&topic, event, PublishOptions::default());
+    let publish = session
+        .publisher
+        .publish_with(&topic, event, PublishOptions::default());
     match session.within("publish", publish).await? {
         // By reference it can be delivered: the value is only broken for whoever needs bytes.
-        Ok(_) => ensure!(bystander.event().await?.data.to_json().is_err(), "an unwritable value was written"),
+        Ok(_) => ensure!(
+            bystander.event().await?.data.to_json().is_err(),
+            "an unwritable value was written"
+        ),
         Err(error) => expect_explained(&error)?,
     }
     session.publish(TOPIC, numbered(0)).await?;
@@ -94,10 +136,23 @@ pub async fn data_cannot_break_out(fixture: &dyn Fixture) -> ClauseResult {
     ];
     for text in escapes {
         let type_text = format!("x\n{text}\n");
-        session.publish(TOPIC, NewEvent::new(type_text.clone(), text).with_data(json(text))).await?;
+        session
+            .publish(
+                TOPIC,
+                NewEvent::new(type_text.clone(), text).with_data(json(text)),
+            )
+            .await?;
         let event = reader.event().await?;
-        ensure!(event.event_type == *type_text, "the type arrived as {:?}", event.event_type);
-        ensure!(event.data.to_json()? == text, "the data {text} arrived as {:?}", event.data);
+        ensure!(
+            event.event_type == *type_text,
+            "the type arrived as {:?}",
+            event.event_type
+        );
+        ensure!(
+            event.data.to_json()? == text,
+            "the data {text} arrived as {:?}",
+            event.data
+        );
     }
     victim.expect_quiet().await?;
     expect_usable(&session).await?;
@@ -109,8 +164,12 @@ pub async fn panicking_policies_harm_nobody_else(fixture: &dyn Fixture) -> Claus
     let session = Session::open(fixture, &[crate::Need::Batching]).await?;
     let mut bystander = session.listen(TOPIC).await?;
     let topic = Topic::from(TOPIC);
-    let policy = BatchPolicy::new().max_size(1).immediate_if(|_| std::panic::resume_unwind(Box::new("immediate_if")));
-    let subscribe = session.subscriber.subscribe_with(&topic, SubscribeOptions::new().batch(policy));
+    let policy = BatchPolicy::new()
+        .max_size(1)
+        .immediate_if(|_| std::panic::resume_unwind(Box::new("immediate_if")));
+    let subscribe = session
+        .subscriber
+        .subscribe_with(&topic, SubscribeOptions::new().batch(policy));
     let mut panics = session.within("subscribe", subscribe).await??;
     session.publish_numbers(TOPIC, 0..5).await?;
     let reads = tokio::spawn(async move {
@@ -145,7 +204,11 @@ async fn expect_usable(session: &Session) -> ClauseResult {
 /// An error says in one line what is wrong.
 fn expect_explained(error: &Error) -> ClauseResult {
     let line = error.to_string();
-    ensure!(!error.message().is_empty(), "an error without a message: {}", Shown(error));
+    ensure!(
+        !error.message().is_empty(),
+        "an error without a message: {}",
+        Shown(error)
+    );
     ensure!(!line.contains('\n'), "an error of several lines: {line:?}");
     Ok::<_, Unmet>(())
 }

@@ -23,12 +23,23 @@ pub async fn ids_are_unique_and_the_same_for_all(fixture: &dyn Fixture) -> Claus
     for n in 0..200 {
         let receipt = session.publish(TOPIC, numbered(n)).await?;
         let event = first.event().await?;
-        ensure_eq!(second.event().await?.id, event.id, "id at the second subscriber");
+        ensure_eq!(
+            second.event().await?.id,
+            event.id,
+            "id at the second subscriber"
+        );
         if let Some(said) = receipt.id {
             ensure_eq!(event.id, said, "id against the receipt");
         }
-        ensure!(!event.id.to_string().is_empty(), "event {n} has an empty id");
-        ensure!(ids.insert(event.id.clone()), "the id {} came twice", event.id);
+        ensure!(
+            !event.id.to_string().is_empty(),
+            "event {n} has an empty id"
+        );
+        ensure!(
+            ids.insert(event.id.clone()),
+            "the id {} came twice",
+            event.id
+        );
     }
     session.finish().await
 }
@@ -48,7 +59,11 @@ pub async fn creation_time_is_that_of_publishing(fixture: &dyn Fixture) -> Claus
         (before..=after).contains(&created.as_millis()),
         "created at {created:?}, which is not within {before}..={after}"
     );
-    ensure_eq!(second.event().await?.created_at, created, "time at the second subscriber");
+    ensure_eq!(
+        second.event().await?.created_at,
+        created,
+        "time at the second subscriber"
+    );
     session.finish().await
 }
 
@@ -61,7 +76,11 @@ pub async fn first_delivery_is_attempt_one(fixture: &dyn Fixture) -> ClauseResul
     if session.capabilities.groups {
         let mut member = session.join(TOPIC, "workers").await?;
         session.publish(TOPIC, numbered(1)).await?;
-        ensure_eq!(member.event().await?.delivery_attempt, 1, "attempt in a group");
+        ensure_eq!(
+            member.event().await?.delivery_attempt,
+            1,
+            "attempt in a group"
+        );
     }
     session.finish().await
 }
@@ -70,7 +89,16 @@ pub async fn first_delivery_is_attempt_one(fixture: &dyn Fixture) -> ClauseResul
 pub async fn type_and_run_id_are_opaque(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, &[]).await?;
     let mut reader = session.listen(TOPIC).await?;
-    let texts = ["", " ", "a.b-c", "\"quoted\\\"", "line\nfeed\r\t", "nul\0nul", "żółw 🐢 \u{2028}", "__proto__"];
+    let texts = [
+        "",
+        " ",
+        "a.b-c",
+        "\"quoted\\\"",
+        "line\nfeed\r\t",
+        "nul\0nul",
+        "żółw 🐢 \u{2028}",
+        "__proto__",
+    ];
     for text in texts {
         let event = NewEvent::new(text.to_owned(), format!("run {text}")).with_data(json("1"));
         session.publish(TOPIC, event).await?;
@@ -86,7 +114,10 @@ pub async fn unknown_members_are_preserved(fixture: &dyn Fixture) -> ClauseResul
     let session = Session::open(fixture, &[]).await?;
     let mut reader = session.listen(TOPIC).await?;
     let members = [
-        ("traceparent", r#""00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01""#),
+        (
+            "traceparent",
+            r#""00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01""#,
+        ),
         ("priority", "5"),
         ("a \"quoted\" key\n", r#"{"nested":[1,2,{"x":null}]}"#),
         ("schlüssel", "true"),
@@ -106,7 +137,10 @@ pub async fn unknown_members_are_preserved(fixture: &dyn Fixture) -> ClauseResul
         .iter()
         .map(|(key, value)| (key.as_str(), String::from_utf8_lossy(value).into_owned()))
         .collect();
-    let wanted: Vec<_> = members.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+    let wanted: Vec<_> = members
+        .iter()
+        .map(|(key, value)| (*key, (*value).to_owned()))
+        .collect();
     ensure_eq!(extra, wanted, "unknown members");
     session.finish().await
 }
@@ -125,18 +159,37 @@ pub async fn unknown_members_cannot_shadow_known_ones(fixture: &dyn Fixture) -> 
     ];
     for (n, (key, value)) in forged.into_iter().enumerate() {
         let mut event = numbered(n as u64);
-        event.extra = Some(Box::new(vec![(key.into(), Bytes::from_static(value.as_bytes()))]));
+        event.extra = Some(Box::new(vec![(
+            key.into(),
+            Bytes::from_static(value.as_bytes()),
+        )]));
         let topic = TOPIC.into();
-        let publish = session.publisher.publish_with(&topic, event, Default::default());
+        let publish = session
+            .publisher
+            .publish_with(&topic, event, Default::default());
         if session.within("publish", publish).await?.is_err() {
             continue;
         }
         let seen = reader.event().await?;
-        ensure_eq!(seen.event_type.as_str(), "conformance.event", "type with a forged {key}");
+        ensure_eq!(
+            seen.event_type.as_str(),
+            "conformance.event",
+            "type with a forged {key}"
+        );
         ensure_eq!(seen.run_id.as_str(), "run-1", "run id with a forged {key}");
-        ensure_eq!(seen.data.to_json()?, n.to_string(), "data with a forged {key}");
-        ensure!(seen.id.to_string() != "forged", "the forged id was taken over");
-        ensure!(seen.created_at.as_millis() != 0, "the forged time was taken over");
+        ensure_eq!(
+            seen.data.to_json()?,
+            n.to_string(),
+            "data with a forged {key}"
+        );
+        ensure!(
+            seen.id.to_string() != "forged",
+            "the forged id was taken over"
+        );
+        ensure!(
+            seen.created_at.as_millis() != 0,
+            "the forged time was taken over"
+        );
         ensure_eq!(seen.delivery_attempt, 1, "attempt with a forged {key}");
     }
     session.finish().await
@@ -156,7 +209,11 @@ pub async fn index_and_generation_are_preserved(fixture: &dyn Fixture) -> Clause
     if bare.index.is_none() {
         ensure_eq!(seen.index, Some(41), "index");
     } else {
-        ensure_eq!(seen.index, bare.index.map(|index| index + 1), "index assigned by this bus");
+        ensure_eq!(
+            seen.index,
+            bare.index.map(|index| index + 1),
+            "index assigned by this bus"
+        );
     }
     if bare.generation.is_none() {
         ensure_eq!(seen.generation.as_deref(), Some("g-1"), "generation");
@@ -171,9 +228,15 @@ pub async fn forwarded_events_are_stamped_anew(fixture: &dyn Fixture) -> ClauseR
     let mut reader = session.listen(TOPIC).await?;
     session.publish(TOPIC, numbered(3)).await?;
     let original = reader.event().await?;
-    session.publish(TOPIC, original.with_attempt(7).to_new()).await?;
+    session
+        .publish(TOPIC, original.with_attempt(7).to_new())
+        .await?;
     let copy = reader.event().await?;
-    ensure!(copy.id != original.id, "the copy has the id {} of the original", copy.id);
+    ensure!(
+        copy.id != original.id,
+        "the copy has the id {} of the original",
+        copy.id
+    );
     ensure_eq!(copy.delivery_attempt, 1, "attempt of the copy");
     ensure_eq!(number(&copy)?, 3, "data of the copy");
     session.finish().await

@@ -17,7 +17,10 @@ pub async fn dropping_unsubscribes(fixture: &dyn Fixture) -> ClauseResult {
     session.publish_numbers(TOPIC, 0..20).await?;
     let mut seen = stays.numbers(20).await?;
     seen.sort_unstable();
-    ensure!(seen.iter().copied().eq(0..20), "wanted each of 0..20 once, saw {seen:?}");
+    ensure!(
+        seen.iter().copied().eq(0..20),
+        "wanted each of 0..20 once, saw {seen:?}"
+    );
     session.finish().await
 }
 
@@ -51,7 +54,11 @@ pub async fn subscribers_come_and_go_at_once(fixture: &dyn Fixture) -> ClauseRes
             if session.capabilities.groups && task % 4 == 0 {
                 options = options.group(format!("group-{task}"));
             }
-            let bus = if task % 2 == 0 { &session.subscriber } else { &session.publisher };
+            let bus = if task % 2 == 0 {
+                &session.subscriber
+            } else {
+                &session.publisher
+            };
             let mut reader = session.subscribe_on(bus, TOPIC, options).await?;
             session.publish(TOPIC, numbered(task)).await?;
             while number(&*reader.event().await?)? != task {}
@@ -83,7 +90,10 @@ pub async fn an_abandoned_subscribe_takes_nothing(fixture: &dyn Fixture) -> Clau
     session.publish_numbers(TOPIC, 0..20).await?;
     let mut seen = member.numbers(20).await?;
     seen.sort_unstable();
-    ensure!(seen.iter().copied().eq(0..20), "wanted each of 0..20 once, saw {seen:?}");
+    ensure!(
+        seen.iter().copied().eq(0..20),
+        "wanted each of 0..20 once, saw {seen:?}"
+    );
     session.finish().await
 }
 
@@ -99,7 +109,9 @@ pub async fn flush_returns(fixture: &dyn Fixture) -> ClauseResult {
     session.publish_numbers(TOPIC, 0..50).await?;
     let held = reader.delivery().await?;
     session.within("flush", session.publisher.flush()).await??;
-    session.within("flush", session.subscriber.flush()).await??;
+    session
+        .within("flush", session.subscriber.flush())
+        .await??;
     reader.ack(held).await?;
     reader.expect_numbers(1..50).await?;
     session.finish().await
@@ -108,19 +120,31 @@ pub async fn flush_returns(fixture: &dyn Fixture) -> ClauseResult {
 /// Closing ends the streams of all subscriptions of the handle.
 pub async fn close_ends_the_streams(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, &[]).await?;
-    let mut readers = vec![session.listen(TOPIC).await?, session.listen("another").await?];
+    let mut readers = vec![
+        session.listen(TOPIC).await?,
+        session.listen("another").await?,
+    ];
     if session.capabilities.groups {
         readers.push(session.join(TOPIC, "workers").await?);
     }
     session.publish(TOPIC, numbered(0)).await?;
     readers[0].expect_numbers(0..1).await?;
-    session.within("close", session.subscriber.close()).await??;
+    session
+        .within("close", session.subscriber.close())
+        .await??;
     for (n, reader) in readers.iter_mut().enumerate() {
         // What was delivered before may still be read; then the end comes, and stays.
-        while let Some(item) = reader.item().await.map_err(|unmet| unmet.within(format!("subscription {n}")))? {
-            item?;
+        while let Some(item) = reader
+            .item()
+            .await
+            .map_err(|unmet| unmet.within(format!("subscription {n}")))?
+        {
+            drop(item?);
         }
-        ensure!(reader.item().await?.is_none(), "subscription {n} goes on after its end");
+        ensure!(
+            reader.item().await?.is_none(),
+            "subscription {n} goes on after its end"
+        );
     }
     session.finish().await
 }
@@ -137,7 +161,9 @@ pub async fn close_wakes_waiting_readers(fixture: &dyn Fixture) -> ClauseResult 
     closed??;
     if let Some(item) = item? {
         let seen = item.map(|delivery| delivery.id.clone());
-        return Err(Unmet::violated(format!("wanted the end of the stream, saw {seen:?}")));
+        return Err(Unmet::violated(format!(
+            "wanted the end of the stream, saw {seen:?}"
+        )));
     }
     session.finish().await
 }
@@ -154,13 +180,25 @@ pub async fn a_closed_bus_refuses(fixture: &dyn Fixture) -> ClauseResult {
     let subscribe = bus.subscribe_with(&topic, SubscribeOptions::new());
     expect_closed("subscribe", &session.within("subscribe", subscribe).await?)?;
     if session.capabilities.replay {
-        expect_closed("history", &session.within("history", bus.history(&topic, 0, 1)).await?)?;
+        expect_closed(
+            "history",
+            &session.within("history", bus.history(&topic, 0, 1)).await?,
+        )?;
     }
     if session.capabilities.clear {
-        expect_closed("clear_topic", &session.within("clear_topic", bus.clear_topic(&topic)).await?)?;
+        expect_closed(
+            "clear_topic",
+            &session
+                .within("clear_topic", bus.clear_topic(&topic))
+                .await?,
+        )?;
     }
     session.within("close", bus.close()).await??;
-    ensure_eq!(bus.capabilities(), session.capabilities, "capabilities after the close");
+    ensure_eq!(
+        bus.capabilities(),
+        session.capabilities,
+        "capabilities after the close"
+    );
     session.finish().await
 }
 
@@ -177,9 +215,15 @@ pub async fn deliveries_outlive_the_bus(fixture: &dyn Fixture) -> ClauseResult {
     for _ in 0..4 {
         held.push(reader.delivery().await?);
     }
-    session.within("close", session.subscriber.close()).await??;
+    session
+        .within("close", session.subscriber.close())
+        .await??;
     for (n, delivery) in held.into_iter().enumerate() {
-        ensure_eq!(number(&delivery)?, n as u64, "data of a delivery of a closed bus");
+        ensure_eq!(
+            number(&delivery)?,
+            n as u64,
+            "data of a delivery of a closed bus"
+        );
         // Whether a decision after the close succeeds is open; that it neither hangs nor panics is not.
         let settled = match n {
             0 => delivery.ack(),
@@ -189,7 +233,10 @@ pub async fn deliveries_outlive_the_bus(fixture: &dyn Fixture) -> ClauseResult {
         };
         drop(session.within("settling after the close", settled).await?);
     }
-    session.within("unsubscribe", reader.subscription.unsubscribe()).await?.or_else(only_closed)?;
+    session
+        .within("unsubscribe", reader.subscription.unsubscribe())
+        .await?
+        .or_else(only_closed)?;
     session.finish().await
 }
 
@@ -203,7 +250,9 @@ pub async fn closing_one_participant_leaves_the_others(fixture: &dyn Fixture) ->
     session.publish(TOPIC, numbered(0)).await?;
     stays.expect_numbers(0..1).await?;
     goes.expect_numbers(0..1).await?;
-    session.within("close", session.subscriber.close()).await??;
+    session
+        .within("close", session.subscriber.close())
+        .await??;
     session.publish_numbers(TOPIC, 1..10).await?;
     stays.expect_numbers(1..10).await?;
     session.finish().await
@@ -211,9 +260,13 @@ pub async fn closing_one_participant_leaves_the_others(fixture: &dyn Fixture) ->
 
 fn expect_closed<T>(operation: &str, result: &BusResult<T>) -> ClauseResult {
     match result {
-        Ok(_) => Err(Unmet::violated(format!("{operation} succeeds on a closed bus"))),
+        Ok(_) => Err(Unmet::violated(format!(
+            "{operation} succeeds on a closed bus"
+        ))),
         Err(error) if error.kind() == ErrorKind::Closed => Ok(()),
-        Err(error) => Err(Unmet::violated(format!("{operation} on a closed bus fails with another kind than Closed: {error}"))),
+        Err(error) => Err(Unmet::violated(format!(
+            "{operation} on a closed bus fails with another kind than Closed: {error}"
+        ))),
     }
 }
 

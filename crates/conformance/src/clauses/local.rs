@@ -14,10 +14,16 @@ pub async fn local_values_pass_by_reference(fixture: &dyn Fixture) -> ClauseResu
     let mut first = session.listen(TOPIC).await?;
     let mut second = session.listen(TOPIC).await?;
     session
-        .publish(TOPIC, NewEvent::new("local", "r").with_data(Payload::local(String::from("by reference"))))
+        .publish(
+            TOPIC,
+            NewEvent::new("local", "r").with_data(Payload::local(String::from("by reference"))),
+        )
         .await?;
     let (first, second) = (first.event().await?, second.event().await?);
-    ensure!(same_value(&first.data, &second.data)?, "the two subscribers got different values");
+    ensure!(
+        same_value(&first.data, &second.data)?,
+        "the two subscribers got different values"
+    );
     session.finish().await
 }
 
@@ -25,12 +31,19 @@ pub async fn local_values_pass_by_reference(fixture: &dyn Fixture) -> ClauseResu
 pub async fn local_only_reaches_this_process(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, &[Need::LocalOnly]).await?;
     let bus = &session.publisher;
-    let mut first = session.subscribe_on(bus, TOPIC, SubscribeOptions::new()).await?;
-    let mut second = session.subscribe_on(bus, TOPIC, SubscribeOptions::new()).await?;
+    let mut first = session
+        .subscribe_on(bus, TOPIC, SubscribeOptions::new())
+        .await?;
+    let mut second = session
+        .subscribe_on(bus, TOPIC, SubscribeOptions::new())
+        .await?;
     let event = NewEvent::new("local", "r").with_data(Payload::local(String::from("by reference")));
     publish_locally(&session, event).await?;
     let (one, two) = (first.event().await?, second.event().await?);
-    ensure!(same_value(&one.data, &two.data)?, "the two subscribers got different values");
+    ensure!(
+        same_value(&one.data, &two.data)?,
+        "the two subscribers got different values"
+    );
     ensure_eq!(one.delivery_attempt, 1, "attempt");
     ensure_eq!(one.id, two.id, "ids");
     session.finish().await
@@ -55,9 +68,15 @@ pub async fn local_only_reaches_one_member_of_each_group(fixture: &dyn Fixture) 
     let bus = &session.publisher;
     let mut readers = Vec::new();
     for group in ["one", "one", "two", "two"] {
-        readers.push(session.subscribe_on(bus, TOPIC, SubscribeOptions::new().group(group)).await?);
+        readers.push(
+            session
+                .subscribe_on(bus, TOPIC, SubscribeOptions::new().group(group))
+                .await?,
+        );
     }
-    let mut plain = session.subscribe_on(bus, TOPIC, SubscribeOptions::new()).await?;
+    let mut plain = session
+        .subscribe_on(bus, TOPIC, SubscribeOptions::new())
+        .await?;
     for n in 0..8 {
         publish_locally(&session, numbered(n)).await?;
     }
@@ -65,14 +84,19 @@ pub async fn local_only_reaches_one_member_of_each_group(fixture: &dyn Fixture) 
     for group in readers.chunks_mut(2) {
         let mut seen = super::drain_until(&session, group, 8).await?;
         seen.sort_unstable();
-        ensure!(seen.iter().copied().eq(0..8), "wanted each of 0..8 once in the group, saw {seen:?}");
+        ensure!(
+            seen.iter().copied().eq(0..8),
+            "wanted each of 0..8 once in the group, saw {seen:?}"
+        );
     }
     session.finish().await
 }
 
 async fn publish_locally(session: &Session, event: NewEvent) -> ClauseResult {
     let topic = Topic::from(TOPIC);
-    let publish = session.publisher.publish_with(&topic, event, PublishOptions::LOCAL_ONLY);
+    let publish = session
+        .publisher
+        .publish_with(&topic, event, PublishOptions::LOCAL_ONLY);
     session.within("publish", publish).await??;
     Ok(())
 }

@@ -27,18 +27,27 @@ pub async fn concurrent_publishers_are_seen_in_one_order(fixture: &dyn Fixture) 
     let mut second = session
         .subscribe_on(&session.publisher, TOPIC, Default::default())
         .await?;
-    let tasks = (0..WIDTH).map(|task| session.publish_numbers(TOPIC, task * EACH..(task + 1) * EACH));
+    let tasks =
+        (0..WIDTH).map(|task| session.publish_numbers(TOPIC, task * EACH..(task + 1) * EACH));
     for published in join_all(tasks).await {
         published?;
     }
     let total = (WIDTH * EACH) as usize;
     let seen = first.numbers(total).await?;
-    ensure_eq!(second.numbers(total).await?, seen, "order at the second subscriber");
+    ensure_eq!(
+        second.numbers(total).await?,
+        seen,
+        "order at the second subscriber"
+    );
     let mut next = [0; WIDTH as usize];
     for number in seen {
         let task = (number / EACH) as usize;
         ensure!(task < next.len(), "event {number} was never published");
-        ensure_eq!(number % EACH, next[task], "position among the events of task {task}");
+        ensure_eq!(
+            number % EACH,
+            next[task],
+            "position among the events of task {task}"
+        );
         next[task] += 1;
     }
     session.finish().await
@@ -50,14 +59,21 @@ pub async fn overlapping_publishes_arrive_once_each(fixture: &dyn Fixture) -> Cl
     let mut reader = session.listen(TOPIC).await?;
     let topic = TOPIC.into();
     let publishes: Vec<_> = (0..WIDTH)
-        .map(|n| session.publisher.publish_with(&topic, numbered(n), PublishOptions::default()))
+        .map(|n| {
+            session
+                .publisher
+                .publish_with(&topic, numbered(n), PublishOptions::default())
+        })
         .collect();
     for published in session.within("publish", join_all(publishes)).await? {
         published?;
     }
     let mut seen = reader.numbers(WIDTH as usize).await?;
     seen.sort_unstable();
-    ensure!(seen.iter().copied().eq(0..WIDTH), "wanted each of 0..{WIDTH} once, saw {seen:?}");
+    ensure!(
+        seen.iter().copied().eq(0..WIDTH),
+        "wanted each of 0..{WIDTH} once, saw {seen:?}"
+    );
     reader.expect_quiet().await?;
     session.finish().await
 }
@@ -90,7 +106,9 @@ pub async fn batch_reads_see_the_same_stream(fixture: &dyn Fixture) -> ClauseRes
     session.publish_numbers(TOPIC, 0..300).await?;
     let mut next = 0;
     while next < 300 {
-        let batch = session.within("next_batch", reader.subscription.next_batch()).await?;
+        let batch = session
+            .within("next_batch", reader.subscription.next_batch())
+            .await?;
         let batch = batch.ok_or_else(|| Unmet::violated("the stream ended"))??;
         ensure!(!batch.is_empty(), "a batch without deliveries");
         for delivery in batch {

@@ -26,10 +26,17 @@ pub async fn too_large_events_are_refused(fixture: &dyn Fixture) -> ClauseResult
         PublishOptions::default(),
     );
     match session.within("publish", publish).await? {
-        Ok(_) => return Err(Unmet::violated(format!("an event with more than {limit} bytes of data was accepted"))),
+        Ok(_) => {
+            return Err(Unmet::violated(format!(
+                "an event with more than {limit} bytes of data was accepted"
+            )));
+        }
         Err(error) => {
             ensure_eq!(error.kind(), ErrorKind::TooLarge, "kind of the refusal");
-            ensure!(!error.is_retryable(), "the refusal calls itself retryable: {error}");
+            ensure!(
+                !error.is_retryable(),
+                "the refusal calls itself retryable: {error}"
+            );
         }
     }
     session.publish(TOPIC, numbered(1)).await?;
@@ -137,7 +144,10 @@ pub async fn a_cancelled_group_read_loses_nothing(fixture: &dyn Fixture) -> Clau
     published?;
     let mut seen = seen??;
     seen.sort_unstable();
-    ensure!(seen.into_iter().eq(0..EVENTS as u64), "the group did not get each event once");
+    ensure!(
+        seen.into_iter().eq(0..EVENTS as u64),
+        "the group did not get each event once"
+    );
     session.finish().await
 }
 
@@ -147,7 +157,10 @@ pub async fn a_cancelled_publish_happens_once_or_not(fixture: &dyn Fixture) -> C
     let mut reader = session.listen(TOPIC).await?;
     let topic = Topic::from(TOPIC);
     for n in 0..50 {
-        let cancelled = session.publisher.publish_with(&topic, numbered(2 * n), PublishOptions::default());
+        let cancelled =
+            session
+                .publisher
+                .publish_with(&topic, numbered(2 * n), PublishOptions::default());
         if n % 2 == 0 {
             drop(poll_immediate(cancelled).await);
         } else {
@@ -160,7 +173,10 @@ pub async fn a_cancelled_publish_happens_once_or_not(fixture: &dyn Fixture) -> C
         seen.push(number(&*reader.event().await?)?);
     }
     let odd: Vec<u64> = seen.iter().copied().filter(|n| n % 2 == 1).collect();
-    ensure!(odd.iter().copied().eq((0..50).map(|n| 2 * n + 1)), "the events between arrived as {odd:?}");
+    ensure!(
+        odd.iter().copied().eq((0..50).map(|n| 2 * n + 1)),
+        "the events between arrived as {odd:?}"
+    );
     seen.sort_unstable();
     let total = seen.len();
     seen.dedup();
@@ -172,7 +188,9 @@ pub async fn a_cancelled_publish_happens_once_or_not(fixture: &dyn Fixture) -> C
 pub async fn a_standing_member_blocks_no_other(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, &[Need::Groups, Need::GroupRedelivery]).await?;
     let mut works = session.join(TOPIC, "workers").await?;
-    let mut stands = session.subscribe(TOPIC, SubscribeOptions::new().group("workers")).await?;
+    let mut stands = session
+        .subscribe(TOPIC, SubscribeOptions::new().group("workers"))
+        .await?;
     session.publish_numbers(TOPIC, 0..40).await?;
     let held = stands.ready().await;
     let mut seen = vec![number(&*works.event().await?)?];
@@ -183,6 +201,9 @@ pub async fn a_standing_member_blocks_no_other(fixture: &dyn Fixture) -> ClauseR
         seen.push(number(&*works.event().await?)?);
     }
     seen.sort_unstable();
-    ensure!(seen.iter().copied().eq(0..40), "wanted each of 0..40 once, saw {seen:?}");
+    ensure!(
+        seen.iter().copied().eq(0..40),
+        "wanted each of 0..40 once, saw {seen:?}"
+    );
     session.finish().await
 }

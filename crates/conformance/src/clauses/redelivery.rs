@@ -15,7 +15,11 @@ const GROUPED: &[Need] = &[Need::Groups, Need::GroupRedelivery];
 pub async fn a_nack_redelivers_with_the_next_attempt(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, GROUPED).await?;
     let mut member = session.join(TOPIC, "workers").await?;
-    let attempts = session.capabilities.max_deliveries.unwrap_or(u32::MAX).min(3);
+    let attempts = session
+        .capabilities
+        .max_deliveries
+        .unwrap_or(u32::MAX)
+        .min(3);
     session.publish(TOPIC, numbered(0)).await?;
     let mut id = None;
     for attempt in 1..attempts {
@@ -105,8 +109,14 @@ pub async fn a_nack_blocks_nothing(fixture: &dyn Fixture) -> ClauseResult {
     }
     first.sort_unstable();
     again.sort_unstable();
-    ensure!(first.iter().copied().eq(0..50), "wanted each of 0..50 once as attempt 1, saw {first:?}");
-    ensure!(again.iter().copied().eq((0..50).step_by(5)), "wanted the refused ones again, saw {again:?}");
+    ensure!(
+        first.iter().copied().eq(0..50),
+        "wanted each of 0..50 once as attempt 1, saw {first:?}"
+    );
+    ensure!(
+        again.iter().copied().eq((0..50).step_by(5)),
+        "wanted the refused ones again, saw {again:?}"
+    );
     member.expect_quiet().await?;
     session.finish().await
 }
@@ -132,7 +142,11 @@ pub async fn a_redelivery_stays_in_its_group(fixture: &dyn Fixture) -> ClauseRes
 
 /// An event that is refused as often as the declared cap allows is not delivered again, and those behind it are.
 pub async fn redelivery_stops_at_the_cap(fixture: &dyn Fixture) -> ClauseResult {
-    let session = Session::open(fixture, &[Need::Groups, Need::GroupRedelivery, Need::DeliveryCap]).await?;
+    let session = Session::open(
+        fixture,
+        &[Need::Groups, Need::GroupRedelivery, Need::DeliveryCap],
+    )
+    .await?;
     let mut member = session.join(TOPIC, "workers").await?;
     session.publish(TOPIC, numbered(0)).await?;
     let mut id = None;
@@ -148,7 +162,11 @@ pub async fn redelivery_stops_at_the_cap(fixture: &dyn Fixture) -> ClauseResult 
 
 /// Without a cap, the twentieth refusal still leads to a redelivery.
 pub async fn redelivery_without_a_cap_goes_on(fixture: &dyn Fixture) -> ClauseResult {
-    let session = Session::open(fixture, &[Need::Groups, Need::GroupRedelivery, Need::NoDeliveryCap]).await?;
+    let session = Session::open(
+        fixture,
+        &[Need::Groups, Need::GroupRedelivery, Need::NoDeliveryCap],
+    )
+    .await?;
     let mut member = session.join(TOPIC, "workers").await?;
     session.publish(TOPIC, numbered(0)).await?;
     let mut id = None;
@@ -181,12 +199,16 @@ pub async fn a_fan_out_nack_returns_to_its_subscriber(fixture: &dyn Fixture) -> 
 /// A delivery that is held longer than the lease goes to another member as the next attempt; settling it late changes nothing.
 pub async fn an_expired_lease_frees_the_event(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, &[Need::Groups, Need::GroupRedeliveryMoves]).await?;
-    let options = SubscribeOptions::new().group("workers").lease(Duration::from_millis(100));
+    let options = SubscribeOptions::new()
+        .group("workers")
+        .lease(Duration::from_millis(100));
     let mut hangs = session.subscribe(TOPIC, options.clone()).await?;
     session.publish(TOPIC, numbered(0)).await?;
     let mut id = None;
     let held = expect_attempt(&mut hangs, &mut id, 1).await?;
-    let mut works = session.subscribe(TOPIC, options.lease(Duration::from_secs(60))).await?;
+    let mut works = session
+        .subscribe(TOPIC, options.lease(Duration::from_secs(60)))
+        .await?;
     let delivery = expect_attempt(&mut works, &mut id, 2).await?;
     drop(session.within("late nack", held.nack()).await?);
     works.expect_quiet().await?;
@@ -208,7 +230,10 @@ pub async fn a_renewed_lease_keeps_the_event(fixture: &dyn Fixture) -> ClauseRes
     for _ in 0..30 {
         tokio::time::sleep(lease / 20).await;
         session.within("renew", delivery.renew()).await??;
-        ensure!(other.ready().await.is_none(), "another member got something while the lease was renewed");
+        ensure!(
+            other.ready().await.is_none(),
+            "another member got something while the lease was renewed"
+        );
     }
     works.ack(delivery).await?;
     other.expect_quiet().await?;
@@ -216,8 +241,15 @@ pub async fn a_renewed_lease_keeps_the_event(fixture: &dyn Fixture) -> ClauseRes
 }
 
 /// The next delivery, which must be `attempt` of one and the same event.
-async fn expect_attempt(member: &mut Reader, id: &mut Option<EventId>, attempt: u32) -> Result<Delivery, Unmet> {
-    let delivery = member.delivery().await.map_err(|unmet| unmet.within(format!("waiting for attempt {attempt}")))?;
+async fn expect_attempt(
+    member: &mut Reader,
+    id: &mut Option<EventId>,
+    attempt: u32,
+) -> Result<Delivery, Unmet> {
+    let delivery = member
+        .delivery()
+        .await
+        .map_err(|unmet| unmet.within(format!("waiting for attempt {attempt}")))?;
     ensure_eq!(delivery.delivery_attempt, attempt, "attempt");
     let id = id.get_or_insert_with(|| delivery.id.clone());
     ensure_eq!(delivery.id, *id, "id of attempt {attempt}");

@@ -41,7 +41,10 @@ pub async fn an_offset_begins_there(fixture: &dyn Fixture) -> ClauseResult {
     session.kept(TOPIC, 10).await?;
     let mut readers = Vec::new();
     for offset in [0, 1, 5, 9, 10] {
-        readers.push((offset, session.read_from(TOPIC, StartFrom::Offset(offset)).await?));
+        readers.push((
+            offset,
+            session.read_from(TOPIC, StartFrom::Offset(offset)).await?,
+        ));
     }
     session.publish_numbers(TOPIC, 10..12).await?;
     for (offset, mut reader) in readers {
@@ -49,7 +52,8 @@ pub async fn an_offset_begins_there(fixture: &dyn Fixture) -> ClauseResult {
             reader.expect_numbers(offset..12).await?;
             reader.expect_quiet().await
         };
-        told.await.map_err(|unmet| unmet.within(format!("offset {offset}")))?;
+        told.await
+            .map_err(|unmet| unmet.within(format!("offset {offset}")))?;
     }
     session.finish().await
 }
@@ -66,7 +70,9 @@ pub async fn a_reader_resumes_where_it_left(fixture: &dyn Fixture) -> ClauseResu
             let delivery = reader.delivery().await?;
             ensure_eq!(number(&delivery)?, next, "next event");
             let position = delivery.seq().or(delivery.index);
-            let position = position.ok_or_else(|| Unmet::violated("the delivery has neither a position nor an index"))?;
+            let position = position.ok_or_else(|| {
+                Unmet::violated("the delivery has neither a position nor an index")
+            })?;
             start = StartFrom::Offset(position + 1);
             next += 1;
         }
@@ -82,13 +88,25 @@ pub async fn replay_equals_history(fixture: &dyn Fixture) -> ClauseResult {
     let live = live.events(50).await?;
     session.kept(TOPIC, 50).await?;
     let kept = session.history(TOPIC, 0, usize::MAX).await?;
-    let replayed = session.read_from(TOPIC, StartFrom::Earliest).await?.events(50).await?;
+    let replayed = session
+        .read_from(TOPIC, StartFrom::Earliest)
+        .await?
+        .events(50)
+        .await?;
     ensure_eq!(kept.len(), 50, "events in the history");
     for ((kept, replayed), live) in kept.iter().zip(&replayed).zip(&live) {
         ensure_eq!(replayed.id, kept.id, "id of the replayed event");
         ensure_eq!(replayed.id, live.id, "id of the live event");
-        ensure_eq!(replayed.created_at, live.created_at, "time of the replayed event");
-        ensure_eq!(replayed.data.to_json()?, live.data.to_json()?, "data of the replayed event");
+        ensure_eq!(
+            replayed.created_at,
+            live.created_at,
+            "time of the replayed event"
+        );
+        ensure_eq!(
+            replayed.data.to_json()?,
+            live.data.to_json()?,
+            "data of the replayed event"
+        );
     }
     session.finish().await
 }
@@ -97,14 +115,19 @@ pub async fn replay_equals_history(fixture: &dyn Fixture) -> ClauseResult {
 pub async fn a_group_keeps_its_position(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, &[Need::Replay, Need::Groups]).await?;
     session.publish_numbers(TOPIC, 0..10).await?;
-    let earliest = SubscribeOptions::new().group("workers").start(StartFrom::Earliest);
+    let earliest = SubscribeOptions::new()
+        .group("workers")
+        .start(StartFrom::Earliest);
     let mut first = session.subscribe(TOPIC, earliest.clone()).await?;
     first.expect_numbers(0..10).await?;
     let mut members = [first, session.subscribe(TOPIC, earliest).await?];
     session.publish_numbers(TOPIC, 10..20).await?;
     let mut seen = drain_until(&session, &mut members, 10).await?;
     seen.sort_unstable();
-    ensure!(seen.iter().copied().eq(10..20), "wanted each of 10..20 once, saw {seen:?}");
+    ensure!(
+        seen.iter().copied().eq(10..20),
+        "wanted each of 10..20 once, saw {seen:?}"
+    );
     for member in &mut members {
         member.expect_quiet().await?;
     }
@@ -116,7 +139,9 @@ pub async fn a_group_keeps_its_position(fixture: &dyn Fixture) -> ClauseResult {
 /// The moments are random; a failure names the seed, and [`Seed::VARIABLE`] repeats it.
 pub async fn attaching_while_publishing_loses_nothing(fixture: &dyn Fixture) -> ClauseResult {
     let seed = Seed::choose();
-    attach_at_random(fixture, seed).await.map_err(|unmet| unmet.within(seed))
+    attach_at_random(fixture, seed)
+        .await
+        .map_err(|unmet| unmet.within(seed))
 }
 
 async fn attach_at_random(fixture: &dyn Fixture, seed: Seed) -> ClauseResult {
@@ -130,9 +155,18 @@ async fn attach_at_random(fixture: &dyn Fixture, seed: Seed) -> ClauseResult {
         let publish = session.publish_numbers(TOPIC, published..published + burst);
         if random.below(3) == 0 {
             // The subscription attaches somewhere inside the burst.
-            let first = if random.below(2) == 0 { 0 } else { random.below(published + 1) };
-            let start = if first == 0 { StartFrom::Earliest } else { StartFrom::Offset(first) };
-            let (published, reader) = futures_util::future::join(publish, session.read_from(TOPIC, start)).await;
+            let first = if random.below(2) == 0 {
+                0
+            } else {
+                random.below(published + 1)
+            };
+            let start = if first == 0 {
+                StartFrom::Earliest
+            } else {
+                StartFrom::Offset(first)
+            };
+            let (published, reader) =
+                futures_util::future::join(publish, session.read_from(TOPIC, start)).await;
             published?;
             readers.push((first, reader?));
         } else {
@@ -174,7 +208,11 @@ pub async fn an_offset_ahead_of_the_end_waits_or_is_refused(fixture: &dyn Fixtur
         // Whether the reader waits or goes on with the next event is the backend's choice; the past is not.
         let next = tokio::time::timeout(session.settle, subscription.next()).await;
         if let Ok(Some(Ok(delivery))) = next {
-            ensure_eq!(number(&delivery)?, 3, "first event behind an offset ahead of the end");
+            ensure_eq!(
+                number(&delivery)?,
+                3,
+                "first event behind an offset ahead of the end"
+            );
         }
     }
     session.finish().await
