@@ -59,7 +59,8 @@ pub const CLAUSES: &[Clause] = list! {
         every_handle_publishes_and_subscribes,
         subscribing_resolves_when_live,
         publishing_needs_no_subscriber,
-        ungrouped_events_need_no_settling;
+        ungrouped_events_need_no_settling,
+        dropping_an_ungrouped_event_is_no_nack;
     identity:
         ids_are_unique_and_the_same_for_all,
         creation_time_is_that_of_publishing,
@@ -110,6 +111,7 @@ pub const CLAUSES: &[Clause] = list! {
         redelivery_stops_at_the_cap,
         redelivery_without_a_cap_goes_on,
         a_fan_out_nack_returns_to_its_subscriber,
+        fan_out_redelivery_stops_at_the_cap,
         an_expired_lease_frees_the_event,
         a_renewed_lease_keeps_the_event;
     start:
@@ -120,7 +122,7 @@ pub const CLAUSES: &[Clause] = list! {
         replay_equals_history,
         a_group_keeps_its_position,
         attaching_while_publishing_loses_nothing,
-        an_offset_ahead_of_the_end_waits_or_is_refused;
+        an_offset_ahead_of_the_end_is_no_surprise;
     retention:
         history_is_read_in_pages,
         unused_topics_have_no_history,
@@ -146,6 +148,7 @@ pub const CLAUSES: &[Clause] = list! {
     pressure:
         too_large_events_are_refused,
         a_standing_reader_blocks_nobody,
+        a_skippable_reader_is_told_of_gaps,
         a_slower_reader_gets_everything,
         a_cancelled_read_loses_nothing,
         a_cancelled_group_read_loses_nothing,
@@ -165,6 +168,7 @@ pub const CLAUSES: &[Clause] = list! {
         coalesce_reduces_a_batch,
         coalesced_events_are_acked,
         coalesce_cannot_invent_events,
+        overflow_waits_unless_told_otherwise,
         overflow_never_drops_immediate_events,
         gathered_events_of_a_leaving_member_are_handed_over;
     leases:

@@ -3,7 +3,7 @@
 use bowline_events::SubscribeOptions;
 
 use crate::session::{Session, numbered};
-use crate::{ClauseResult, Fixture};
+use crate::{ClauseResult, Fixture, Need};
 
 const TOPIC: &str = "fan-out";
 
@@ -87,7 +87,7 @@ pub async fn publishing_needs_no_subscriber(fixture: &dyn Fixture) -> ClauseResu
 
 /// Without redelivery, a nacked ungrouped event is not delivered again; acking and dropping change nothing either.
 pub async fn ungrouped_events_need_no_settling(fixture: &dyn Fixture) -> ClauseResult {
-    let session = Session::open(fixture, &[crate::Need::NoFanoutRedelivery]).await?;
+    let session = Session::open(fixture, &[Need::NoFanoutRedelivery]).await?;
     let mut reader = session.listen(TOPIC).await?;
     session.publish_numbers(TOPIC, 0..4).await?;
     session
@@ -100,6 +100,20 @@ pub async fn ungrouped_events_need_no_settling(fixture: &dyn Fixture) -> ClauseR
         .within("release", reader.delivery().await?.release())
         .await??;
     drop(reader.delivery().await?);
+    reader.expect_quiet().await?;
+    session.finish().await
+}
+
+/// Dropping an ungrouped delivery is no nack: where nacks bring an ungrouped event again, drops do not.
+pub async fn dropping_an_ungrouped_event_is_no_nack(fixture: &dyn Fixture) -> ClauseResult {
+    let session = Session::open(fixture, &[Need::FanoutRedelivery]).await?;
+    let mut reader = session.listen(TOPIC).await?;
+    session.publish_numbers(TOPIC, 0..3).await?;
+    drop(reader.delivery().await?);
+    drop(reader.delivery().await?);
+    drop(reader.delivery().await?);
+    // Longer than the first redelivery of a nack would take.
+    tokio::time::sleep(session.capabilities.redelivery_delay).await;
     reader.expect_quiet().await?;
     session.finish().await
 }

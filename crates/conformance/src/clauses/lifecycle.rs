@@ -193,6 +193,10 @@ pub async fn a_closed_bus_refuses(fixture: &dyn Fixture) -> ClauseResult {
                 .await?,
         )?;
     }
+    if session.capabilities.replay {
+        let trim = bus.trim_topic(&topic, 1);
+        expect_closed("trim_topic", &session.within("trim_topic", trim).await?)?;
+    }
     session.within("close", bus.close()).await??;
     ensure_eq!(
         bus.capabilities(),

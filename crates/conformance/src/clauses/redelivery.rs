@@ -196,6 +196,23 @@ pub async fn a_fan_out_nack_returns_to_its_subscriber(fixture: &dyn Fixture) -> 
     session.finish().await
 }
 
+/// An ungrouped event that its subscriber refuses as often as the declared cap allows does not come again.
+pub async fn fan_out_redelivery_stops_at_the_cap(fixture: &dyn Fixture) -> ClauseResult {
+    let needs = [Need::FanoutRedelivery, Need::DeliveryCap];
+    let session = Session::open(fixture, &needs).await?;
+    let mut reader = session.listen(TOPIC).await?;
+    session.publish(TOPIC, numbered(0)).await?;
+    let mut id = None;
+    for attempt in 1..=session.capabilities.max_deliveries.unwrap_or(1) {
+        let delivery = expect_attempt(&mut reader, &mut id, attempt).await?;
+        session.within("nack", delivery.nack()).await??;
+    }
+    session.publish(TOPIC, numbered(1)).await?;
+    reader.expect_numbers(1..2).await?;
+    reader.expect_quiet().await?;
+    session.finish().await
+}
+
 /// A delivery that is held longer than the lease goes to another member as the next attempt; settling it late changes nothing.
 pub async fn an_expired_lease_frees_the_event(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, &[Need::Groups, Need::GroupRedeliveryMoves]).await?;

@@ -195,8 +195,8 @@ async fn read_what_is_there(reader: &mut Reader, next: &mut u64) -> ClauseResult
     Ok(())
 }
 
-/// A reader that attaches with an offset ahead of the end gets what is published at or behind that offset, or is refused.
-pub async fn an_offset_ahead_of_the_end_waits_or_is_refused(fixture: &dyn Fixture) -> ClauseResult {
+/// A reader that attaches with an offset ahead of the end is refused, told so by a notice, or waits; it gets no old event without a notice.
+pub async fn an_offset_ahead_of_the_end_is_no_surprise(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, &[Need::Replay]).await?;
     session.publish_numbers(TOPIC, 0..3).await?;
     session.kept(TOPIC, 3).await?;
@@ -205,7 +205,7 @@ pub async fn an_offset_ahead_of_the_end_waits_or_is_refused(fixture: &dyn Fixtur
     let subscribe = session.subscriber.subscribe_with(&topic, options);
     if let Ok(mut subscription) = session.within("subscribe", subscribe).await? {
         session.publish(TOPIC, numbered(3)).await?;
-        // Whether the reader waits or goes on with the next event is the backend's choice; the past is not.
+        // Such a position belongs to a history that is gone. What the backend makes of it is its choice; silence is not.
         let next = tokio::time::timeout(session.settle, subscription.next()).await;
         if let Ok(Some(Ok(delivery))) = next {
             ensure_eq!(
