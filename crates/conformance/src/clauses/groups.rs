@@ -141,10 +141,8 @@ pub async fn groups_belong_to_their_topic(fixture: &dyn Fixture) -> ClauseResult
     let session = Session::open(fixture, &[Need::Groups]).await?;
     let mut one = session.join("groups-1", "workers").await?;
     let mut two = session.join("groups-2", "workers").await?;
-    for n in 0..10 {
-        session.publish("groups-1", numbered(n)).await?;
-        session.publish("groups-2", numbered(100 + n)).await?;
-    }
+    session.publish_numbers("groups-1", 0..10).await?;
+    session.publish_numbers("groups-2", 100..110).await?;
     one.expect_numbers(0..10).await?;
     two.expect_numbers(100..110).await?;
     one.expect_quiet().await?;
