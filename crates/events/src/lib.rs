@@ -20,7 +20,7 @@ pub mod log;
 pub mod topics;
 
 mod batch;
-// mod caching;
+mod caching;
 mod capabilities;
 mod delivery;
 mod error;
@@ -38,6 +38,7 @@ mod text;
 mod topic;
 
 pub use batch::{BatchPolicy, Coalesce, IsImmediate, Overflow};
+pub use caching::{CachePage, CachePosition, CachingPubSub, EventCache, MemoryCache};
 pub use capabilities::{Capabilities, DeliveryModes, Ordering, PublishSafety, Reach};
 pub use codec::Dialect;
 pub use delivery::{Delivery, Settle, Settlement};

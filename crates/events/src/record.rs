@@ -76,7 +76,7 @@ impl Event {
                 event.delivery_attempt = read_number(&value)
                     .and_then(|n| u32::try_from(n).ok())
                     .unwrap_or(1)
-                    .max(1)
+                    .max(1);
             }
             "logGeneration" => event.generation = Some(read_text(&value)),
             other => extra.push((Text::from(other.to_owned()), value)),
