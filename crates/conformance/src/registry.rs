@@ -120,6 +120,7 @@ pub const CLAUSES: &[Clause] = list! {
         an_offset_begins_there,
         a_reader_resumes_where_it_left,
         replay_equals_history,
+        a_group_begins_where_it_was_told,
         a_group_keeps_its_position,
         attaching_while_publishing_loses_nothing,
         an_offset_ahead_of_the_end_is_no_surprise;

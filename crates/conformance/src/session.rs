@@ -130,12 +130,15 @@ impl Session {
     ) -> Result<Reader, Unmet> {
         let topic = Topic::from(topic);
         let subscribe = bus.subscribe_with(&topic, options);
-        let subscription = self.within("subscribe", subscribe).await??;
-        Ok(Reader {
+        Ok(self.reader(self.within("subscribe", subscribe).await??))
+    }
+
+    pub(crate) fn reader(&self, subscription: Subscription) -> Reader {
+        Reader {
             subscription,
             settle: self.settle,
             deadline: self.deadline,
-        })
+        }
     }
 
     pub(crate) async fn history(
@@ -349,6 +352,12 @@ pub(crate) fn numbered(number: u64) -> NewEvent {
 /// The number that [`numbered`] put into an event.
 pub(crate) fn number(event: &Event) -> Result<u64, Unmet> {
     Ok(event.data.parse::<u64>()?)
+}
+
+/// Whether two subscribers got the same event: by its id, or by the index that a caching layer gave it, whose history keeps
+/// copies with ids of their own.
+pub(crate) fn is_same(one: &Event, other: &Event) -> bool {
+    one.id == other.id || one.index.is_some() && one.index == other.index
 }
 
 /// Data of which the clause knows that it is JSON.

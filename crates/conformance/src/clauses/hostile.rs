@@ -50,7 +50,7 @@ pub async fn extreme_options_leave_the_bus_usable(fixture: &dyn Fixture) -> Clau
         session.publish(TOPIC, numbered(n as u64)).await?;
         match outcome {
             Ok(mut subscription) => {
-                drop(futures_util::future::poll_immediate(subscription.next()).await)
+                drop(futures_util::future::poll_immediate(subscription.next()).await);
             }
             Err(error) => expect_explained(&error)?,
         }

@@ -67,7 +67,7 @@ impl Broken {
         match self.sabotage {
             Sabotage::IgnoresGroups => options.group = None,
             Sabotage::OneGroupForAll if options.group.is_some() => {
-                options.group = Some("all".into())
+                options.group = Some("all".into());
             }
             Sabotage::StartsLatest => options.start = StartFrom::Latest,
             Sabotage::StartsEarliest => options.start = StartFrom::Earliest,
@@ -162,10 +162,8 @@ impl Broken {
                     return Ok(Published::new(None, None));
                 }
             }
-            Sabotage::PublishWaitsForReaders => {
-                if self.published.fetch_add(1, Relaxed) > 500 {
-                    std::future::pending::<()>().await;
-                }
+            Sabotage::PublishWaitsForReaders if self.published.fetch_add(1, Relaxed) > 500 => {
+                std::future::pending::<()>().await;
             }
             Sabotage::BadDataCloses if event.data.to_json().is_err() => {
                 self.inner.close().await?;
@@ -305,7 +303,7 @@ impl PubSub for Broken {
                 Sabotage::ListsNothing => topics.clear(),
                 Sabotage::ListsTwice => topics.extend(topics.clone()),
                 Sabotage::ListsWithoutGroups => {
-                    topics.iter_mut().for_each(|info| info.groups.clear())
+                    topics.iter_mut().for_each(|info| info.groups.clear());
                 }
                 _ => {}
             }
@@ -340,7 +338,7 @@ impl PubSub for Broken {
         let mut said = self.inner.capabilities();
         match self.sabotage {
             Sabotage::None | Sabotage::TakesAnySize | Sabotage::LosesAfterRefusal => {
-                said.max_event_bytes = Some(LIMIT)
+                said.max_event_bytes = Some(LIMIT);
             }
             Sabotage::FanoutNackIgnored => said.fanout_redelivery = true,
             Sabotage::RedeliversUnasked => said.fanout_redelivery = false,

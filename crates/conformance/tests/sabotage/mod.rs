@@ -325,10 +325,17 @@ pub(crate) const TABLE: &[(Sabotage, &[&str])] = {
                 "groups::a_joining_member_takes_part",
             ],
         ),
-        (ResetsGroups, &["start::a_group_keeps_its_position"]),
+        (
+            ResetsGroups,
+            &[
+                "start::a_group_keeps_its_position",
+                "groups::each_event_goes_to_one_member",
+            ],
+        ),
         (
             StartsLatest,
             &[
+                "start::a_group_begins_where_it_was_told",
                 "start::earliest_begins_with_the_first_event",
                 "start::an_offset_begins_there",
                 "start::a_reader_resumes_where_it_left",

@@ -70,7 +70,7 @@ impl Spoiled {
             Sabotage::ForgetsExtras => event.extra = None,
             Sabotage::ForgetsIndex => (event.index, event.generation) = (None, None),
             Sabotage::AbsentBecomesNull if event.data.is_absent() => {
-                event.data = Payload::serialize(&()).expect("null")
+                event.data = Payload::serialize(&()).expect("null");
             }
             Sabotage::ReparsesData => {
                 let value = event
@@ -82,7 +82,7 @@ impl Spoiled {
                     .expect("plain values serialise");
             }
             Sabotage::TruncatesLargeData if event.data.weight() > 16 => {
-                event.data = Payload::serialize("short").expect("text")
+                event.data = Payload::serialize("short").expect("text");
             }
             Sabotage::LocalValuesSerialised => {
                 event.data = Payload::json(event.data.to_json().expect("json")).expect("json");
@@ -206,7 +206,10 @@ impl Settle for Twisted {
             (_, Settlement::Ack) => original.ack(),
             (_, Settlement::Nack) => original.nack(),
             (_, Settlement::Release) => original.release(),
-            _ => OpFuture::ready(Ok(drop(original))),
+            _ => OpFuture::ready({
+                let _: () = drop(original);
+                Ok(())
+            }),
         }
     }
 
