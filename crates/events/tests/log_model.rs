@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bowline_events::log::{Backlog, Grant, LogConfig, MemberId, Read, ReaderId, Redelivery, TopicLog};
+use bowline_events::log::{
+    Backlog, Grant, LogConfig, MemberId, Read, ReaderId, Redelivery, TopicLog,
+};
 use bowline_events::{
     Event, NewEvent, Payload, Retention, Settlement, StartFrom, Text, Timestamp, TopicFamily,
 };
@@ -14,18 +16,45 @@ use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
 enum Op {
-    Append { size: usize },
-    Attach { start: Start },
-    Read { reader: usize, max: usize },
-    Detach { reader: usize },
-    Join { group: u8, start: Start, lease: bool },
-    Take { member: usize, max: usize },
-    Leave { member: usize },
-    Settle { grant: usize, how: u8 },
-    Renew { grant: usize },
-    Wait { millis: u64 },
+    Append {
+        size: usize,
+    },
+    Attach {
+        start: Start,
+    },
+    Read {
+        reader: usize,
+        max: usize,
+    },
+    Detach {
+        reader: usize,
+    },
+    Join {
+        group: u8,
+        start: Start,
+        lease: bool,
+    },
+    Take {
+        member: usize,
+        max: usize,
+    },
+    Leave {
+        member: usize,
+    },
+    Settle {
+        grant: usize,
+        how: u8,
+    },
+    Renew {
+        grant: usize,
+    },
+    Wait {
+        millis: u64,
+    },
     Clear,
-    Trim { back: u64 },
+    Trim {
+        back: u64,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +65,11 @@ enum Start {
 }
 
 fn start() -> impl Strategy<Value = Start> {
-    prop_oneof![Just(Start::Latest), Just(Start::Earliest), (0..5_u64).prop_map(Start::Back)]
+    prop_oneof![
+        Just(Start::Latest),
+        Just(Start::Earliest),
+        (0..5_u64).prop_map(Start::Back)
+    ]
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -144,7 +177,11 @@ impl World {
             Op::Attach { start } => {
                 let (from, next) = self.position(start);
                 let id = self.log.attach(from, false, self.now());
-                self.readers.push(ModelReader { id, next, generation: self.generation });
+                self.readers.push(ModelReader {
+                    id,
+                    next,
+                    generation: self.generation,
+                });
             }
             Op::Read { reader, max } => self.read(reader, max),
             Op::Detach { reader } => {
@@ -155,7 +192,11 @@ impl World {
                     assert_eq!(self.log.read(gone.id, self.now(), 1, |_, _| ()), Read::Gone);
                 }
             }
-            Op::Join { group, start, lease } => {
+            Op::Join {
+                group,
+                start,
+                lease,
+            } => {
                 let (from, _) = self.position(start);
                 let name = Text::from(format!("g{group}"));
                 let member = self.log.join(&name, from, lease.then_some(LEASE));
@@ -204,7 +245,8 @@ impl World {
     fn append(&mut self, size: usize) {
         let mut event = NewEvent::new("n", "r").stamp();
         event.created_at = Timestamp::from_millis(self.millis as i64);
-        event.data = Payload::from_valid_json(vec![b'1'; size].into(), bowline_events::Dialect::Plain);
+        event.data =
+            Payload::from_valid_json(vec![b'1'; size].into(), bowline_events::Dialect::Plain);
         let event = Arc::new(event);
         match self.log.append(Arc::clone(&event)) {
             Ok(seq) => {
@@ -223,7 +265,9 @@ impl World {
         let place = reader % self.readers.len();
         let model = &mut self.readers[place];
         let mut got = Vec::new();
-        let read = self.log.read(model.id, now, max, |seq, event| got.push((seq, Arc::clone(event))));
+        let read = self.log.read(model.id, now, max, |seq, event| {
+            got.push((seq, Arc::clone(event)));
+        });
         let stats = self.log.stats();
         if model.generation != self.generation {
             assert_eq!(read, Read::Cleared, "a clear is told first");
@@ -231,17 +275,29 @@ impl World {
             return;
         }
         if model.next < stats.first {
-            let Read::Truncated(missed) = read else { panic!("a gap is told, got {read:?}") };
+            let Read::Truncated(missed) = read else {
+                panic!("a gap is told, got {read:?}")
+            };
             assert_eq!((missed.wanted, missed.first), (model.next, stats.first));
             model.next = stats.first;
             return;
         }
         let expected = (stats.end - model.next).min(max as u64) as usize;
         assert_eq!(got.len(), expected);
-        assert_eq!(read, if expected == 0 { Read::Empty } else { Read::Some(expected) });
+        assert_eq!(
+            read,
+            if expected == 0 {
+                Read::Empty
+            } else {
+                Read::Some(expected)
+            }
+        );
         for (seq, event) in got {
             assert_eq!(seq, model.next);
-            assert!(Arc::ptr_eq(&event, &self.appended[seq as usize]), "the very event that was appended");
+            assert!(
+                Arc::ptr_eq(&event, &self.appended[seq as usize]),
+                "the very event that was appended"
+            );
             model.next += 1;
         }
     }
@@ -262,17 +318,37 @@ impl World {
         let group = self.groups.get_mut(&name).expect("a joined group");
         for grant in got {
             let attempt = grant.event.delivery_attempt;
-            assert!(!group.acked.contains(&grant.seq), "acked events never come again");
-            assert!(!group.dead.contains(&grant.seq), "dead events never come again");
+            assert!(
+                !group.acked.contains(&grant.seq),
+                "acked events never come again"
+            );
+            assert!(
+                !group.dead.contains(&grant.seq),
+                "dead events never come again"
+            );
             assert!((1..=MAX_DELIVERIES).contains(&attempt));
             let before = group.attempts.insert(grant.seq, attempt).unwrap_or(0);
-            assert!(attempt == before + 1 || attempt == before, "attempts count up: {before} then {attempt}");
-            assert!(group.live.insert(grant.seq, grant.clone()).is_none(), "one live grant per event");
+            assert!(
+                attempt == before + 1 || attempt == before,
+                "attempts count up: {before} then {attempt}"
+            );
+            assert!(
+                group.live.insert(grant.seq, grant.clone()).is_none(),
+                "one live grant per event"
+            );
             let deadline = leased.then(|| self.millis + LEASE.as_millis() as u64);
-            self.grants.push((name, id, grant, deadline, self.generation));
+            self.grants
+                .push((name, id, grant, deadline, self.generation));
         }
-        let outstanding = self.grants.iter().filter(|(_, holder, ..)| *holder == id).count();
-        assert!(outstanding <= self.config.group_window, "no member holds more than its window");
+        let outstanding = self
+            .grants
+            .iter()
+            .filter(|(_, holder, ..)| *holder == id)
+            .count();
+        assert!(
+            outstanding <= self.config.group_window,
+            "no member holds more than its window"
+        );
     }
 
     fn settle(&mut self, grant: usize, how: u8) {
@@ -281,15 +357,25 @@ impl World {
         }
         let place = grant % self.grants.len();
         let (name, member, grant, ..) = self.grants.swap_remove(place);
-        let settlement = [Settlement::Ack, Settlement::Nack, Settlement::Release, Settlement::Dropped][how as usize];
+        let settlement = [
+            Settlement::Ack,
+            Settlement::Nack,
+            Settlement::Release,
+            Settlement::Dropped,
+        ][how as usize];
         let group = self.groups.get_mut(&name).expect("a joined group");
         group.live.remove(&grant.seq);
         if settlement == Settlement::Ack {
             group.acked.insert(grant.seq);
         }
-        self.log.settle(member.group, grant.token, settlement, self.now());
-        self.log.settle(member.group, grant.token, Settlement::Nack, self.now());
-        assert!(!self.log.renew(member.group, grant.token, self.now()), "a settled grant is gone");
+        self.log
+            .settle(member.group, grant.token, settlement, self.now());
+        self.log
+            .settle(member.group, grant.token, Settlement::Nack, self.now());
+        assert!(
+            !self.log.renew(member.group, grant.token, self.now()),
+            "a settled grant is gone"
+        );
     }
 
     fn renew(&mut self, grant: usize) {
@@ -312,7 +398,11 @@ impl World {
         self.grants.retain(|(name, _, grant, deadline, _)| {
             let expired = deadline.is_some_and(|deadline| deadline <= millis);
             if expired {
-                groups.get_mut(name).expect("a joined group").live.remove(&grant.seq);
+                groups
+                    .get_mut(name)
+                    .expect("a joined group")
+                    .live
+                    .remove(&grant.seq);
             }
             !expired
         });
@@ -346,15 +436,37 @@ impl World {
         for (kept, (position, event)) in self.appended.iter().enumerate().rev().enumerate() {
             bytes += event.weight();
             let retention = &self.config.retention;
-            let aged = event.created_at.as_millis() + (retention.age.as_millis() as i64) < self.millis as i64;
-            if kept + 1 > retention.events || bytes > retention.bytes || aged || (position as u64) < self.trimmed_to {
+            let aged = event.created_at.as_millis() + (retention.age.as_millis() as i64)
+                < self.millis as i64;
+            if kept + 1 > retention.events
+                || bytes > retention.bytes
+                || aged
+                || (position as u64) < self.trimmed_to
+            {
                 break;
             }
-            assert!(stats.first <= position as u64, "position {position} is within the retention");
+            assert!(
+                stats.first <= position as u64,
+                "position {position} is within the retention"
+            );
         }
-        let biggest = self.appended.iter().map(|event| event.weight()).max().unwrap_or(0);
-        let bound = self.config.retention.bytes.max(self.config.backlog.max_bytes) + biggest;
-        assert!(stats.bytes <= bound, "{} bytes kept, the bound is {bound}", stats.bytes);
+        let biggest = self
+            .appended
+            .iter()
+            .map(|event| event.weight())
+            .max()
+            .unwrap_or(0);
+        let bound = self
+            .config
+            .retention
+            .bytes
+            .max(self.config.backlog.max_bytes)
+            + biggest;
+        assert!(
+            stats.bytes <= bound,
+            "{} bytes kept, the bound is {bound}",
+            stats.bytes
+        );
     }
 
     /// With a patient member everything that a group was owed is settled in the end.
@@ -368,21 +480,35 @@ impl World {
         let live: Vec<Grant> = self.groups[&name].live.values().cloned().collect();
         let member = self.log.join(&text, StartFrom::Latest, None);
         for grant in live {
-            self.log.settle(member.group, grant.token, Settlement::Ack, self.now());
+            self.log
+                .settle(member.group, grant.token, Settlement::Ack, self.now());
         }
         for _ in 0..10_000 {
             self.millis += 10;
             self.log.tick(self.now());
             let mut got = Vec::new();
-            match self.log.take(member, self.now(), 8, |grant| got.push(grant)) {
+            match self
+                .log
+                .take(member, self.now(), 8, |grant| got.push(grant))
+            {
                 Read::Truncated(_) => continue,
-                Read::Empty if self.log.stats().unsettled == 0 || got.is_empty() && self.log.next_timer().is_none() => break,
+                Read::Empty
+                    if self.log.stats().unsettled == 0
+                        || got.is_empty() && self.log.next_timer().is_none() =>
+                {
+                    break;
+                }
                 _ => {}
             }
             for grant in got {
                 let group = self.groups.get_mut(&name).expect("a joined group");
-                assert!(group.acked.insert(grant.seq), "event {} was acked before", grant.seq);
-                self.log.settle(member.group, grant.token, Settlement::Ack, self.now());
+                assert!(
+                    group.acked.insert(grant.seq),
+                    "event {} was acked before",
+                    grant.seq
+                );
+                self.log
+                    .settle(member.group, grant.token, Settlement::Ack, self.now());
             }
         }
         self.log.leave(member);
@@ -415,9 +541,12 @@ fn members_that_are_ready_take_turns() {
     let mut log = TopicLog::new(LogConfig::for_family(TopicFamily::Work));
     let now = Instant::now();
     let group = Text::from("g");
-    let members: Vec<MemberId> = (0..3).map(|_| log.join(&group, StartFrom::Latest, None)).collect();
+    let members: Vec<MemberId> = (0..3)
+        .map(|_| log.join(&group, StartFrom::Latest, None))
+        .collect();
     for _ in 0..6 {
-        log.append(Arc::new(NewEvent::new("n", "r").stamp())).expect("open");
+        log.append(Arc::new(NewEvent::new("n", "r").stamp()))
+            .expect("open");
     }
     for (place, member) in members.iter().enumerate() {
         let mut got = Vec::new();

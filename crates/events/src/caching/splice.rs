@@ -246,7 +246,13 @@ mod tests {
 
         fn page(&self, from: u64) -> CachePage {
             CachePage {
-                events: self.cached.iter().skip(from as usize).take(3).cloned().collect(),
+                events: self
+                    .cached
+                    .iter()
+                    .skip(from as usize)
+                    .take(3)
+                    .cloned()
+                    .collect(),
                 first: 0,
                 end: self.cached.len() as u64,
                 generation: self.generations.then(|| Text::from("g")),
@@ -277,7 +283,9 @@ mod tests {
         }
 
         fn step(&mut self) {
-            let Some(mut splice) = self.splice.take() else { return };
+            let Some(mut splice) = self.splice.take() else {
+                return;
+            };
             let mut out = VecDeque::new();
             match splice.step() {
                 Step::Read(from) => {
@@ -290,13 +298,17 @@ mod tests {
                     }
                 }
             }
-            self.got.extend(out.iter().map(|delivery| delivery.seq().expect("an index")));
+            self.got
+                .extend(out.iter().map(|delivery| delivery.seq().expect("an index")));
             self.splice = Some(splice);
         }
 
         fn is_quiet(&self) -> bool {
             let splice = self.splice.as_ref().expect("attached");
-            self.under_way.is_empty() && self.live.is_empty() && splice.step() == Step::Live && !splice.is_holding()
+            self.under_way.is_empty()
+                && self.live.is_empty()
+                && splice.step() == Step::Live
+                && !splice.is_holding()
         }
     }
 

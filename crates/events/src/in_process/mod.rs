@@ -69,7 +69,7 @@ struct Shared {
     settings: Settings,
     topics: RwLock<HashMap<Topic, Arc<TopicState>>>,
     /// Bytes kept in all topics.
-    bytes: AtomicUsize,
+    bytes: Arc<AtomicUsize>,
     closed: AtomicBool,
     sweeping: AtomicBool,
     leases: Arc<InProcessLeases>,
@@ -93,7 +93,7 @@ impl InProcessPubSub {
             shared: Arc::new(Shared {
                 settings,
                 topics: RwLock::new(HashMap::new()),
-                bytes: AtomicUsize::new(0),
+                bytes: Arc::new(AtomicUsize::new(0)),
                 closed: AtomicBool::new(false),
                 sweeping: AtomicBool::new(false),
                 leases: Arc::new(InProcessLeases::new()),
@@ -228,7 +228,7 @@ impl Shared {
             Arc::new(TopicState::new(
                 topic.clone(),
                 self.settings.log_config(topic.family()),
-                Arc::downgrade(self),
+                self,
             ))
         });
         Arc::clone(state)

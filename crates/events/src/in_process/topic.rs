@@ -1,7 +1,7 @@
 //! One topic: its log, and whom to wake.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Instant;
@@ -21,6 +21,8 @@ pub(super) struct TopicState {
     /// Goes up when batches are to be handed over although they are not full.
     flushes: AtomicU64,
     bus: Weak<Shared>,
+    /// Bytes kept in all topics of the bus.
+    bytes: Arc<AtomicUsize>,
 }
 
 pub(super) struct Inner {
@@ -134,7 +136,7 @@ impl Inner {
 }
 
 impl TopicState {
-    pub(super) fn new(topic: Topic, config: LogConfig, bus: Weak<Shared>) -> Self {
+    pub(super) fn new(topic: Topic, config: LogConfig, bus: &Arc<Shared>) -> Self {
         Self {
             topic,
             inner: Mutex::new(Inner {
@@ -150,7 +152,8 @@ impl TopicState {
             }),
             room: Notify::new(),
             flushes: AtomicU64::new(0),
-            bus,
+            bus: Arc::downgrade(bus),
+            bytes: Arc::clone(&bus.bytes),
         }
     }
 
@@ -187,17 +190,13 @@ impl TopicState {
     }
 
     fn count(&self, inner: &mut Inner) {
-        let bytes = inner.log.stats().bytes;
-        if bytes != inner.counted {
-            if let Some(bus) = self.bus.upgrade() {
-                if bytes > inner.counted {
-                    bus.bytes.fetch_add(bytes - inner.counted, Relaxed);
-                } else {
-                    bus.bytes.fetch_sub(inner.counted - bytes, Relaxed);
-                }
-            }
-            inner.counted = bytes;
+        let bytes = inner.log.bytes();
+        if bytes > inner.counted {
+            self.bytes.fetch_add(bytes - inner.counted, Relaxed);
+        } else if bytes < inner.counted {
+            self.bytes.fetch_sub(inner.counted - bytes, Relaxed);
         }
+        inner.counted = bytes;
     }
 
     #[expect(

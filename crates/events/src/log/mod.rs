@@ -543,6 +543,11 @@ impl TopicLog {
             && self.groups.values().all(|group| group.member_count() == 0)
     }
 
+    /// Bytes kept.
+    pub fn bytes(&self) -> usize {
+        self.entries.bytes()
+    }
+
     /// The names of the groups.
     pub fn groups(&self) -> Vec<Text> {
         self.groups
