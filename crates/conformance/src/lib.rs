@@ -71,3 +71,8 @@ pub use report::{Report, run_all};
 pub use runner::{main, trials};
 pub use seed::Seed;
 pub use verdict::{ClauseResult, Unmet};
+
+/// Compiles the example of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/conformance.md")]
+struct Guide;

@@ -41,6 +41,26 @@ pub enum Need {
 }
 
 impl Need {
+    /// All needs.
+    pub const ALL: [Self; 16] = [
+        Self::Replay,
+        Self::Groups,
+        Self::GroupRedelivery,
+        Self::GroupRedeliveryMoves,
+        Self::FanoutRedelivery,
+        Self::NoFanoutRedelivery,
+        Self::DeliveryCap,
+        Self::NoDeliveryCap,
+        Self::Leases,
+        Self::LocalOnly,
+        Self::Batching,
+        Self::Clear,
+        Self::ListTopics,
+        Self::SizeLimit,
+        Self::Order,
+        Self::OneProcess,
+    ];
+
     /// Whether `declared` fulfils this need.
     pub fn is_met_by(self, declared: &Capabilities) -> bool {
         match self {
