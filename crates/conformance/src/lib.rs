@@ -68,7 +68,7 @@ pub use forwarding::{Forwarding, Wrapped};
 pub use need::Need;
 pub use registry::{CLAUSES, Clause};
 pub use report::{Report, run_all};
-pub use runner::{main, trials};
+pub use runner::main;
 pub use seed::Seed;
 pub use verdict::{ClauseResult, Unmet};
 

@@ -16,22 +16,15 @@ const SHUTDOWN: Duration = Duration::from_millis(500);
 ///
 /// Takes the arguments of ordinary test programs (a filter, `--exact`, `--list`, `--test-threads`). Each test has a Tokio
 /// runtime of its own. A clause that does not apply is reported as ignored, with the capability that is missing.
-///
-/// ```no_run
-/// # use bowline_conformance::{Fixture, main};
-/// # fn fixture() -> Box<dyn Fixture> { unimplemented!("the fixture of your backend") }
-/// fn main() -> std::process::ExitCode {
-///     bowline_conformance::main([fixture()])
-/// }
-/// ```
+/// The guide `docs/conformance.md` shows a whole test program.
 pub fn main(fixtures: impl IntoIterator<Item = Box<dyn Fixture>>) -> ExitCode {
     let arguments = Arguments::from_args();
     let trials = fixtures.into_iter().flat_map(trials).collect();
     libmimic::run(&arguments, trials).exit_code()
 }
 
-/// One test per clause, named `<fixture>::<subject>::<clause>`, for test programs that have other tests besides.
-pub fn trials(fixture: Box<dyn Fixture>) -> Vec<Trial> {
+/// One test per clause, named `<fixture>::<subject>::<clause>`.
+fn trials(fixture: Box<dyn Fixture>) -> Vec<Trial> {
     let fixture: Arc<dyn Fixture> = fixture.into();
     CLAUSES
         .iter()
