@@ -16,13 +16,20 @@ pub enum Settlement {
     Nack,
     /// Never looked at; deliver it again, not counted.
     Release,
+    /// Dropped without a decision: a nack for a group, nothing for an ungrouped subscriber.
+    Dropped,
 }
 
 /// Takes the decisions of subscribers. Implemented by backends.
 pub trait Settle: Send + Sync + 'static {
-    /// Carries `settlement` out for the delivery called `token`. Starts at once; the future tells when it is safe.
+    /// Carries `settlement` out for the delivery of `event` called `token`. Starts at once; the future tells when it is safe.
     /// A token that was settled before is ignored.
-    fn settle(&self, token: u64, settlement: Settlement) -> OpFuture<'static, ()>;
+    fn settle(
+        &self,
+        token: u64,
+        event: &Arc<Event>,
+        settlement: Settlement,
+    ) -> OpFuture<'static, ()>;
 
     /// Tells that the delivery is still being worked on.
     fn renew(&self, token: u64) -> OpFuture<'static, ()>;
@@ -109,7 +116,7 @@ impl Delivery {
 
     fn finish(mut self, settlement: Settlement) -> OpFuture<'static, ()> {
         match self.settle.take() {
-            Some((settle, token)) => settle.settle(token, settlement),
+            Some((settle, token)) => settle.settle(token, &self.event, settlement),
             None => OpFuture::ready(Ok(())),
         }
     }
@@ -119,7 +126,7 @@ impl Drop for Delivery {
     fn drop(&mut self) {
         if let Some((settle, token)) = self.settle.take() {
             // The decision takes effect when it is made; nobody is left to wait for its receipt.
-            drop(settle.settle(token, Settlement::Nack));
+            drop(settle.settle(token, &self.event, Settlement::Dropped));
         }
     }
 }

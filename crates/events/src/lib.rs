@@ -14,9 +14,9 @@
 //! kept gets a notice, never silence. A publisher is slowed down, for a bounded time, by a reader that is slower, and never
 //! stopped by one that stands still.
 
-// pub mod codec;
+pub mod codec;
 pub mod json;
-// pub mod log;
+pub mod log;
 pub mod topics;
 
 mod batch;
@@ -27,7 +27,7 @@ mod error;
 mod event;
 mod ext;
 mod family;
-// mod in_process;
+mod in_process;
 mod lease;
 mod op;
 mod payload;
@@ -44,6 +44,7 @@ pub use error::{Error, ErrorKind, Result, Truncated};
 pub use event::{Event, EventId, ExtraMembers, NewEvent, Timestamp};
 pub use ext::{Listener, PubSubExt};
 pub use family::{Retention, TopicFamily};
+pub use in_process::{InProcessPubSub, InProcessPubSubBuilder};
 pub use lease::{Acquired, InProcessLeases, LeaseProvider};
 pub use op::OpFuture;
 pub use payload::{Dialect, LocalValue, Payload};

@@ -70,6 +70,9 @@ pub struct SubscribeOptions {
     /// For a group: how long a member may hold a delivery before it is taken for hung and the event goes to another member.
     /// `None`: as long as it holds it.
     pub lease: Option<Duration>,
+    /// This ungrouped reader fills gaps by itself: no publisher is ever slowed for it, and it may get a
+    /// [`Truncated`](crate::ErrorKind::Truncated) notice whenever it falls behind.
+    pub skippable: bool,
 }
 
 impl SubscribeOptions {
@@ -96,6 +99,13 @@ impl SubscribeOptions {
     #[must_use]
     pub fn batch(mut self, policy: BatchPolicy) -> Self {
         self.batch = Some(policy);
+        self
+    }
+
+    /// Never slows a publisher for this reader; see [`SubscribeOptions::skippable`].
+    #[must_use]
+    pub fn skippable(mut self) -> Self {
+        self.skippable = true;
         self
     }
 

@@ -37,6 +37,11 @@ pub trait SubscriptionSource: Send {
         max: usize,
     ) -> Poll<Fill>;
 
+    /// Whether the bus was flushed since the last call, so that gathered deliveries are to be handed over.
+    fn take_flush(&mut self) -> bool {
+        false
+    }
+
     /// Unsubscribes; resolves when the backend will deliver nothing more.
     fn unsubscribe(self: Box<Self>) -> OpFuture<'static, ()> {
         OpFuture::ready(Ok(()))

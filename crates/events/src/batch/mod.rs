@@ -1,5 +1,8 @@
 //! Batching of deliveries.
 
+mod batcher;
 mod policy;
+mod source;
 
 pub use policy::{BatchPolicy, Coalesce, IsImmediate, Overflow};
+pub(crate) use source::BatchSource;

@@ -12,20 +12,24 @@ pub type IsImmediate = Arc<dyn Fn(&Event) -> bool + Send + Sync>;
 /// Chooses which of the gathered events to hand over. It returns elements of its input, in the order of delivery.
 pub type Coalesce = Arc<dyn Fn(&[Arc<Event>]) -> Vec<Arc<Event>> + Send + Sync>;
 
-/// What is dropped when more events are gathered than the buffer holds. Immediate events are never dropped.
+/// What happens when a slow subscriber leaves more events waiting than the buffer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Overflow {
-    /// The oldest (after coalescing, when there is a function for it).
+    /// They wait in the log of the topic, within its limits. Nothing is dropped.
     #[default]
+    Wait,
+    /// The oldest are dropped, after coalescing. Immediate events are never dropped.
     DropOldest,
-    /// The newest.
+    /// The newest are dropped, after coalescing. Immediate events are never dropped.
     DropNewest,
 }
 
 /// Gathers events and hands them over together, as the batching of the reference (core 1.71) does.
 ///
 /// With none of `max_size`, `max_wait`, `min_interval` and `is_immediate` set, only a full buffer hands events over.
-/// Dropped events are acked.
+/// Dropped events are acked. Where the reference drops the oldest events of a slow subscriber by default, they wait here unless
+/// [`Overflow`] says otherwise.
 ///
 /// ```
 /// use std::time::Duration;
@@ -44,7 +48,7 @@ pub struct BatchPolicy {
     pub min_interval: Option<Duration>,
     /// Events gathered at most, 256 unless set; at least 1.
     pub max_buffer: usize,
-    /// What goes when more than `max_buffer` remain after coalescing.
+    /// What happens when a slow subscriber leaves more than `max_buffer` events waiting.
     pub overflow: Overflow,
     /// Events that are handed over at once, with all that was gathered before them.
     pub is_immediate: Option<IsImmediate>,

@@ -34,6 +34,7 @@ pub use text::{escape_into, same_key, unescape};
 
 pub(crate) use run::plain_run;
 pub(crate) use scanner::Scanner;
+pub(crate) use text::{Piece, Pieces};
 
 /// How many arrays and objects may be open at once. Deeper input is refused with
 /// [`ScanErrorKind::Depth`].

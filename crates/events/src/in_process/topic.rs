@@ -1,0 +1,376 @@
+//! One topic: its log, and whom to wake.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use super::{Shared, closed};
+use crate::log::{AppendError, LogConfig, LogStats, MemberId, ReaderId, TopicLog};
+use crate::{Error, ErrorKind, Event, Result, Text, Timestamp, Topic, TopicInfo};
+
+pub(super) struct TopicState {
+    topic: Topic,
+    inner: Mutex<Inner>,
+    /// Wakes publishers that wait for readers.
+    room: Notify,
+    /// Goes up when batches are to be handed over although they are not full.
+    flushes: AtomicU64,
+    bus: Weak<Shared>,
+}
+
+pub(super) struct Inner {
+    pub(super) log: TopicLog,
+    /// Readers that found nothing.
+    parked: Vec<(ReaderId, Waker)>,
+    members: HashMap<MemberId, Waker>,
+    /// When the armed timer goes off.
+    timer_at: Option<Instant>,
+    publishers_wait: bool,
+    last_append: i64,
+    /// Bytes of the log that the bus has counted.
+    counted: usize,
+    /// The topic was taken off the bus; attach to its successor.
+    removed: bool,
+}
+
+/// The result of an append.
+pub(super) struct Appended {
+    pub(super) seq: u64,
+    pub(super) pressure: Option<Pressure>,
+    /// To be fired when no lock of the bus is held.
+    pub(super) wakes: Wakes,
+}
+
+/// Wake-ups that are due once the lock is released.
+#[derive(Default)]
+pub(super) struct Wakes(Vec<Waker>);
+
+impl Wakes {
+    pub(super) fn fire(self) {
+        for waker in self.0 {
+            waker.wake();
+        }
+    }
+}
+
+impl Inner {
+    pub(super) fn park_reader(&mut self, reader: ReaderId, waker: &Waker, may_be_parked: bool) {
+        if may_be_parked {
+            if let Some((_, parked)) = self.parked.iter_mut().find(|(other, _)| *other == reader) {
+                parked.clone_from(waker);
+                return;
+            }
+        }
+        self.parked.push((reader, waker.clone()));
+    }
+
+    pub(super) fn unpark_reader(&mut self, reader: ReaderId) {
+        self.parked.retain(|(other, _)| *other != reader);
+    }
+
+    pub(super) fn park_member(&mut self, member: MemberId, waker: &Waker) {
+        self.members.insert(member, waker.clone());
+    }
+
+    pub(super) fn unpark_member(&mut self, member: MemberId) {
+        self.members.remove(&member);
+    }
+
+    fn wake_readers(&mut self, wakes: &mut Wakes) {
+        wakes
+            .0
+            .extend(self.parked.drain(..).map(|(_, waker)| waker));
+    }
+
+    fn wake_ready(&mut self, wakes: &mut Wakes) {
+        let Self { log, members, .. } = self;
+        wakes.0.extend(
+            log.take_ready()
+                .filter_map(|member| members.remove(&member)),
+        );
+    }
+
+    fn wake_all(&mut self, wakes: &mut Wakes) {
+        self.wake_readers(wakes);
+        wakes.0.extend(self.members.drain().map(|(_, waker)| waker));
+    }
+}
+
+impl TopicState {
+    pub(super) fn new(topic: Topic, config: LogConfig, bus: Weak<Shared>) -> Self {
+        Self {
+            topic,
+            inner: Mutex::new(Inner {
+                log: TopicLog::new(config),
+                parked: Vec::new(),
+                members: HashMap::new(),
+                timer_at: None,
+                publishers_wait: false,
+                last_append: 0,
+                counted: 0,
+                removed: false,
+            }),
+            room: Notify::new(),
+            flushes: AtomicU64::new(0),
+            bus,
+        }
+    }
+
+    pub(super) fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `act` on the log, then does what follows from it: counts bytes, wakes readers, members and publishers, takes care
+    /// of dead letters and timers.
+    pub(super) fn update<R>(self: &Arc<Self>, act: impl FnOnce(&mut Inner) -> R) -> R {
+        let mut wakes = Wakes::default();
+        let mut inner = self.lock();
+        let result = act(&mut inner);
+        inner.wake_ready(&mut wakes);
+        let room = inner.publishers_wait && !inner.log.is_pressed();
+        if room {
+            inner.publishers_wait = false;
+        }
+        self.count(&mut inner);
+        let dead = inner.log.take_dead();
+        drop(inner);
+        wakes.fire();
+        if room {
+            self.room.notify_waiters();
+        }
+        if !dead.is_empty() {
+            super::settle::bury(&self.bus, &self.topic, dead);
+        }
+        result
+    }
+
+    fn count(&self, inner: &mut Inner) {
+        let bytes = inner.log.stats().bytes;
+        if bytes != inner.counted {
+            if let Some(bus) = self.bus.upgrade() {
+                if bytes > inner.counted {
+                    bus.bytes.fetch_add(bytes - inner.counted, Relaxed);
+                } else {
+                    bus.bytes.fetch_sub(inner.counted - bytes, Relaxed);
+                }
+            }
+            inner.counted = bytes;
+        }
+    }
+
+    pub(super) fn append(self: &Arc<Self>, event: &Arc<Event>) -> Result<Appended> {
+        let mut wakes = Wakes::default();
+        let mut inner = self.lock();
+        let seq = inner
+            .log
+            .append(Arc::clone(event))
+            .map_err(|error| self.refusal(error, &inner))?;
+        inner.last_append = event.created_at.as_millis();
+        if !inner.parked.is_empty() {
+            inner.wake_readers(&mut wakes);
+        }
+        inner.wake_ready(&mut wakes);
+        let pressed = inner.log.is_pressed();
+        self.count(&mut inner);
+        drop(inner);
+        let pressure = pressed.then(|| Pressure(Arc::clone(self)));
+        Ok(Appended {
+            seq,
+            pressure,
+            wakes,
+        })
+    }
+
+    fn refusal(&self, error: AppendError, inner: &Inner) -> Error {
+        match error {
+            AppendError::Closed => closed("publish", &self.topic),
+            AppendError::Full => {
+                let retention = inner.log.config().retention;
+                let message = format!(
+                    "{} events ({} bytes) wait for a group, the limit is {} events or {} bytes; add workers or raise the retention of this family",
+                    inner.log.stats().events,
+                    inner.log.stats().bytes,
+                    retention.events,
+                    retention.bytes
+                );
+                Error::new(ErrorKind::Full, "publish", message).with_subject(&self.topic)
+            }
+        }
+    }
+
+    /// Attaches something to the log, unless the topic was taken off the bus.
+    pub(super) fn attach<R>(self: &Arc<Self>, act: impl FnOnce(&mut Inner) -> R) -> Option<R> {
+        self.update(|inner| {
+            if inner.removed {
+                None
+            } else {
+                Some(act(inner))
+            }
+        })
+    }
+
+    /// Detaches something, and forgets the topic if that was the last use of it.
+    pub(super) fn detach(self: &Arc<Self>, act: impl FnOnce(&mut Inner)) {
+        let empty = self.update(|inner| {
+            act(inner);
+            inner.log.expire(Timestamp::now());
+            inner.log.is_idle()
+        });
+        if empty {
+            if let Some(bus) = self.bus.upgrade() {
+                bus.remove_if_idle(&self.topic);
+            }
+        }
+    }
+
+    /// Whether nobody uses the topic; if so, nobody can attach to it any more.
+    pub(super) fn is_idle(&self) -> bool {
+        let mut inner = self.lock();
+        inner.removed = inner.log.is_idle() && !inner.log.is_closed();
+        inner.removed
+    }
+
+    /// Whether the topic was taken off the bus.
+    pub(super) fn is_removed(&self) -> bool {
+        self.lock().removed
+    }
+
+    /// Makes sure that somebody looks at the log at `at`.
+    pub(super) fn arm(self: &Arc<Self>, at: Option<Instant>) {
+        let Some(at) = at else { return };
+        let mut inner = self.lock();
+        if inner.timer_at.is_some_and(|armed| armed <= at) {
+            return;
+        }
+        let Some(runtime) = self.bus.upgrade().and_then(|bus| bus.runtime()) else {
+            return;
+        };
+        inner.timer_at = Some(at);
+        drop(inner);
+        let state = Arc::downgrade(self);
+        runtime.spawn(async move {
+            tokio::time::sleep_until(at.into()).await;
+            if let Some(state) = state.upgrade() {
+                state.timer_fired(at);
+            }
+        });
+    }
+
+    fn timer_fired(self: &Arc<Self>, at: Instant) {
+        let mut wakes = Wakes::default();
+        let next = self.update(|inner| {
+            if inner.timer_at == Some(at) {
+                inner.timer_at = None;
+            }
+            inner.log.tick(Instant::now());
+            inner.wake_readers(&mut wakes);
+            inner.log.next_timer()
+        });
+        wakes.fire();
+        self.arm(next);
+    }
+
+    pub(super) fn clear(self: &Arc<Self>) {
+        self.change_and_wake_all(|log| log.clear());
+    }
+
+    pub(super) fn close(self: &Arc<Self>) {
+        self.change_and_wake_all(TopicLog::close);
+    }
+
+    pub(super) fn trim_before(self: &Arc<Self>, before: u64) {
+        self.update(|inner| inner.log.trim_before(before));
+    }
+
+    pub(super) fn expire(self: &Arc<Self>, now: Timestamp) {
+        self.update(|inner| inner.log.expire(now));
+    }
+
+    pub(super) fn drop_history(self: &Arc<Self>) {
+        self.update(|inner| inner.log.drop_history());
+    }
+
+    /// Asks subscriptions with a batch policy to hand over what they have.
+    pub(super) fn flush_batches(self: &Arc<Self>) {
+        self.flushes.fetch_add(1, Relaxed);
+        self.change_and_wake_all(|_| ());
+    }
+
+    pub(super) fn flushes(&self) -> u64 {
+        self.flushes.load(Relaxed)
+    }
+
+    fn change_and_wake_all(self: &Arc<Self>, change: impl FnOnce(&mut TopicLog)) {
+        let mut wakes = Wakes::default();
+        self.update(|inner| {
+            change(&mut inner.log);
+            inner.wake_all(&mut wakes);
+        });
+        wakes.fire();
+    }
+
+    pub(super) fn history(self: &Arc<Self>, offset: u64, limit: usize) -> Vec<Arc<Event>> {
+        self.update(|inner| {
+            inner.log.expire(Timestamp::now());
+            inner.log.history(offset, limit)
+        })
+    }
+
+    pub(super) fn last_append(&self) -> i64 {
+        self.lock().last_append
+    }
+
+    pub(super) fn stats(&self) -> LogStats {
+        self.lock().log.stats()
+    }
+
+    pub(super) fn group_members(&self, group: &Text) -> usize {
+        self.lock().log.group_members(group)
+    }
+
+    pub(super) fn info(&self) -> TopicInfo {
+        let inner = self.lock();
+        let stats = inner.log.stats();
+        TopicInfo {
+            events: Some(stats.events as u64),
+            bytes: Some(stats.bytes as u64),
+            subscribers: Some(stats.readers as u64),
+            groups: inner.log.groups(),
+            ..TopicInfo::new(self.topic.clone())
+        }
+    }
+}
+
+/// Readers of a topic are too far behind.
+pub(super) struct Pressure(Arc<TopicState>);
+
+impl Pressure {
+    /// Waits until they caught up, stand still, or the longest delay is over.
+    pub(super) async fn wait(self) {
+        let state = self.0;
+        let begun = tokio::time::Instant::now();
+        loop {
+            let notified = state.room.notified();
+            let deadline = {
+                let mut inner = state.lock();
+                inner.log.mark_stalled(Instant::now());
+                if !inner.log.is_pressed() {
+                    return;
+                }
+                inner.publishers_wait = true;
+                begun + inner.log.config().backlog.max_delay
+            };
+            if tokio::time::timeout_at(deadline, notified).await.is_err() {
+                return;
+            }
+        }
+    }
+}
