@@ -25,7 +25,9 @@ pub(crate) fn open(args: &BusArgs) -> Result<OpenBus, Failure> {
     let settings = settings(args)?;
     let config = settings.bus()?;
     if matches!(config, BusConfig::Memory(_)) {
-        note("a memory bus ends with this process and no other process sees it; use unix:///absolute/path.sock to share one");
+        note(
+            "a memory bus ends with this process and no other process sees it; use unix:///absolute/path.sock to share one",
+        );
     }
     Ok(OpenBus::open(config)?)
 }

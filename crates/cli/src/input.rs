@@ -43,7 +43,10 @@ fn read(source: impl Read, limit: usize) -> Result<Bytes, Failure> {
     Ok(text.into())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape that map_err wants"
+)]
 fn unreadable(error: io::Error) -> Failure {
     Failure::usage(format!(
         "it cannot be read: {error}; check the path and its permissions"
@@ -122,7 +125,9 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 
     fn cut(&mut self) -> Option<Bytes> {
-        let found = self.buffer[self.seen..].iter().position(|byte| *byte == b'\n');
+        let found = self.buffer[self.seen..]
+            .iter()
+            .position(|byte| *byte == b'\n');
         let Some(end) = found else {
             self.seen = self.buffer.len();
             let last = self.ended && !self.buffer.is_empty();

@@ -43,7 +43,7 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Publish(args) => on_runtime(publish::run(args)),
         Command::Tail(args) => on_runtime(tail::run(args)),
         Command::Topics(args) => on_runtime(topics::run(args)),
-        Command::Completions(args) => completions::run(args),
+        Command::Completions(args) => completions::run(&args),
     }
 }
 

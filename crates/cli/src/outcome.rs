@@ -122,7 +122,9 @@ pub(crate) fn of_usage(error: &clap::Error) -> Result<Outcome, Failure> {
         .collect();
     let message = lines.join(" ");
     let message = message.strip_prefix("error: ").unwrap_or(&message);
-    Err(Failure::usage(format!("{message}; bowline --help explains")))
+    Err(Failure::usage(format!(
+        "{message}; bowline --help explains"
+    )))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe::Sender;
 
 use crate::outcome::Failure;
 
@@ -37,8 +37,8 @@ pub(crate) enum Written {
 pub(crate) struct Output {
     file: Arc<File>,
     sink: Sink,
-    /// Tells when the reader goes away, where the system can tell.
-    watch: Option<AsyncFd<File>>,
+    /// Tells when the reader of a pipe goes away. Never written to: the pipe is shared with others and stays blocking.
+    watch: Option<Sender>,
 }
 
 impl Output {
@@ -54,10 +54,12 @@ impl Output {
         } else {
             Sink::Other
         };
-        // Regular files cannot be watched, and need not be.
-        let watch = duplicate()
-            .and_then(|file| AsyncFd::with_interest(file, Interest::ERROR))
-            .ok();
+        let watch = if sink == Sink::Pipe {
+            let watch = duplicate().map_err(cannot_write)?;
+            Some(Sender::from_file_unchecked(watch).map_err(cannot_write)?)
+        } else {
+            None
+        };
         Ok(Self {
             file: Arc::new(file),
             sink,
@@ -93,14 +95,14 @@ impl Output {
         }
     }
 
-    /// Resolves when nobody reads any more; never, where the system cannot tell.
+    /// Resolves when nobody reads the pipe any more; never for anything else.
     pub(crate) async fn closed(&self) {
         if let Some(watch) = &self.watch
             && watch.ready(Interest::ERROR).await.is_ok()
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Whether a write of `length` bytes does not block.

@@ -20,7 +20,11 @@ const RECEIPT_BYTES: usize = 32 * 1024;
 
 pub(crate) async fn run(args: PublishArgs) -> Result<Outcome, Failure> {
     let opened = bus::open(&args.bus)?;
-    let limit = opened.capabilities().max_event_bytes.unwrap_or(DATA_LIMIT);
+    let limit = opened
+        .pubsub()
+        .capabilities()
+        .max_event_bytes
+        .unwrap_or(DATA_LIMIT);
     let data = match &args.data {
         Some(argument) => input::data(argument, limit)?,
         None => Payload::absent(),
@@ -48,9 +52,6 @@ pub(crate) async fn run(args: PublishArgs) -> Result<Outcome, Failure> {
         () = signals.end() => Err(Failure::failed("interrupted; what has a receipt was published")),
     };
     let flushed = bus::within(opened.pubsub().flush(), "flush the bus").await;
-    if let Some(unheard) = opened.unheard() {
-        bus::note(unheard);
-    }
     let closed = bus::close(opened.pubsub()).await;
     result.and(flushed).and(closed).map(|()| Outcome::Done)
 }

@@ -28,7 +28,10 @@ pub(crate) fn write_json(event: &Event, out: &mut Vec<u8>) -> Result<()> {
     if let Some(index) = event.index {
         put(out, format_args!(",\"index\":{index}"));
     }
-    put(out, format_args!(",\"deliveryAttempt\":{}", event.delivery_attempt));
+    put(
+        out,
+        format_args!(",\"deliveryAttempt\":{}", event.delivery_attempt),
+    );
     if let Some(generation) = &event.generation {
         out.extend_from_slice(b",\"logGeneration\":");
         put_text(out, generation);
@@ -60,7 +63,11 @@ pub(crate) fn write_readable(event: &Event, painter: Painter, out: &mut Vec<u8>)
     }
     if event.delivery_attempt > 1 {
         line.push(' ');
-        painter.put(&mut line, Colour::Yellow, &format!("attempt {}", event.delivery_attempt));
+        painter.put(
+            &mut line,
+            Colour::Yellow,
+            &format!("attempt {}", event.delivery_attempt),
+        );
     }
     if !event.data.is_absent() {
         line.push(' ');
@@ -102,7 +109,10 @@ mod tests {
 
     fn event() -> Event {
         let data = "{\n \"at\": {\"__m_codec__\":\"Date\",\"v\":\"2026-01-02T03:04:05.006Z\"},\t\"big\": 12345678901234567890}";
-        let mut event = NewEvent::new("a\"b", "run\n1").with_json(data).unwrap().stamp();
+        let mut event = NewEvent::new("a\"b", "run\n1")
+            .with_json(data)
+            .unwrap()
+            .stamp();
         event.id = EventId::parse("id-1");
         event.created_at = Timestamp::from_millis(1_767_323_045_006);
         event
@@ -148,7 +158,10 @@ mod tests {
     #[test]
     fn the_readable_form_is_one_line() {
         let line = readable(&event());
-        assert!(line.starts_with("2026-01-02T03:04:05.006Z a\"b run\\u000a1 {"), "{line}");
+        assert!(
+            line.starts_with("2026-01-02T03:04:05.006Z a\"b run\\u000a1 {"),
+            "{line}"
+        );
         assert_eq!(line.matches('\n').count(), 1, "{line:?}");
     }
 }

@@ -26,9 +26,11 @@ enum End {
 
 pub(crate) async fn run(args: TailArgs) -> Result<Outcome, Failure> {
     let opened = bus::open(&args.bus)?;
-    check(&args, &opened.capabilities())?;
+    check(&args, &opened.pubsub().capabilities())?;
     let mut signals = Signals::listen()?;
-    let deadline = args.timeout.and_then(|limit| Instant::now().checked_add(limit.0));
+    let deadline = args
+        .timeout
+        .and_then(|limit| Instant::now().checked_add(limit.0));
     let output = Output::stdout()?;
     let end = tokio::select! {
         end = listen(&args, opened.pubsub(), &output) => end,

@@ -1,6 +1,6 @@
 //! `bowline topics`.
 
-use bowline_events::{PubSub, TopicInfo};
+use bowline_events::TopicInfo;
 use serde::Serialize;
 
 use crate::args::TopicsArgs;
@@ -11,7 +11,7 @@ use crate::output::Output;
 
 pub(crate) async fn run(args: TopicsArgs) -> Result<Outcome, Failure> {
     let opened = bus::open(&args.bus)?;
-    if !opened.capabilities().list_topics {
+    if !opened.pubsub().capabilities().list_topics {
         return Err(Failure::usage("the bus cannot list its topics"));
     }
     let mut topics = opened.pubsub().topics().await?;
@@ -28,7 +28,9 @@ pub(crate) async fn run(args: TopicsArgs) -> Result<Outcome, Failure> {
     }
     Output::stdout()?.write(&mut text).await?;
     if topics.is_empty() {
-        bus::note("this process sees no topics; on a unix bus only the broker knows the topics of the others");
+        bus::note(
+            "this process sees no topics; on a unix bus only the broker knows the topics of the others",
+        );
     }
     bus::close(opened.pubsub()).await?;
     Ok(Outcome::Done)

@@ -41,6 +41,8 @@ pub enum BusConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryConfig {
+    /// Bytes that all topics together may keep.
+    pub max_bytes: Option<usize>,
     /// Whether events are kept for readers that come later (default: yes, by topic family).
     pub replay: Option<bool>,
 }
@@ -255,7 +257,10 @@ mod tests {
         let unix = "unix:///a?max_frame_bytes=1MiB&max_client_queue_bytes=2MiB&high_watermark=1KiB\
                     &membership_ack_timeout=1s&publish_deadline=2s&path_check_interval=50ms&allow_group=100\
                     &reclaim_plain_file=false";
-        for (scheme, url) in [("memory", "memory:?replay=true"), ("unix", unix)] {
+        for (scheme, url) in [
+            ("memory", "memory:?max_bytes=1MiB&replay=true"),
+            ("unix", unix),
+        ] {
             let config = BusConfig::from_url(url).unwrap();
             assert_eq!(config.to_string(), url);
             for name in BusConfig::option_names(scheme).unwrap() {

@@ -5,9 +5,11 @@
 //!
 //! - [`BusConfig`] says which bus, and how: parse it from a URL, read it with serde, or fill it in.
 //! - [`Sources`] applies the precedence: flag, then environment, then file.
+//! - [`OpenBus`] opens what was configured.
 
 mod bus_config;
 mod file;
+mod open;
 mod options;
 mod settings;
 mod suggest;
@@ -16,5 +18,6 @@ mod value;
 
 pub use bus_config::{BusConfig, MemoryConfig, UnixConfig};
 pub use file::FileConfig;
+pub use open::OpenBus;
 pub use settings::{BUS_VARIABLE, FILE_NAME, Origin, Settings, Sources};
 pub use url::redact_url;

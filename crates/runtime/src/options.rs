@@ -26,8 +26,10 @@ macro_rules! option {
     };
 }
 
-pub(crate) const MEMORY: &[BusOption<MemoryConfig>] =
-    &[option!(replay, value::switch, |on: bool| on.to_string())];
+pub(crate) const MEMORY: &[BusOption<MemoryConfig>] = &[
+    option!(max_bytes, value::bytes, value::show_bytes),
+    option!(replay, value::switch, |on: bool| on.to_string()),
+];
 
 pub(crate) const UNIX: &[BusOption<UnixConfig>] = &[
     option!(max_frame_bytes, value::bytes, value::show_bytes),
