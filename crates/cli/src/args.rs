@@ -38,6 +38,13 @@ Examples:
   bowline topics --bus unix:///tmp/shop/events.sock
   bowline topics --json";
 
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  bowline doctor --bus unix:///tmp/shop/events.sock
+  bowline doctor --json
+
+Looks only: it neither becomes the broker nor changes a file. Exit code 1 if the bus cannot be used as it is.";
+
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   bowline completions bash > ~/.local/share/bash-completion/completions/bowline
@@ -56,6 +63,7 @@ pub(crate) enum Command {
     Publish(PublishArgs),
     Tail(TailArgs),
     Topics(TopicsArgs),
+    Doctor(DoctorArgs),
     Completions(CompletionsArgs),
 }
 
@@ -127,6 +135,17 @@ pub(crate) struct TopicsArgs {
     #[command(flatten)]
     pub(crate) bus: BusArgs,
     /// Print each topic as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Find out what is wrong with a bus, and how to mend it
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_EXAMPLES)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) bus: BusArgs,
+    /// Print the report as one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

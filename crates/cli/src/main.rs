@@ -7,6 +7,7 @@ mod args;
 mod bus;
 mod colour;
 mod completions;
+mod doctor;
 mod input;
 mod outcome;
 mod output;
@@ -43,6 +44,7 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Publish(args) => on_runtime(publish::run(args)),
         Command::Tail(args) => on_runtime(tail::run(args)),
         Command::Topics(args) => on_runtime(topics::run(args)),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }

@@ -120,7 +120,7 @@ pub(crate) fn of_usage(error: &clap::Error) -> Result<Outcome, Failure> {
         .take_while(|line| !line.starts_with("Usage:"))
         .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
         .collect();
-    let message = lines.join(" ");
+    let message = lines.join(", ").replace(":, ", ": ");
     let message = message.strip_prefix("error: ").unwrap_or(&message);
     Err(Failure::usage(format!(
         "{message}; bowline --help explains"

@@ -115,6 +115,15 @@ impl Output {
     }
 }
 
+/// Writes `text` to standard output and waits for it. A reader who went away is no failure.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(cannot_write(error)),
+        _ => Ok(()),
+    }
+}
+
 fn has_room(file: &File) -> bool {
     let mut ask = [PollFd::new(file, PollFlags::OUT)];
     let now = Timespec {
