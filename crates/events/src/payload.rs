@@ -8,17 +8,8 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::ser::Serialize;
 
+use crate::codec::{self, Dialect};
 use crate::{Error, ErrorKind, Result};
-
-/// How values that JSON lacks (dates, maps, errors, undefined) are written in a JSON text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Dialect {
-    /// `__m_codec__` envelopes have a meaning: the Unix socket bus of the reference, and our typed helpers.
-    #[default]
-    Tagged,
-    /// Plain JSON: Redis, caches, server-sent events. An object with the tag is ordinary user data.
-    Plain,
-}
 
 /// A typed value that can travel inside the process without being serialised.
 pub trait LocalValue: Any + Send + Sync + fmt::Debug {
@@ -147,6 +138,28 @@ impl Payload {
                 .map(Bytes::from)
                 .map_err(|error| unserialisable(error, "local value")),
         }
+    }
+
+    /// The data as JSON text in `dialect`. On the way from tagged to plain JSON, values that JSON lacks become what
+    /// `JSON.stringify` makes of them; the other way nothing changes.
+    pub fn to_json_in(&self, dialect: Dialect) -> Result<Bytes> {
+        let text = self.to_json()?;
+        let same = dialect == Dialect::Tagged || self.dialect() == Dialect::Plain;
+        if same
+            || memchr::memmem::find(&text, b"__m_codec").is_none()
+                && memchr::memmem::find(&text, b"\\u").is_none()
+        {
+            return Ok(text);
+        }
+        let value = codec::decode(&text).map_err(|error| {
+            Error::new(
+                ErrorKind::InvalidPayload,
+                "serialize",
+                "the data is not valid tagged JSON",
+            )
+            .with_source(error)
+        })?;
+        Ok(codec::to_plain(&value).into())
     }
 
     /// The JSON text, if this payload holds one already.

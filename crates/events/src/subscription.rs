@@ -111,6 +111,29 @@ impl Subscription {
         }
     }
 
+    /// Takes up to `max` deliveries into `into`: for layers that read from another subscription.
+    pub(crate) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut VecDeque<Delivery>,
+        max: usize,
+    ) -> Poll<Fill> {
+        if !self.buffer.is_empty() {
+            into.append(&mut self.buffer);
+            return Poll::Ready(Fill::Some);
+        }
+        let Some(source) = &mut self.source else {
+            return Poll::Ready(Fill::End);
+        };
+        source.poll_fill(cx, into, max)
+    }
+
+    pub(crate) fn take_flush(&mut self) -> bool {
+        self.source
+            .as_mut()
+            .is_some_and(|source| source.take_flush())
+    }
+
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Fill> {
         let Some(source) = &mut self.source else {
             return Poll::Ready(Fill::End);

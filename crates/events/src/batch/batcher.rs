@@ -137,7 +137,7 @@ impl Batcher {
             match place.and_then(|place| offered[place].take()) {
                 Some(delivery) => self.queue.push_back(delivery),
                 None => {
-                    tracing::warn!(id = %event.id, "the coalesce function returned an event that it was not given; ignored")
+                    tracing::warn!(id = %event.id, "the coalesce function returned an event that it was not given; ignored");
                 }
             }
         }

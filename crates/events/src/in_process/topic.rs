@@ -7,10 +7,11 @@ use std::task::Waker;
 use std::time::Instant;
 
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use super::{Shared, closed};
 use crate::log::{AppendError, LogConfig, LogStats, MemberId, ReaderId, TopicLog};
-use crate::{Error, ErrorKind, Event, Result, Text, Timestamp, Topic, TopicInfo};
+use crate::{CachePage, Error, ErrorKind, Event, Result, Text, Timestamp, Topic, TopicInfo};
 
 pub(super) struct TopicState {
     topic: Topic,
@@ -31,16 +32,48 @@ pub(super) struct Inner {
     timer_at: Option<Instant>,
     publishers_wait: bool,
     last_append: i64,
+    /// Names the incarnation of the log that its positions count in.
+    label: Text,
     /// Bytes of the log that the bus has counted.
     counted: usize,
     /// The topic was taken off the bus; attach to its successor.
     removed: bool,
 }
 
+/// An event on its way into a log.
+pub(super) enum Appendable {
+    /// As it is.
+    Ready(Arc<Event>),
+    /// To get its position as index.
+    Indexed(Event),
+}
+
+impl Appendable {
+    pub(super) fn event(&self) -> &Event {
+        match self {
+            Self::Ready(event) => event,
+            Self::Indexed(event) => event,
+        }
+    }
+
+    fn place(self, seq: u64, generation: &Text) -> Arc<Event> {
+        match self {
+            Self::Ready(event) => event,
+            Self::Indexed(mut event) => {
+                event.index = Some(seq);
+                event.generation = Some(generation.clone());
+                Arc::new(event)
+            }
+        }
+    }
+}
+
 /// The result of an append.
 pub(super) struct Appended {
     pub(super) seq: u64,
     pub(super) pressure: Option<Pressure>,
+    /// The incarnation of the log, where the event was indexed.
+    pub(super) generation: Option<Text>,
     /// To be fired when no lock of the bus is held.
     pub(super) wakes: Wakes,
 }
@@ -59,11 +92,11 @@ impl Wakes {
 
 impl Inner {
     pub(super) fn park_reader(&mut self, reader: ReaderId, waker: &Waker, may_be_parked: bool) {
-        if may_be_parked {
-            if let Some((_, parked)) = self.parked.iter_mut().find(|(other, _)| *other == reader) {
-                parked.clone_from(waker);
-                return;
-            }
+        if may_be_parked
+            && let Some((_, parked)) = self.parked.iter_mut().find(|(other, _)| *other == reader)
+        {
+            parked.clone_from(waker);
+            return;
         }
         self.parked.push((reader, waker.clone()));
     }
@@ -111,6 +144,7 @@ impl TopicState {
                 timer_at: None,
                 publishers_wait: false,
                 last_append: 0,
+                label: fresh_label(),
                 counted: 0,
                 removed: false,
             }),
@@ -166,14 +200,29 @@ impl TopicState {
         }
     }
 
-    pub(super) fn append(self: &Arc<Self>, event: &Arc<Event>) -> Result<Appended> {
+    #[expect(
+        clippy::result_large_err,
+        reason = "the event moves on to the next attempt; boxing it would cost every append"
+    )]
+    /// Appends, or gives the event back because the topic was taken off the bus.
+    pub(super) fn append(
+        self: &Arc<Self>,
+        event: Appendable,
+    ) -> Result<Result<Appended>, Appendable> {
         let mut wakes = Wakes::default();
         let mut inner = self.lock();
-        let seq = inner
-            .log
-            .append(Arc::clone(event))
-            .map_err(|error| self.refusal(error, &inner))?;
-        inner.last_append = event.created_at.as_millis();
+        if inner.removed {
+            return Err(event);
+        }
+        let at = event.event().created_at.as_millis();
+        let weight = event.event().weight();
+        let Inner { log, label, .. } = &mut *inner;
+        let generation = matches!(event, Appendable::Indexed(_)).then(|| label.clone());
+        let seq = match log.append_with(weight, |seq| event.place(seq, label)) {
+            Ok(seq) => seq,
+            Err(error) => return Ok(Err(self.refusal(error, &inner))),
+        };
+        inner.last_append = at;
         if !inner.parked.is_empty() {
             inner.wake_readers(&mut wakes);
         }
@@ -182,11 +231,12 @@ impl TopicState {
         self.count(&mut inner);
         drop(inner);
         let pressure = pressed.then(|| Pressure(Arc::clone(self)));
-        Ok(Appended {
+        Ok(Ok(Appended {
             seq,
             pressure,
+            generation,
             wakes,
-        })
+        }))
     }
 
     fn refusal(&self, error: AppendError, inner: &Inner) -> Error {
@@ -224,10 +274,8 @@ impl TopicState {
             inner.log.expire(Timestamp::now());
             inner.log.is_idle()
         });
-        if empty {
-            if let Some(bus) = self.bus.upgrade() {
-                bus.remove_if_idle(&self.topic);
-            }
+        if empty && let Some(bus) = self.bus.upgrade() {
+            bus.remove_if_idle(&self.topic);
         }
     }
 
@@ -236,11 +284,6 @@ impl TopicState {
         let mut inner = self.lock();
         inner.removed = inner.log.is_idle() && !inner.log.is_closed();
         inner.removed
-    }
-
-    /// Whether the topic was taken off the bus.
-    pub(super) fn is_removed(&self) -> bool {
-        self.lock().removed
     }
 
     /// Makes sure that somebody looks at the log at `at`.
@@ -279,7 +322,14 @@ impl TopicState {
     }
 
     pub(super) fn clear(self: &Arc<Self>) {
-        self.change_and_wake_all(|log| log.clear());
+        let label = fresh_label();
+        let mut wakes = Wakes::default();
+        self.update(|inner| {
+            inner.log.clear();
+            inner.label = label;
+            inner.wake_all(&mut wakes);
+        });
+        wakes.fire();
     }
 
     pub(super) fn close(self: &Arc<Self>) {
@@ -290,12 +340,20 @@ impl TopicState {
         self.update(|inner| inner.log.trim_before(before));
     }
 
-    pub(super) fn expire(self: &Arc<Self>, now: Timestamp) {
-        self.update(|inner| inner.log.expire(now));
+    /// Applies the retention; says whether nothing is kept any more.
+    pub(super) fn expire(self: &Arc<Self>, now: Timestamp) -> bool {
+        self.update(|inner| {
+            inner.log.expire(now);
+            inner.log.is_idle()
+        })
     }
 
-    pub(super) fn drop_history(self: &Arc<Self>) {
-        self.update(|inner| inner.log.drop_history());
+    /// Drops what no attached reader needs; says whether nothing is kept any more.
+    pub(super) fn drop_history(self: &Arc<Self>) -> bool {
+        self.update(|inner| {
+            inner.log.drop_history();
+            inner.log.is_idle()
+        })
     }
 
     /// Asks subscriptions with a batch policy to hand over what they have.
@@ -322,6 +380,17 @@ impl TopicState {
             inner.log.expire(Timestamp::now());
             inner.log.history(offset, limit)
         })
+    }
+
+    pub(super) fn page(self: &Arc<Self>, from: u64, limit: usize) -> CachePage {
+        let inner = self.lock();
+        let stats = inner.log.stats();
+        CachePage {
+            events: inner.log.history(from, limit),
+            first: stats.first,
+            end: stats.end,
+            generation: Some(inner.label.clone()),
+        }
     }
 
     pub(super) fn last_append(&self) -> i64 {
@@ -373,4 +442,11 @@ impl Pressure {
             }
         }
     }
+}
+
+/// A name that no other history has: twelve random hexadecimal digits.
+fn fresh_label() -> Text {
+    let mut label = Uuid::new_v4().simple().to_string();
+    label.truncate(12);
+    label.into()
 }

@@ -239,7 +239,7 @@ impl Group {
             Settlement::Ack => {}
             Settlement::Release => self.hand_back(held.work),
             Settlement::Nack | Settlement::Dropped => {
-                self.redeliver(held.work, now, &config.redelivery, out)
+                self.redeliver(held.work, now, &config.redelivery, out);
             }
         }
     }
@@ -302,7 +302,7 @@ impl Group {
             self.leases.pop();
             match self.held.get(token).and_then(|held| held.lease) {
                 Some((_, deadline)) if deadline > now => {
-                    self.leases.push(Reverse((deadline, token)))
+                    self.leases.push(Reverse((deadline, token)));
                 }
                 Some(_) => self.settle(token, Settlement::Nack, now, config, out),
                 None => {}

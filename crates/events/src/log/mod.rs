@@ -123,13 +123,23 @@ impl TopicLog {
 
     /// Appends `event` and returns its position.
     pub fn append(&mut self, event: Arc<Event>) -> Result<u64, AppendError> {
+        let weight = event.weight();
+        self.append_with(weight, |_| event)
+    }
+
+    /// Appends the event of `weight` bytes that `make` gives for the position that it is told.
+    pub fn append_with(
+        &mut self,
+        weight: usize,
+        make: impl FnOnce(u64) -> Arc<Event>,
+    ) -> Result<u64, AppendError> {
         if self.closed {
             return Err(AppendError::Closed);
         }
-        let weight = event.weight();
         if self.config.refuse_when_full && self.is_full(weight) {
             return Err(AppendError::Full);
         }
+        let event = make(self.entries.end());
         let now = event.created_at;
         let seq = self.entries.push(event, weight);
         if !self.groups.is_empty() {
