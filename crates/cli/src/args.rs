@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bowline_events::StartFrom;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 const EXAMPLES: &str = "\
@@ -45,6 +45,14 @@ Examples:
 
 Looks only: it neither becomes the broker nor changes a file. Exit code 1 if the bus cannot be used as it is.";
 
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  bowline demo
+  bowline demo --json
+
+Starts a broker, two subscribers and a publisher on a scratch socket, kills the broker in the middle of the stream, and lets a
+late reader replay it. Cleans up after itself. Exit code 1 if an event was lost or doubled that must not be.";
+
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   bowline completions bash > ~/.local/share/bash-completion/completions/bowline
@@ -64,7 +72,10 @@ pub(crate) enum Command {
     Tail(TailArgs),
     Topics(TopicsArgs),
     Doctor(DoctorArgs),
+    Demo(DemoArgs),
     Completions(CompletionsArgs),
+    #[command(hide = true)]
+    DemoPeer(DemoPeerArgs),
 }
 
 /// Which bus to use.
@@ -148,6 +159,47 @@ pub(crate) struct DoctorArgs {
     /// Print the report as one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Watch a bus survive the death of its broker, in a few seconds and with nothing to install
+#[derive(Debug, Args)]
+#[command(after_help = DEMO_EXAMPLES)]
+pub(crate) struct DemoArgs {
+    /// Print only the result, as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A process of the demo
+#[derive(Debug, Args)]
+pub(crate) struct DemoPeerArgs {
+    /// What it does
+    pub(crate) part: Part,
+    /// The socket of the bus
+    #[arg(long)]
+    pub(crate) socket: PathBuf,
+}
+
+/// What a process of the demo does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Be the first on the bus.
+    Broker,
+    /// Listen.
+    Subscriber,
+    /// Publish, and keep the history.
+    Publisher,
+}
+
+impl Part {
+    /// The word on the command line.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Broker => "broker",
+            Self::Subscriber => "subscriber",
+            Self::Publisher => "publisher",
+        }
+    }
 }
 
 /// Print the completion script of a shell

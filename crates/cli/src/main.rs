@@ -7,6 +7,7 @@ mod args;
 mod bus;
 mod colour;
 mod completions;
+mod demo;
 mod doctor;
 mod input;
 mod outcome;
@@ -45,6 +46,8 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Tail(args) => on_runtime(tail::run(args)),
         Command::Topics(args) => on_runtime(topics::run(args)),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Demo(args) => on_runtime(demo::run(args)),
+        Command::DemoPeer(args) => on_runtime(demo::run_peer(args)),
         Command::Completions(args) => completions::run(&args),
     }
 }

@@ -52,6 +52,14 @@ impl Failure {
         }
     }
 
+    /// Somebody ended the command before it was done: the exit code of shells for Ctrl-C.
+    pub(crate) fn interrupted() -> Self {
+        Self {
+            code: 130,
+            message: "interrupted; everything is cleaned up".to_owned(),
+        }
+    }
+
     /// The same failure, said to be about `what`.
     pub(crate) fn about(self, what: impl fmt::Display) -> Self {
         Self {

@@ -157,7 +157,7 @@ fn chosen(scratch: &Scratch, flag: Option<&str>, variable: Option<&str>) -> (Str
     let done = support::finish(command, "");
     let report: serde_json::Value =
         serde_json::from_str(&done.out).unwrap_or_else(|_| panic!("{done:?}"));
-    let text = |name: &str| report[name].as_str().unwrap().to_owned();
+    let text = |name: &str| report[name].as_str().unwrap_or_default().to_owned();
     (text("bus"), text("from"))
 }
 

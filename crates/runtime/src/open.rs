@@ -58,6 +58,20 @@ impl OpenBus {
             Self::Memory(bus) => Arc::clone(bus) as _,
         }
     }
+
+    /// Whether this process is the broker of the bus; `None` for a bus without one.
+    pub fn is_broker(&self) -> Option<bool> {
+        match self {
+            Self::Memory(_) => None,
+        }
+    }
+
+    /// Other processes that are connected to this one; `None` unless this process is the broker of a bus.
+    pub fn remote_clients(&self) -> Option<usize> {
+        match self {
+            Self::Memory(_) => None,
+        }
+    }
 }
 
 fn memory(config: &MemoryConfig) -> InProcessPubSub {

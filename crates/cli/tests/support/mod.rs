@@ -9,6 +9,8 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -57,6 +59,26 @@ impl Scratch {
             .current_dir(self.path())
             .env_remove("BOWLINE_BUS")
             .env_remove("NO_COLOR");
+        command
+    }
+
+    /// The command as a user for whom permissions count: when the tests run as root, as nobody, from a copy of the binary that
+    /// nobody can reach.
+    pub fn unprivileged<I: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = I>) -> Command {
+        if !rustix::process::geteuid().is_root() {
+            return self.command(args);
+        }
+        const NOBODY: u32 = 65_534;
+        std::fs::set_permissions(self.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let binary = self.join("bowline");
+        std::fs::copy(env!("CARGO_BIN_EXE_bowline"), &binary).unwrap();
+        let mut command = Command::new(binary);
+        command
+            .args(args)
+            .current_dir(self.path())
+            .env_remove("BOWLINE_BUS")
+            .uid(NOBODY)
+            .gid(NOBODY);
         command
     }
 
@@ -234,9 +256,4 @@ fn lines(source: impl std::io::Read + Send + 'static) -> Receiver<String> {
         }
     });
     receiver
-}
-
-/// Whether the tests run as root, for whom permissions do not count.
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }
