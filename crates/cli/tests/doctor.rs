@@ -127,11 +127,11 @@ fn what_was_left_behind_is_a_warning() {
 fn what_cannot_be_a_socket_is_a_problem() {
     let scratch = Scratch::new();
     std::fs::create_dir(scratch.join("folder")).unwrap();
-    scratch.write("data", "precious");
+    scratch.write("data", "precious".repeat(1_000));
     let long = "x".repeat(100);
     let table = [
         ("folder", "a folder is where"),
-        ("data", "a file of 8 bytes"),
+        ("data", "a file of 8000 bytes"),
         ("data/events.sock", "is not a folder"),
         (long.as_str(), "takes 107"),
     ];

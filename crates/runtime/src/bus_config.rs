@@ -59,12 +59,16 @@ pub struct UnixConfig {
     pub max_client_queue_bytes: Option<usize>,
     /// Bytes that may wait for one client before publishers are slowed down.
     pub high_watermark: Option<usize>,
+    /// Bytes that may wait in this process for the broker before publishing waits.
+    pub send_window_bytes: Option<usize>,
     /// How long a subscribe waits for its acknowledgement.
     pub membership_ack_timeout: Option<Duration>,
     /// How long a publish may wait for room and for a broker.
     pub publish_deadline: Option<Duration>,
     /// How often a broker checks that the socket is still its own.
     pub path_check_interval: Option<Duration>,
+    /// How long a flush and a close wait for what is queued.
+    pub flush_timeout: Option<Duration>,
     /// The number of a group whose members may use the bus beside the owner.
     pub allow_group: Option<u32>,
     /// Whether a file that is no socket may be replaced.
@@ -255,7 +259,8 @@ mod tests {
     #[test]
     fn every_option_is_read_and_written() {
         let unix = "unix:///a?max_frame_bytes=1MiB&max_client_queue_bytes=2MiB&high_watermark=1KiB\
-                    &membership_ack_timeout=1s&publish_deadline=2s&path_check_interval=50ms&allow_group=100\
+                    &send_window_bytes=5KiB\
+                    &membership_ack_timeout=1s&publish_deadline=2s&path_check_interval=50ms&flush_timeout=3s&allow_group=100\
                     &reclaim_plain_file=false";
         for (scheme, url) in [
             ("memory", "memory:?max_bytes=1MiB&replay=true"),

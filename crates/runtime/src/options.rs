@@ -35,6 +35,7 @@ pub(crate) const UNIX: &[BusOption<UnixConfig>] = &[
     option!(max_frame_bytes, value::bytes, value::show_bytes),
     option!(max_client_queue_bytes, value::bytes, value::show_bytes),
     option!(high_watermark, value::bytes, value::show_bytes),
+    option!(send_window_bytes, value::bytes, value::show_bytes),
     option!(
         membership_ack_timeout,
         value::duration,
@@ -42,6 +43,7 @@ pub(crate) const UNIX: &[BusOption<UnixConfig>] = &[
     ),
     option!(publish_deadline, value::duration, value::show_duration),
     option!(path_check_interval, value::duration, value::show_duration),
+    option!(flush_timeout, value::duration, value::show_duration),
     option!(allow_group, value::number, |gid: u32| gid.to_string()),
     option!(reclaim_plain_file, value::switch, |on: bool| on.to_string()),
 ];

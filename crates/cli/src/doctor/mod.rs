@@ -107,9 +107,9 @@ fn examine(config: &BusConfig, from: Option<String>) -> Report {
 }
 
 fn examine_unix(config: &UnixConfig, report: &mut Report) {
-    let place = Place::gather(&config.path, config.allow_group.is_some());
+    let place = Place::gather(config);
     report.findings = place.judge();
-    if !matches!(place.entry, Entry::Socket { .. }) {
+    if !matches!(place.entry, Entry::Socket(_)) {
         return;
     }
     let (broker, finding) = probe::probe(&config.path);

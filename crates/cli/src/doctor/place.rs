@@ -7,12 +7,16 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use bowline_runtime::UnixConfig;
 use rustix::fs::{Access, access};
 
 use super::finding::Finding;
 
 /// Bytes of a socket path that the operating system takes.
 const PATH_LIMIT: usize = 107;
+
+/// Bytes of a file in the place of the socket that is taken for a leftover at most.
+const RECLAIMABLE: u64 = 1024;
 
 /// An election takes milliseconds; a lock of this age was left behind.
 const LOCK_STALE: Duration = Duration::from_secs(2);
@@ -21,19 +25,36 @@ const LOCK_STALE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
     Missing,
-    Socket { owner: u32, mode: u32 },
+    Socket(Rights),
     File { bytes: u64 },
     Folder,
     Other,
     Unknown(String),
 }
 
+/// Whose a file is, and what may be done with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rights {
+    pub(crate) owner: u32,
+    pub(crate) group: u32,
+    pub(crate) mode: u32,
+}
+
+impl Rights {
+    fn of(facts: &Metadata) -> Self {
+        Self {
+            owner: facts.uid(),
+            group: facts.gid(),
+            mode: facts.mode() & 0o7777,
+        }
+    }
+}
+
 /// What is known of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Folder {
     pub(crate) path: PathBuf,
-    pub(crate) owner: u32,
-    pub(crate) mode: u32,
+    pub(crate) rights: Rights,
     pub(crate) is_folder: bool,
     /// Whether this process may make files in it and reach them.
     pub(crate) usable: bool,
@@ -50,20 +71,38 @@ pub(crate) struct Place {
     pub(crate) entry: Entry,
     /// The age of the election lock, if there is one.
     pub(crate) lock: Option<Duration>,
-    /// Group members may use the bus too.
-    pub(crate) group_allowed: bool,
+    /// A group whose members may use the bus too.
+    pub(crate) allowed_group: Option<u32>,
+    /// A small file in the place of the socket is removed.
+    pub(crate) reclaims: bool,
 }
 
 impl Place {
     /// Looks at the files around `socket`, changing nothing.
-    pub(crate) fn gather(socket: &Path, group_allowed: bool) -> Self {
+    pub(crate) fn gather(config: &UnixConfig) -> Self {
+        let socket = config.path.as_path();
         Self {
             socket: socket.to_owned(),
             user: rustix::process::geteuid().as_raw(),
             folder: folder_of(socket),
             entry: entry_at(socket),
             lock: lock_age(&lock_path(socket)),
-            group_allowed,
+            allowed_group: config.allow_group,
+            reclaims: config.reclaim_plain_file.unwrap_or(true),
+        }
+    }
+
+    /// Whether the bus lets files of this owner be part of it.
+    fn trusts(&self, rights: Rights) -> bool {
+        rights.owner == self.user || rights.owner == 0 || self.allowed_group == Some(rights.group)
+    }
+
+    /// Bits of a mode that let more people write than may use the bus.
+    fn too_open(&self) -> u32 {
+        if self.allowed_group.is_some() {
+            0o002
+        } else {
+            0o022
         }
     }
 
@@ -100,7 +139,7 @@ impl Place {
             }
         };
         let name = folder.path.display();
-        let (mode, owner) = (folder.mode, folder.owner);
+        let Rights { owner, mode, .. } = folder.rights;
         if !folder.is_folder {
             return vec![Finding::problem(
                 format!("{name} is not a folder"),
@@ -116,14 +155,16 @@ impl Place {
                 format!("choose a folder of your own, or let its owner run: chmod u+rwx {name}"),
             )];
         }
-        let mut findings = Vec::new();
-        if owner != self.user && owner != 0 {
-            findings.push(Finding::warning(
-                format!("{name} belongs to user {owner}, who can replace the socket"),
+        if !self.trusts(folder.rights) {
+            return vec![Finding::problem(
+                format!(
+                    "{name} belongs to user {owner}, who could replace the socket; the bus refuses such a folder"
+                ),
                 "choose a folder of your own",
-            ));
+            )];
         }
-        if mode & 0o002 != 0 || (mode & 0o020 != 0 && !self.group_allowed) {
+        let mut findings = Vec::new();
+        if mode & self.too_open() != 0 {
             findings.push(Finding::warning(
                 format!("others may make files in {name} (mode {mode:04o}) and be there before the bus"),
                 format!("put the socket into a folder of its own with mode 0700, such as {name}/bowline/events.sock"),
@@ -148,10 +189,16 @@ impl Place {
             Entry::Missing => Finding::ok(
                 "there is no socket: nobody is on the bus, and the first process to use it becomes the broker",
             ),
-            Entry::Socket { owner, mode } => return self.judge_socket(*owner, *mode),
+            Entry::Socket(rights) => return vec![self.judge_socket(*rights)],
             Entry::File { bytes: 0 } => Finding::warning(
                 format!("an empty file is where the socket should be: {name}"),
                 "nothing to do: the first process replaces it",
+            ),
+            Entry::File { bytes } if self.reclaims && *bytes <= RECLAIMABLE => Finding::warning(
+                format!(
+                    "a file of {bytes} bytes is where the socket should be, and the first process removes it: {name}"
+                ),
+                "move the file away if you need it",
             ),
             Entry::File { bytes } => Finding::problem(
                 format!("a file of {bytes} bytes is where the socket should be: {name}"),
@@ -173,36 +220,27 @@ impl Place {
         vec![one]
     }
 
-    fn judge_socket(&self, owner: u32, mode: u32) -> Vec<Finding> {
+    fn judge_socket(&self, rights: Rights) -> Finding {
         let name = self.socket.display();
-        let open = if self.group_allowed { 0o002 } else { 0o022 };
-        let mut findings = Vec::new();
-        if owner != self.user && self.user != 0 {
-            findings.push(Finding::problem(
+        let Rights { owner, mode, .. } = rights;
+        if !self.trusts(rights) {
+            return Finding::problem(
                 format!(
                     "the socket belongs to user {owner}, and you are user {}",
                     self.user
                 ),
-                "run as that user, or choose another path",
-            ));
-        } else if owner != self.user {
-            findings.push(Finding::warning(
-                format!("the socket belongs to user {owner}, and you are root"),
-                format!("run as user {owner}"),
-            ));
+                format!("run as user {owner}, or choose another path"),
+            );
         }
-        if mode & open != 0 {
-            findings.push(Finding::warning(
-                format!("others may connect to the socket (mode {mode:04o}) and read and publish everything"),
+        if mode & self.too_open() != 0 {
+            return Finding::warning(
+                format!(
+                    "others may connect to the socket (mode {mode:04o}) and read and publish everything"
+                ),
                 format!("chmod 600 {name}, or put it into a folder with mode 0700"),
-            ));
+            );
         }
-        if findings.is_empty() {
-            findings.push(Finding::ok(format!(
-                "the socket is private (mode {mode:04o})"
-            )));
-        }
-        findings
+        Finding::ok(format!("the socket is private (mode {mode:04o})"))
     }
 
     fn judge_lock(&self) -> Option<Finding> {
@@ -247,8 +285,7 @@ fn folder_of(socket: &Path) -> Result<Folder, String> {
 fn folder(path: &Path, facts: &Metadata) -> Folder {
     Folder {
         path: path.to_owned(),
-        owner: facts.uid(),
-        mode: facts.mode() & 0o7777,
+        rights: Rights::of(facts),
         is_folder: facts.is_dir(),
         usable: access(path, Access::WRITE_OK | Access::EXEC_OK).is_ok(),
     }
@@ -269,10 +306,7 @@ fn entry_at(socket: &Path) -> Entry {
     };
     let kind = facts.file_type();
     if kind.is_socket() {
-        Entry::Socket {
-            owner: facts.uid(),
-            mode: facts.mode() & 0o7777,
-        }
+        Entry::Socket(Rights::of(&facts))
     } else if kind.is_file() {
         Entry::File { bytes: facts.len() }
     } else if kind.is_dir() {
@@ -297,6 +331,15 @@ mod tests {
     use crate::doctor::finding::Level;
 
     const USER: u32 = 1000;
+    const GROUP: u32 = 100;
+
+    fn rights(owner: u32, mode: u32) -> Rights {
+        Rights {
+            owner,
+            group: GROUP,
+            mode,
+        }
+    }
 
     fn place() -> Place {
         Place {
@@ -304,17 +347,14 @@ mod tests {
             user: USER,
             folder: Ok(Folder {
                 path: "/run/app".into(),
-                owner: USER,
-                mode: 0o700,
+                rights: rights(USER, 0o700),
                 is_folder: true,
                 usable: true,
             }),
-            entry: Entry::Socket {
-                owner: USER,
-                mode: 0o600,
-            },
+            entry: Entry::Socket(rights(USER, 0o600)),
             lock: None,
-            group_allowed: false,
+            allowed_group: None,
+            reclaims: true,
         }
     }
 
@@ -328,6 +368,10 @@ mod tests {
 
     fn with_entry(entry: Entry) -> Place {
         Place { entry, ..place() }
+    }
+
+    fn with_socket(owner: u32, mode: u32) -> Place {
+        with_entry(Entry::Socket(rights(owner, mode)))
     }
 
     /// The worst finding and the text of all findings at that level.
@@ -346,18 +390,18 @@ mod tests {
 
     #[test]
     fn a_private_place_is_fine() {
-        assert_eq!(worst(&place()).0, Level::Ok);
-        assert_eq!(worst(&with_entry(Entry::Missing)).0, Level::Ok);
-        let fresh = Place {
+        let fresh_lock = Place {
             lock: Some(Duration::ZERO),
             ..place()
         };
-        assert_eq!(worst(&fresh).0, Level::Ok);
+        let of_root = with_folder(|folder| folder.rights.owner = 0);
+        for place in [place(), with_entry(Entry::Missing), fresh_lock, of_root] {
+            assert_eq!(worst(&place), (Level::Ok, String::new()));
+        }
     }
 
     #[test]
     fn what_is_wrong_is_found() {
-        let socket = |owner, mode| with_entry(Entry::Socket { owner, mode });
         let long = Place {
             socket: format!("/run/app/{}", "x".repeat(99)).into(),
             ..place()
@@ -372,8 +416,13 @@ mod tests {
         };
         let root = Place {
             user: 0,
-            ..socket(USER, 0o600)
+            ..with_socket(USER, 0o600)
         };
+        let kept = Place {
+            reclaims: false,
+            ..with_entry(Entry::File { bytes: 9 })
+        };
+        let file = |bytes| with_entry(Entry::File { bytes });
         let table = [
             (long, Level::Problem, "108 bytes"),
             (no_folder, Level::Problem, "denied"),
@@ -388,33 +437,31 @@ mod tests {
                 "may not make files",
             ),
             (
-                with_folder(|f| f.owner = 7),
-                Level::Warning,
+                with_folder(|f| f.rights.owner = 7),
+                Level::Problem,
                 "belongs to user 7",
             ),
             (
-                with_folder(|f| f.mode = 0o1777),
+                with_folder(|f| f.rights.mode = 0o1777),
                 Level::Warning,
                 "others may make files",
             ),
             (
-                with_folder(|f| f.mode = 0o770),
+                with_folder(|f| f.rights.mode = 0o770),
                 Level::Warning,
                 "others may make files",
             ),
-            (socket(7, 0o600), Level::Problem, "belongs to user 7"),
-            (root, Level::Warning, "you are root"),
-            (socket(USER, 0o660), Level::Warning, "others may connect"),
+            (with_socket(7, 0o600), Level::Problem, "belongs to user 7"),
+            (root, Level::Problem, "you are user 0"),
             (
-                with_entry(Entry::File { bytes: 0 }),
+                with_socket(USER, 0o660),
                 Level::Warning,
-                "empty file",
+                "others may connect",
             ),
-            (
-                with_entry(Entry::File { bytes: 9 }),
-                Level::Problem,
-                "9 bytes",
-            ),
+            (file(0), Level::Warning, "empty file"),
+            (file(1024), Level::Warning, "removes it"),
+            (file(1025), Level::Problem, "1025 bytes"),
+            (kept, Level::Problem, "9 bytes"),
             (with_entry(Entry::Folder), Level::Problem, "a folder is"),
             (with_entry(Entry::Other), Level::Problem, "no socket"),
             (
@@ -434,16 +481,15 @@ mod tests {
     #[test]
     fn a_group_that_is_allowed_is_no_finding() {
         let place = Place {
-            group_allowed: true,
-            ..with_folder(|folder| folder.mode = 0o770)
+            allowed_group: Some(GROUP),
+            entry: Entry::Socket(rights(7, 0o660)),
+            ..with_folder(|folder| folder.rights = rights(7, 0o770))
         };
-        let place = Place {
-            entry: Entry::Socket {
-                owner: USER,
-                mode: 0o660,
-            },
+        assert_eq!(worst(&place), (Level::Ok, String::new()));
+        let other = Place {
+            allowed_group: Some(GROUP + 1),
             ..place
         };
-        assert_eq!(worst(&place).0, Level::Ok);
+        assert_eq!(worst(&other).0, Level::Problem);
     }
 }
