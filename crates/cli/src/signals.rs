@@ -4,11 +4,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::outcome::Failure;
 
-/// SIGINT, SIGTERM and SIGHUP, taken over for as long as the process lives.
+/// SIGINT and SIGTERM, taken over for as long as the process lives. SIGHUP is left alone, so that nohup works.
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    hang_up: Signal,
 }
 
 impl Signals {
@@ -21,7 +20,6 @@ impl Signals {
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
-            hang_up: listen(SignalKind::hangup())?,
         })
     }
 
@@ -30,7 +28,6 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
         }
     }
 }
