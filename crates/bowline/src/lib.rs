@@ -27,3 +27,6 @@ pub use bowline_runtime::{
     BUS_VARIABLE, BusConfig, FILE_NAME, FileConfig, MemoryConfig, OpenBus, Origin, Settings,
     Sources, UnixConfig, redact_url,
 };
+#[cfg(feature = "unix")]
+#[doc(inline)]
+pub use bowline_unix::UnixSocketPubSub;
