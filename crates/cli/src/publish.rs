@@ -53,7 +53,9 @@ pub(crate) async fn run(args: PublishArgs) -> Result<Outcome, Failure> {
     };
     let flushed = bus::within(opened.pubsub().flush(), "flush the bus").await;
     if opened.remote_clients() == Some(0) && opened.is_broker() == Some(true) {
-        bus::note("no other process is on the bus, so nobody heard this; start bowline tail before publishing");
+        bus::note(
+            "no other process is on the bus, so nobody heard this; start bowline tail before publishing",
+        );
     }
     let closed = bus::close(opened.pubsub()).await;
     result.and(flushed).and(closed).map(|()| Outcome::Done)
