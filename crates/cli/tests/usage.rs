@@ -240,7 +240,7 @@ fn help_has_examples_and_completions_are_scripts() {
         let done = scratch.run(["completions", shell], "");
         assert_eq!(done.code, Some(0), "{shell}");
         assert!(
-            done.out.contains("publish") && done.out.contains("--ndjson"),
+            done.out.contains("publish") && done.out.contains("ndjson"),
             "{shell}"
         );
     }
