@@ -74,8 +74,6 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     Demo(DemoArgs),
     Completions(CompletionsArgs),
-    #[command(hide = true)]
-    DemoPeer(DemoPeerArgs),
 }
 
 /// Which bus to use.
@@ -170,14 +168,20 @@ pub(crate) struct DemoArgs {
     pub(crate) json: bool,
 }
 
-/// A process of the demo
-#[derive(Debug, Args)]
+/// A process of the demo. Not a command for people, so neither the help nor the completions know it.
+#[derive(Debug, Parser)]
+#[command(name = DemoPeerArgs::NAME)]
 pub(crate) struct DemoPeerArgs {
     /// What it does
     pub(crate) part: Part,
     /// The socket of the bus
     #[arg(long)]
     pub(crate) socket: PathBuf,
+}
+
+impl DemoPeerArgs {
+    /// The first argument that asks for it.
+    pub(crate) const NAME: &str = "demo-peer";
 }
 
 /// What a process of the demo does.

@@ -23,13 +23,23 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, DemoPeerArgs};
 use crate::outcome::{Failure, Outcome};
 
 fn main() -> ExitCode {
-    let outcome = match Cli::try_parse() {
-        Ok(cli) => run(cli.command),
-        Err(error) => outcome::of_usage(&error),
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    let outcome = if arguments
+        .peek()
+        .is_some_and(|first| first == DemoPeerArgs::NAME)
+    {
+        DemoPeerArgs::try_parse_from(arguments)
+            .map_err(|error| Failure::usage(error.to_string()))
+            .and_then(|args| on_runtime(demo::run_peer(args)))
+    } else {
+        match Cli::try_parse() {
+            Ok(cli) => run(cli.command),
+            Err(error) => outcome::of_usage(&error),
+        }
     };
     match outcome {
         Ok(outcome) => outcome.into(),
@@ -47,7 +57,6 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Topics(args) => on_runtime(topics::run(args)),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => on_runtime(demo::run(args)),
-        Command::DemoPeer(args) => on_runtime(demo::run_peer(args)),
         Command::Completions(args) => completions::run(&args),
     }
 }

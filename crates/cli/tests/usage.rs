@@ -247,11 +247,18 @@ fn help_has_examples_and_completions_are_scripts() {
 }
 
 #[test]
-fn hidden_commands_are_not_shown() {
-    let done = Scratch::new().run(["--help"], "");
-    assert_eq!(done.code, Some(0));
-    assert!(
-        done.out.contains("publish") && !done.out.contains("demo-peer"),
-        "{done:?}"
-    );
+fn what_is_not_for_people_is_not_shown() {
+    let scratch = Scratch::new();
+    for args in [
+        &["--help"][..],
+        &["completions", "bash"],
+        &["completions", "zsh"],
+    ] {
+        let done = scratch.run(args, "");
+        assert_eq!(done.code, Some(0));
+        assert!(
+            done.out.contains("publish") && !done.out.contains("demo-peer"),
+            "{args:?}"
+        );
+    }
 }

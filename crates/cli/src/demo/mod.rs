@@ -147,7 +147,7 @@ async fn recover(stage: &mut Stage, narrator: &Narrator, crash: Crash) -> Result
     let brokers = stage.brokers().await?;
     for (who, pid) in &brokers {
         narrator.tell(&format!(
-            "the {} (process {pid}) was elected as the new broker",
+            "{} (process {pid}) was elected as the new broker",
             who.name()
         ))?;
     }

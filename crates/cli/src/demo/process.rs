@@ -9,7 +9,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc::Sender;
 
 use super::wire::{Order, Word};
-use crate::args::Part;
+use crate::args::{DemoPeerArgs, Part};
 use crate::outcome::Failure;
 
 /// Which process of the demo.
@@ -64,7 +64,7 @@ impl Peer {
         };
         let program = std::env::current_exe().map_err(failed)?;
         let mut child = Command::new(program)
-            .args(["demo-peer", who.part().as_str(), "--socket"])
+            .args([DemoPeerArgs::NAME, who.part().as_str(), "--socket"])
             .arg(socket)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use bowline_runtime::UnixConfig;
 use rustix::fs::{Access, access};
 
-use super::finding::Finding;
+use super::finding::{Finding, Level};
 
 /// Bytes of a socket path that the operating system takes.
 const PATH_LIMIT: usize = 107;
@@ -110,7 +110,10 @@ impl Place {
     pub(crate) fn judge(&self) -> Vec<Finding> {
         let mut findings = vec![self.judge_length()];
         findings.extend(self.judge_folder());
-        findings.extend(self.judge_entry());
+        let broken = findings.iter().any(|found| found.level == Level::Problem);
+        if !(broken && self.entry == Entry::Missing) {
+            findings.extend(self.judge_entry());
+        }
         findings.extend(self.judge_lock());
         findings
     }
@@ -328,7 +331,6 @@ fn lock_age(lock: &Path) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Level;
 
     const USER: u32 = 1000;
     const GROUP: u32 = 100;
