@@ -30,3 +30,8 @@ pub use bowline_runtime::{
 #[cfg(feature = "unix")]
 #[doc(inline)]
 pub use bowline_unix::UnixSocketPubSub;
+
+/// The example of the README, compiled and run with the other examples.
+#[cfg(all(doctest, feature = "unix"))]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
