@@ -58,7 +58,7 @@ impl Session {
     }
 
     /// Closes both handles; the last step of every clause.
-    pub(crate) async fn finish(self) -> ClauseResult {
+    pub(crate) async fn finish(&self) -> ClauseResult {
         within(self.deadline, "close", close(&self.participants)).await??;
         Ok(())
     }
@@ -198,6 +198,23 @@ async fn within<T>(
     tokio::time::timeout(deadline, future)
         .await
         .map_err(|_| Unmet::violated(format!("{what}: nothing happened for {deadline:?}")))
+}
+
+/// The outcome of `tasks`, which run in parallel where the runtime has several threads.
+pub(crate) async fn all<T: Send + 'static>(
+    tasks: impl IntoIterator<Item = impl Future<Output = Result<T, Unmet>> + Send + 'static>,
+) -> Result<Vec<T>, Unmet> {
+    // All are started before the first is waited for. A task that is left behind by a failure ends with its own deadlines.
+    let tasks: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
+    let mut outcomes = Vec::with_capacity(tasks.len());
+    for (n, task) in tasks.into_iter().enumerate() {
+        let outcome = task
+            .await
+            .map_err(|panic| Unmet::violated(panic.to_string()));
+        let outcome = outcome.and_then(|outcome| outcome);
+        outcomes.push(outcome.map_err(|unmet| unmet.within(format!("task {n}")))?);
+    }
+    Ok(outcomes)
 }
 
 /// Repeats a question until the deadline.

@@ -122,7 +122,6 @@ pub(crate) const TABLE: &[(Sabotage, &[&str])] = {
                 "pressure::a_standing_reader_blocks_nobody",
                 "pressure::a_slower_reader_gets_everything",
                 "pressure::a_skippable_reader_is_told_of_gaps",
-                "lifecycle::subscribers_come_and_go_at_once",
                 "order::batch_reads_see_the_same_stream",
             ],
         ),
@@ -254,6 +253,7 @@ pub(crate) const TABLE: &[(Sabotage, &[&str])] = {
         (
             AckIsNack,
             &[
+                "groups::unsteady_members_do_all_the_work",
                 "redelivery::acked_events_are_done",
                 "redelivery::a_nack_redelivers_with_the_next_attempt",
                 "groups::a_held_delivery_belongs_to_its_member",
@@ -262,6 +262,7 @@ pub(crate) const TABLE: &[(Sabotage, &[&str])] = {
         (
             NackIsAck,
             &[
+                "groups::unsteady_members_do_all_the_work",
                 "redelivery::a_nack_redelivers_with_the_next_attempt",
                 "redelivery::a_nack_blocks_nothing",
                 "redelivery::a_redelivery_stays_in_its_group",
@@ -271,6 +272,7 @@ pub(crate) const TABLE: &[(Sabotage, &[&str])] = {
         (
             DropIsAck,
             &[
+                "groups::unsteady_members_do_all_the_work",
                 "redelivery::dropping_is_a_nack",
                 "groups::a_leaving_member_hands_its_work_over",
             ],
@@ -358,10 +360,17 @@ pub(crate) const TABLE: &[(Sabotage, &[&str])] = {
                 "start::attaching_while_publishing_loses_nothing",
             ],
         ),
-        (SubscribesLate, &["fan_out::subscribing_resolves_when_live"]),
+        (
+            SubscribesLate,
+            &[
+                "lifecycle::subscribers_come_and_go_at_once",
+                "fan_out::subscribing_resolves_when_live",
+            ],
+        ),
         (
             UnsubscribeLeaks,
             &[
+                "groups::unsteady_members_do_all_the_work",
                 "lifecycle::an_abandoned_subscribe_takes_nothing",
                 "groups::a_leaving_member_gets_nothing_more",
                 "lifecycle::dropping_unsubscribes",
