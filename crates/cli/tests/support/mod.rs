@@ -138,6 +138,22 @@ pub fn finish(mut command: Command, input: &str) -> Done {
     Done::from(output)
 }
 
+/// Waits for the end of `child`; its exit code.
+pub fn wait_for(child: &mut Child) -> Option<i32> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        if Instant::now() > deadline {
+            // Nobody else would end it.
+            let _ = child.kill();
+            panic!("the command does not end");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A command that ended.
 #[derive(Debug)]
 pub struct Done {
