@@ -71,7 +71,13 @@ impl Scratch {
         const NOBODY: u32 = 65_534;
         std::fs::set_permissions(self.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let binary = self.join("bowline");
-        std::fs::copy(env!("CARGO_BIN_EXE_bowline"), &binary).unwrap();
+        // Copied by a process of its own: a file that this process had open for writing could be inherited by a child that
+        // another test starts at that moment, and could not be run then.
+        let copied = Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_bowline"))
+            .arg(&binary)
+            .status();
+        assert!(copied.unwrap().success());
         let mut command = Command::new(binary);
         command
             .args(args)
