@@ -56,6 +56,7 @@ pub mod clauses;
 mod fixture;
 mod forwarding;
 mod need;
+mod reader;
 mod registry;
 mod report;
 mod runner;

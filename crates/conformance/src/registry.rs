@@ -100,7 +100,8 @@ pub const CLAUSES: &[Clause] = list! {
         a_joining_member_takes_part,
         a_leaving_member_gets_nothing_more,
         a_leaving_member_hands_its_work_over,
-        a_held_delivery_belongs_to_its_member;
+        a_held_delivery_belongs_to_its_member,
+        unsteady_members_do_all_the_work;
     redelivery:
         a_nack_redelivers_with_the_next_attempt,
         dropping_is_a_nack,

@@ -54,3 +54,4 @@ pub use pubsub::{PubSub, PublishOptions, Published, StartFrom, SubscribeOptions,
 pub use subscription::{Fill, Subscription, SubscriptionSource};
 pub use text::Text;
 pub use topic::Topic;
+use topic::TopicMap;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bowline_events::{BatchPolicy, Event, NewEvent, Overflow, SubscribeOptions};
 
-use crate::session::{Reader, Session, json, number, numbered};
+use crate::reader::Reader;
+use crate::session::{Session, json, number, numbered};
 use crate::verdict::{ensure, ensure_eq};
 use crate::{ClauseResult, Fixture, Need, Unmet};
 

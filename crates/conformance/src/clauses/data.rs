@@ -2,7 +2,8 @@
 
 use bowline_events::{Dialect, NewEvent, Payload};
 
-use crate::session::{Reader, Session, json};
+use crate::reader::Reader;
+use crate::session::{Session, json};
 use crate::verdict::{ensure, ensure_eq};
 use crate::{ClauseResult, Fixture, Unmet};
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use bowline_events::SubscribeOptions;
+use bowline_events::{Delivery, SubscribeOptions};
 
 use super::{drain, drain_some, drain_until};
+use crate::seed::{Numbers, Seed};
 use crate::session::{Session, number, numbered};
 use crate::verdict::{ensure, ensure_eq};
 use crate::{ClauseResult, Fixture, Need, Unmet};
@@ -241,4 +242,78 @@ pub async fn a_held_delivery_belongs_to_its_member(fixture: &dyn Fixture) -> Cla
         member.expect_quiet().await?;
     }
     session.finish().await
+}
+
+/// Whatever the members of a group do (join, leave, ack, nack, release, drop), each event is acked once, and no acked event
+/// comes again.
+///
+/// What they do is random; a failure names the seed, and [`Seed::VARIABLE`] repeats it.
+pub async fn unsteady_members_do_all_the_work(fixture: &dyn Fixture) -> ClauseResult {
+    let seed = Seed::choose();
+    let session = Session::open(fixture, &[Need::Groups, Need::GroupRedelivery]).await?;
+    work_unsteadily(&session, seed)
+        .await
+        .map_err(|unmet| unmet.within(seed))?;
+    session.finish().await
+}
+
+async fn work_unsteadily(session: &Session, seed: Seed) -> ClauseResult {
+    const EVENTS: u64 = 200;
+    let mut random = seed.numbers();
+    // One member stays, so that the group lives throughout.
+    let mut members = vec![session.join(TOPIC, "workers").await?];
+    let (mut published, mut acked) = (0, BTreeSet::new());
+    let mut patience = session.patience("all the work to be done");
+    while acked.len() < EVENTS as usize {
+        let burst = random.below(8).min(EVENTS - published);
+        session
+            .publish_numbers(TOPIC, published..published + burst)
+            .await?;
+        published += burst;
+        match random.below(6) {
+            0 if members.len() < 4 => members.push(session.join(TOPIC, "workers").await?),
+            1 if members.len() > 1 => members.swap_remove(1).unsubscribe().await?,
+            2 if members.len() > 1 => drop(members.swap_remove(1)),
+            _ => {}
+        }
+        for member in &mut members {
+            for _ in 0..random.below(5) {
+                let Some(item) = member.ready().await else {
+                    break;
+                };
+                let delivery = item.ok_or_else(|| Unmet::violated("the stream ended"))??;
+                settle_somehow(session, delivery, &mut random, &mut acked).await?;
+            }
+        }
+        if published == EVENTS {
+            let spent = patience.spend().await;
+            spent.map_err(|unmet| unmet.within(format!("{} of {EVENTS} acked", acked.len())))?;
+        }
+    }
+    for member in &mut members {
+        member.expect_quiet().await?;
+    }
+    Ok(())
+}
+
+async fn settle_somehow(
+    session: &Session,
+    delivery: Delivery,
+    random: &mut Numbers,
+    acked: &mut BTreeSet<u64>,
+) -> ClauseResult {
+    let n = number(&delivery)?;
+    ensure!(!acked.contains(&n), "event {n} came after it was acked");
+    // The second refusal is the last: no cap is reached.
+    let patient = delivery.delivery_attempt < 2;
+    match random.below(8) {
+        0 if patient => session.within("nack", delivery.nack()).await??,
+        1 if patient => drop(delivery),
+        2 => session.within("release", delivery.release()).await??,
+        _ => {
+            session.within("ack", delivery.ack()).await??;
+            acked.insert(n);
+        }
+    }
+    Ok(())
 }

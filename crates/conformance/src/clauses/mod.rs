@@ -18,7 +18,8 @@ pub mod start;
 pub mod topics;
 
 use crate::Unmet;
-use crate::session::{Reader, Session, number};
+use crate::reader::Reader;
+use crate::session::{Session, number};
 
 /// Takes and acks what is there for the members of a group: (member, number) for each event.
 async fn drain(members: &mut [Reader]) -> Result<Vec<(usize, u64)>, Unmet> {

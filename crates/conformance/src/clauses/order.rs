@@ -1,9 +1,11 @@
 //! The order of the events of a topic.
 
+use std::sync::Arc;
+
 use bowline_events::PublishOptions;
 use futures_util::future::join_all;
 
-use crate::session::{Session, number, numbered};
+use crate::session::{Session, all, number, numbered};
 use crate::verdict::{ensure, ensure_eq};
 use crate::{ClauseResult, Fixture, Need, Unmet};
 
@@ -27,11 +29,16 @@ pub async fn concurrent_publishers_are_seen_in_one_order(fixture: &dyn Fixture) 
     let mut second = session
         .subscribe_on(&session.publisher, TOPIC, Default::default())
         .await?;
-    let tasks =
-        (0..WIDTH).map(|task| session.publish_numbers(TOPIC, task * EACH..(task + 1) * EACH));
-    for published in join_all(tasks).await {
-        published?;
-    }
+    let session = Arc::new(session);
+    all((0..WIDTH).map(|task| {
+        let session = Arc::clone(&session);
+        async move {
+            session
+                .publish_numbers(TOPIC, task * EACH..(task + 1) * EACH)
+                .await
+        }
+    }))
+    .await?;
     let total = (WIDTH * EACH) as usize;
     let seen = first.numbers(total).await?;
     ensure_eq!(

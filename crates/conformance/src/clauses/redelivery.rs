@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bowline_events::{Delivery, EventId, SubscribeOptions};
 
-use crate::session::{Reader, Session, number, numbered};
+use crate::reader::Reader;
+use crate::session::{Session, number, numbered};
 use crate::verdict::{ensure, ensure_eq};
 use crate::{ClauseResult, Fixture, Need, Unmet};
 

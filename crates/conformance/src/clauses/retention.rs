@@ -2,7 +2,8 @@
 
 use bowline_events::{ErrorKind, StartFrom, Topic};
 
-use crate::session::{Reader, Session, number, numbered};
+use crate::reader::Reader;
+use crate::session::{Session, number, numbered};
 use crate::verdict::{ensure, ensure_eq};
 use crate::{ClauseResult, Fixture, Need, Unmet};
 

@@ -3,8 +3,9 @@
 use bowline_events::{ErrorKind, StartFrom, SubscribeOptions};
 
 use super::drain_until;
+use crate::reader::Reader;
 use crate::seed::Seed;
-use crate::session::{Reader, Session, is_same, number, numbered};
+use crate::session::{Session, is_same, number, numbered};
 use crate::verdict::{ensure, ensure_eq};
 use crate::{ClauseResult, Fixture, Need, Unmet};
 

@@ -1,10 +1,11 @@
 //! One topic: its log, and whom to wake.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -33,6 +34,8 @@ pub(super) struct Inner {
     /// When the armed timer goes off.
     timer_at: Option<Instant>,
     publishers_wait: bool,
+    /// A timer is under way that lets waiting publishers go.
+    release_armed: bool,
     last_append: i64,
     /// Names the incarnation of the log that its positions count in.
     label: Text,
@@ -145,6 +148,7 @@ impl TopicState {
                 members: HashMap::new(),
                 timer_at: None,
                 publishers_wait: false,
+                release_armed: false,
                 last_append: 0,
                 label: fresh_label(),
                 counted: 0,
@@ -172,7 +176,7 @@ impl TopicState {
         let mut inner = self.lock();
         let result = act(&mut inner);
         inner.wake_ready(&mut wakes);
-        let room = inner.publishers_wait && !inner.log.is_pressed();
+        let room = inner.publishers_wait && inner.log.has_room();
         if room {
             inner.publishers_wait = false;
         }
@@ -306,6 +310,25 @@ impl TopicState {
         });
     }
 
+    /// Lets all waiting publishers go after `delay`: one timer for all of them, so none waits longer than that.
+    fn arm_release(self: &Arc<Self>, delay: Duration) -> bool {
+        let Some(runtime) = self.bus.upgrade().and_then(|bus| bus.runtime()) else {
+            return false;
+        };
+        let state = Arc::downgrade(self);
+        runtime.spawn(async move {
+            tokio::time::sleep(delay).await;
+            if let Some(state) = state.upgrade() {
+                let mut inner = state.lock();
+                inner.release_armed = false;
+                inner.publishers_wait = false;
+                drop(inner);
+                state.room.notify_waiters();
+            }
+        });
+        true
+    }
+
     fn timer_fired(self: &Arc<Self>, at: Instant) {
         let mut wakes = Wakes::default();
         let next = self.update(|inner| {
@@ -424,22 +447,23 @@ impl Pressure {
     /// Waits until they caught up, stand still, or the longest delay is over.
     pub(super) async fn wait(self) {
         let state = self.0;
-        let begun = tokio::time::Instant::now();
-        loop {
-            let notified = state.room.notified();
-            let deadline = {
-                let mut inner = state.lock();
-                inner.log.mark_stalled(Instant::now());
-                if !inner.log.is_pressed() {
-                    return;
-                }
-                inner.publishers_wait = true;
-                begun + inner.log.config().backlog.max_delay
-            };
-            if tokio::time::timeout_at(deadline, notified).await.is_err() {
+        let mut notified = pin!(state.room.notified());
+        {
+            let mut inner = state.lock();
+            inner.log.mark_stalled(Instant::now());
+            if !inner.log.is_pressed() {
+                return;
+            }
+            notified.as_mut().enable();
+            inner.publishers_wait = true;
+            if !inner.release_armed {
+                inner.release_armed = state.arm_release(inner.log.config().backlog.max_delay);
+            }
+            if !inner.release_armed {
                 return;
             }
         }
+        notified.await;
     }
 }
 
