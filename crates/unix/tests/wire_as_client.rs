@@ -368,6 +368,26 @@ async fn frames_that_the_broker_did_not_take_go_to_the_next_one_in_order() {
 }
 
 #[tokio::test]
+async fn an_event_that_the_broker_had_not_read_when_it_died_goes_to_the_next_one() {
+    let (place, listener) = foreign();
+    let bus = place.bus();
+    let serve = async {
+        let mut peer = Raw::accept(&listener).await;
+        assert!(peer.line().await.unwrap().contains("read"));
+        peer
+    };
+    let (peer, published) = tokio::join!(serve, bus.publish("t", event("read", "1")));
+    published.unwrap();
+    bus.publish("t", event("unread", "2")).await.unwrap();
+    bus.flush().await.unwrap();
+    drop(peer);
+    let mut peer = Raw::accept(&listener).await;
+    assert!(peer.line().await.unwrap().contains("unread"));
+    bus.publish("t", event("next", "3")).await.unwrap();
+    assert!(peer.line().await.unwrap().contains("next"));
+}
+
+#[tokio::test]
 async fn a_full_window_is_a_retryable_error_after_the_deadline_and_nothing_was_sent() {
     let (place, listener) = foreign();
     let bus = place

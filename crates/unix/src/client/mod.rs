@@ -9,4 +9,4 @@ mod model;
 
 pub(crate) use memberships::{Acknowledged, Memberships};
 pub(crate) use recent::Recent;
-pub(crate) use window::{Chunk, Window};
+pub(crate) use window::{Chunk, Ending, Window};

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bowline_events::{Text, Topic};
 use proptest::prelude::*;
 
-use super::{Acknowledged, Chunk, Memberships, Window};
+use super::{Acknowledged, Chunk, Ending, Memberships, Window};
 use crate::broker::Membership;
 use crate::frame::Kind;
 
@@ -18,6 +18,8 @@ enum WindowOp {
     Take,
     Write(usize),
     Disconnect,
+    /// The connection breaks and the last bytes, this many of the last frame at least, were never read.
+    Reset(usize),
 }
 
 fn window_op() -> impl Strategy<Value = WindowOp> {
@@ -28,6 +30,7 @@ fn window_op() -> impl Strategy<Value = WindowOp> {
         3 => Just(WindowOp::Take),
         4 => (0usize..90).prop_map(WindowOp::Write),
         1 => Just(WindowOp::Disconnect),
+        1 => (1usize..9).prop_map(WindowOp::Reset),
     ]
 }
 
@@ -39,6 +42,14 @@ struct Wire {
 }
 
 impl Wire {
+    /// The last `bytes`, up to a whole frame, stay unread: the frame that they belong to has not come.
+    fn unread(&mut self, bytes: usize) {
+        if self.bytes.is_empty() && bytes > 0 {
+            self.frames.pop();
+        }
+        self.bytes.clear();
+    }
+
     fn write(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
         while let Some(end) = self.bytes.iter().position(|byte| *byte == b'\n') {
@@ -80,11 +91,17 @@ proptest! {
                         if chunk.is_done() { window.finished(chunk) } else { held = Some(chunk) }
                     }
                 }
-                WindowOp::Disconnect => {
+                WindowOp::Disconnect | WindowOp::Reset(_) => {
                     if let Some(chunk) = held.take() {
                         window.put_back(chunk);
                     }
-                    let left = window.disconnected();
+                    let left = match op {
+                        WindowOp::Reset(bytes) => {
+                            wire.unread(bytes);
+                            window.disconnected(Ending::Unread)
+                        }
+                        _ => window.disconnected(Ending::Closed),
+                    };
                     // The part of a frame that was read is thrown away by whoever read it.
                     wire.bytes.clear();
                     carried.extend(wire.frames.drain(..).filter(|frame| frame[0] == b'p'));
