@@ -205,6 +205,7 @@ type Slow = Vec<OpFuture<'static, Published>>;
 impl Inbound<'_> {
     /// Acts upon all lines, up to one that is too long. Returns what slow readers make us wait for.
     fn block(&mut self, block: &Bytes, limit: usize) -> (Slow, bool) {
+        let _run = self.participant.local.gate.shut();
         let mut slow = Slow::new();
         let mut last: Option<(Topic, Option<Text>)> = None;
         for line in lines(block) {

@@ -281,6 +281,7 @@ impl State {
                 conn.removed.notify_one();
             }
         }
+        let _run = (out.local.len() > 1).then(|| local.gate.shut());
         let mut slow = Vec::new();
         for event in out.local {
             let delivered = local.deliver(&event.topic, event.group.as_ref(), event.event);

@@ -6,6 +6,7 @@ mod connection;
 mod election;
 mod event;
 mod frame;
+mod gate;
 mod hazard;
 mod hub;
 mod line;

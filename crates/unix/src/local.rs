@@ -1,5 +1,6 @@
 //! Delivery to the subscribers of this process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::log::{Backlog, Redelivery};
@@ -9,6 +10,7 @@ use bowline_events::{
 };
 
 use crate::broker::Membership;
+use crate::gate::Gate;
 
 /// Deliveries of one event to one subscriber at most, the first included.
 pub(crate) const MAX_DELIVERIES: u32 = 7;
@@ -22,6 +24,8 @@ pub(crate) const REDELIVERY_STEP: Duration = Duration::from_millis(100);
 pub(crate) struct Local {
     fan_out: InProcessPubSub,
     groups: InProcessPubSub,
+    /// Shut while a run of events is delivered.
+    pub(crate) gate: Arc<Gate>,
 }
 
 impl Local {
@@ -42,6 +46,7 @@ impl Local {
         Self {
             fan_out: bus(),
             groups: bus(),
+            gate: Arc::new(Gate::default()),
         }
     }
 
