@@ -18,6 +18,9 @@ pub(crate) const MAX_DELIVERIES: u32 = 7;
 /// The k-th redelivery comes this long times k after the refusal.
 pub(crate) const REDELIVERY_STEP: Duration = Duration::from_millis(100);
 
+/// Deliveries of one group that one subscriber may hold unsettled. The reference has no limit.
+const GROUP_WINDOW: usize = 1024;
+
 /// Two buses of this process: ungrouped subscribers see every event of their topic, while a group sees only what the broker
 /// gave to this process for it. So each group has a log of its own.
 #[derive(Debug, Clone)]
@@ -40,6 +43,7 @@ impl Local {
                 .no_replay()
                 .redelivery(Redelivery::new(Some(MAX_DELIVERIES), REDELIVERY_STEP))
                 .fanout_redelivery(true)
+                .group_window(GROUP_WINDOW)
                 .backlog(backlog)
                 .build()
         };
