@@ -1,2 +1,45 @@
-//! Developer commands.
-fn main() {}
+//! Developer commands: `cargo xtask <command>`.
+#![allow(clippy::print_stdout)]
+
+mod install;
+mod run;
+mod steps;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  test      install what the tests need, then run every test
+  lint      formatting, clippy, documentation and the dependency budget, warnings denied
+  ci        lint, then test
+  long      the tests that take long: many more random cases, many more failovers
+  fuzz      fuzz every target for a minute (needs a nightly toolchain); `fuzz <seconds>` for longer
+  install   install what the tests need, and stop
+
+With CI=true a missing component is a failure; otherwise its tests are skipped and named at the end.
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.first().map(String::as_str) {
+        Some("test") => steps::test(),
+        Some("lint") => steps::lint(),
+        Some("ci") => steps::lint().and_then(|()| steps::test()),
+        Some("long") => steps::long(),
+        Some("fuzz") => steps::fuzz(arguments.get(1).map_or("60", String::as_str)),
+        Some("install") => install::components().map(|_| ()),
+        Some("help" | "--help" | "-h") | None => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some(other) => Err(format!("unknown command {other:?}\n\n{HELP}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("xtask: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

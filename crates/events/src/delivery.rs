@@ -71,6 +71,12 @@ impl Delivery {
         }
     }
 
+    /// The same delivery at position `seq`; for layers that count differently from what they wrap.
+    pub fn at(mut self, seq: Option<u64>) -> Self {
+        self.seq = seq;
+        self
+    }
+
     /// The event.
     pub fn event(&self) -> &Event {
         &self.event

@@ -20,8 +20,9 @@ pub mod log;
 pub mod topics;
 
 mod batch;
-// mod caching;
+mod caching;
 mod capabilities;
+mod clock;
 mod delivery;
 mod error;
 mod event;
@@ -38,6 +39,7 @@ mod text;
 mod topic;
 
 pub use batch::{BatchPolicy, Coalesce, IsImmediate, Overflow};
+pub use caching::{CachePage, CachePosition, CachingPubSub, EventCache, MemoryCache};
 pub use capabilities::{Capabilities, DeliveryModes, Ordering, PublishSafety, Reach};
 pub use codec::Dialect;
 pub use delivery::{Delivery, Settle, Settlement};
@@ -53,3 +55,4 @@ pub use pubsub::{PubSub, PublishOptions, Published, StartFrom, SubscribeOptions,
 pub use subscription::{Fill, Subscription, SubscriptionSource};
 pub use text::Text;
 pub use topic::Topic;
+use topic::TopicMap;

@@ -131,6 +131,35 @@ impl Subscription {
     }
 }
 
+/// A subscription can be the source of another one: for layers that wrap what they read.
+impl SubscriptionSource for Subscription {
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut VecDeque<Delivery>,
+        max: usize,
+    ) -> Poll<Fill> {
+        if !self.buffer.is_empty() {
+            into.append(&mut self.buffer);
+            return Poll::Ready(Fill::Some);
+        }
+        match &mut self.source {
+            Some(source) => source.poll_fill(cx, into, max),
+            None => Poll::Ready(Fill::End),
+        }
+    }
+
+    fn take_flush(&mut self) -> bool {
+        self.source
+            .as_mut()
+            .is_some_and(|source| source.take_flush())
+    }
+
+    fn unsubscribe(self: Box<Self>) -> OpFuture<'static, ()> {
+        Self::unsubscribe(*self)
+    }
+}
+
 impl Stream for Subscription {
     type Item = Result<Delivery>;
 

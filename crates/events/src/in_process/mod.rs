@@ -7,23 +7,24 @@ mod settle;
 mod source;
 mod topic;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
 use crate::batch::BatchSource;
 use crate::{
-    Capabilities, DeliveryModes, Error, ErrorKind, Event, InProcessLeases, LeaseProvider, NewEvent,
-    OpFuture, Ordering, PubSub, PublishOptions, PublishSafety, Published, Reach, Result,
-    SubscribeOptions, Subscription, SubscriptionSource, Text, Timestamp, Topic, TopicInfo,
+    CachePage, CachePosition, Capabilities, DeliveryModes, Error, ErrorKind, Event,
+    InProcessLeases, LeaseProvider, NewEvent, OpFuture, Ordering, PubSub, PublishOptions,
+    PublishSafety, Published, Reach, Result, SubscribeOptions, Subscription, SubscriptionSource,
+    Text, Timestamp, Topic, TopicInfo, TopicMap,
 };
 pub use builder::InProcessPubSubBuilder;
 use builder::Settings;
 use source::{MemberSource, ReaderSource};
-use topic::{Appended, Pressure, TopicState};
+use topic::{Appendable, Appended, TopicState};
 
 /// The bus of one process, on one log per topic.
 ///
@@ -60,12 +61,16 @@ pub struct InProcessPubSub {
     shared: Arc<Shared>,
 }
 
+/// How often retention is applied to topics where nothing is published.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
 struct Shared {
     settings: Settings,
-    topics: RwLock<HashMap<Topic, Arc<TopicState>>>,
+    topics: RwLock<TopicMap<Arc<TopicState>>>,
     /// Bytes kept in all topics.
-    bytes: AtomicUsize,
+    bytes: Arc<AtomicUsize>,
     closed: AtomicBool,
+    sweeping: AtomicBool,
     leases: Arc<InProcessLeases>,
     /// Where timers run, for deliveries that are dropped outside of a runtime.
     runtime: OnceLock<Handle>,
@@ -86,9 +91,10 @@ impl InProcessPubSub {
         Self {
             shared: Arc::new(Shared {
                 settings,
-                topics: RwLock::new(HashMap::new()),
-                bytes: AtomicUsize::new(0),
+                topics: RwLock::new(TopicMap::default()),
+                bytes: Arc::new(AtomicUsize::new(0)),
                 closed: AtomicBool::new(false),
+                sweeping: AtomicBool::new(false),
                 leases: Arc::new(InProcessLeases::new()),
                 runtime: OnceLock::new(),
             }),
@@ -102,14 +108,54 @@ impl InProcessPubSub {
     /// # Errors
     /// `Closed`; `Full` when a work topic has reached its retention.
     pub fn deliver(&self, topic: &Topic, event: Event) -> OpFuture<'static, Published> {
-        match self.shared.append(topic, Arc::new(event)) {
-            Ok((published, None)) => OpFuture::ready(Ok(published)),
-            Ok((published, Some(pressure))) => OpFuture::new(async move {
+        let id = Some(event.id.clone());
+        match self
+            .shared
+            .append(topic, Appendable::Ready(Arc::new(event)))
+        {
+            Ok(Some(Appended {
+                seq,
+                pressure: Some(pressure),
+                ..
+            })) => OpFuture::new(async move {
                 pressure.wait().await;
-                Ok(published)
+                Ok(Published::new(id, Some(seq)))
             }),
+            Ok(appended) => OpFuture::ready(Ok(Published::new(
+                id,
+                appended.map(|appended| appended.seq),
+            ))),
             Err(error) => OpFuture::ready(Err(error)),
         }
+    }
+
+    /// Appends `event` with its position as `index`, and its `generation`.
+    pub(crate) fn append_indexed(&self, topic: &Topic, event: Event) -> Result<CachePosition> {
+        let limit = self.shared.settings.retention(topic.family()).bytes;
+        if event.weight() > limit {
+            let message = format!(
+                "the event has {} bytes, the history of this topic keeps {limit}; raise its retention",
+                event.weight()
+            );
+            return Err(Error::new(ErrorKind::TooLarge, "cache", message).with_subject(topic));
+        }
+        match self.shared.append(topic, Appendable::Indexed(event))? {
+            Some(appended) => Ok(CachePosition {
+                index: appended.seq,
+                generation: appended.generation,
+            }),
+            None => {
+                let message = "the retention of this topic keeps nothing; raise it";
+                Err(Error::new(ErrorKind::Full, "cache", message).with_subject(topic))
+            }
+        }
+    }
+
+    /// A part of what is kept of `topic`.
+    pub(crate) fn page(&self, topic: &Topic, from: u64, limit: usize) -> CachePage {
+        self.shared
+            .with_topic(topic, |state| state.page(from, limit))
+            .unwrap_or_default()
     }
 
     /// Ungrouped subscribers of `topic`.
@@ -170,18 +216,18 @@ fn closed(operation: &'static str, topic: &str) -> Error {
 }
 
 impl Shared {
-    fn read_topics(&self) -> std::sync::RwLockReadGuard<'_, HashMap<Topic, Arc<TopicState>>> {
+    fn read_topics(&self) -> std::sync::RwLockReadGuard<'_, TopicMap<Arc<TopicState>>> {
         self.topics.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with_topic<R>(&self, topic: &Topic, act: impl FnOnce(&Arc<TopicState>) -> R) -> Option<R> {
-        let state = self.read_topics().get(topic.as_str()).cloned();
+        let state = self.read_topics().get(topic).cloned();
         state.map(|state| act(&state))
     }
 
     /// The state of `topic`, made when it is new.
     fn topic(self: &Arc<Self>, topic: &Topic) -> Arc<TopicState> {
-        if let Some(state) = self.read_topics().get(topic.as_str()) {
+        if let Some(state) = self.read_topics().get(topic) {
             return Arc::clone(state);
         }
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
@@ -189,45 +235,69 @@ impl Shared {
             Arc::new(TopicState::new(
                 topic.clone(),
                 self.settings.log_config(topic.family()),
-                Arc::downgrade(self),
+                self,
             ))
         });
         Arc::clone(state)
     }
 
-    fn append(
-        self: &Arc<Self>,
-        topic: &Topic,
-        event: Arc<Event>,
-    ) -> Result<(Published, Option<Pressure>)> {
+    /// Appends, and wakes whom it concerns. `None` when nobody reads and nothing is to be kept.
+    fn append(self: &Arc<Self>, topic: &Topic, event: Appendable) -> Result<Option<Appended>> {
         if self.closed.load(Relaxed) {
             return Err(closed("publish", topic));
         }
-        let id = Some(event.id.clone());
         let topics = self.read_topics();
-        // Topics are taken off the bus under the write lock only, so this one stays while we append.
-        let appended = topics.get(topic.as_str()).map(|state| state.append(&event));
-        drop(topics);
-        let appended = match appended {
-            Some(appended) => appended?,
-            None if self.settings.keeps_nothing(topic.family()) => {
-                return Ok((Published::new(id, None), None));
-            }
-            None => self.append_to_new(topic, &event)?,
+        let appended = match topics.get(topic) {
+            Some(state) => state.append(event),
+            None if self.settings.keeps_nothing(topic.family()) => return Ok(None),
+            None => Err(event),
         };
-        appended.wakes.fire();
+        drop(topics);
+        let mut appended = match appended {
+            Ok(appended) => appended?,
+            Err(event) => self.append_to_new(topic, event)?,
+        };
+        std::mem::take(&mut appended.wakes).fire();
         if self.bytes.load(Relaxed) > self.settings.max_bytes {
             self.evict();
         }
-        Ok((Published::new(id, Some(appended.seq)), appended.pressure))
+        Ok(Some(appended))
     }
 
-    fn append_to_new(self: &Arc<Self>, topic: &Topic, event: &Arc<Event>) -> Result<Appended> {
+    fn append_to_new(self: &Arc<Self>, topic: &Topic, mut event: Appendable) -> Result<Appended> {
+        self.start_sweeper();
         loop {
-            let state = self.topic(topic);
-            let appended = state.append(event);
-            if !state.is_removed() {
-                return appended;
+            match self.topic(topic).append(event) {
+                Ok(appended) => return appended,
+                Err(back) => event = back,
+            }
+        }
+    }
+
+    /// Applies retention to topics where nothing is published any more, for as long as the bus lives.
+    fn start_sweeper(self: &Arc<Self>) {
+        let Some(runtime) = self.runtime() else {
+            return;
+        };
+        if self.sweeping.swap(true, Relaxed) {
+            return;
+        }
+        let bus = Arc::downgrade(self);
+        runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(SWEEP_EVERY).await;
+                let Some(bus) = bus.upgrade() else { return };
+                bus.sweep();
+            }
+        });
+    }
+
+    fn sweep(&self) {
+        let now = Timestamp::now();
+        let states: Vec<_> = self.read_topics().values().cloned().collect();
+        for state in states {
+            if state.expire(now) {
+                self.remove_if_idle(state.topic());
             }
         }
     }
@@ -236,28 +306,24 @@ impl Shared {
     /// longest untouched first.
     fn evict(&self) {
         let goal = self.settings.max_bytes - self.settings.max_bytes / 10;
+        self.sweep();
         let mut states: Vec<_> = self.read_topics().values().cloned().collect();
-        let now = Timestamp::now();
-        for state in &states {
-            state.expire(now);
-        }
         states.sort_by_key(|state| state.last_append());
         for state in states {
             if self.bytes.load(Relaxed) <= goal {
                 return;
             }
-            state.drop_history();
+            if state.drop_history() {
+                self.remove_if_idle(state.topic());
+            }
         }
     }
 
     /// Forgets a topic that nobody uses.
     fn remove_if_idle(&self, topic: &Topic) {
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        if topics
-            .get(topic.as_str())
-            .is_some_and(|state| state.is_idle())
-        {
-            topics.remove(topic.as_str());
+        if topics.get(topic).is_some_and(|state| state.is_idle()) {
+            topics.remove(topic);
         }
     }
 
@@ -320,15 +386,17 @@ impl PubSub for InProcessPubSub {
     }
 
     fn clear_topic<'a>(&'a self, topic: &'a Topic) -> OpFuture<'a, ()> {
-        self.shared.with_topic(topic, TopicState::clear);
-        self.shared.remove_if_idle(topic);
-        OpFuture::ready(Ok(()))
+        OpFuture::ready(self.check_open("clear", topic).map(|()| {
+            self.shared.with_topic(topic, TopicState::clear);
+            self.shared.remove_if_idle(topic);
+        }))
     }
 
     fn trim_topic<'a>(&'a self, topic: &'a Topic, before: u64) -> OpFuture<'a, ()> {
-        self.shared
-            .with_topic(topic, |state| state.trim_before(before));
-        OpFuture::ready(Ok(()))
+        OpFuture::ready(self.check_open("trim", topic).map(|()| {
+            self.shared
+                .with_topic(topic, |state| state.trim_before(before));
+        }))
     }
 
     fn topics(&self) -> OpFuture<'_, Vec<TopicInfo>> {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::Shared;
-use super::topic::TopicState;
+use super::topic::{Appendable, TopicState};
 use crate::log::{DeadLetter, GroupId, ReaderId};
 use crate::{Event, OpFuture, Settle, Settlement, Topic};
 
@@ -70,12 +70,12 @@ impl Settle for ReaderSettle {
         event: &Arc<Event>,
         settlement: Settlement,
     ) -> OpFuture<'static, ()> {
-        if settlement == Settlement::Nack {
-            if let Some(state) = self.state.upgrade() {
-                let timer =
-                    state.update(|inner| inner.log.refuse(self.reader, seq, event, Instant::now()));
-                state.arm(timer);
-            }
+        if settlement == Settlement::Nack
+            && let Some(state) = self.state.upgrade()
+        {
+            let timer =
+                state.update(|inner| inner.log.refuse(self.reader, seq, event, Instant::now()));
+            state.arm(timer);
         }
         OpFuture::ready(Ok(()))
     }
@@ -96,7 +96,7 @@ pub(super) fn bury(bus: &Weak<Shared>, topic: &Topic, dead: Vec<DeadLetter>) {
         if target == topic {
             continue;
         }
-        if let Err(error) = bus.append(target, letter.event) {
+        if let Err(error) = bus.append(target, Appendable::Ready(letter.event)) {
             tracing::error!(topic = %target, %error, "dead letter lost");
         }
     }

@@ -1,16 +1,18 @@
 //! One topic: its log, and whom to wake.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use super::{Shared, closed};
 use crate::log::{AppendError, LogConfig, LogStats, MemberId, ReaderId, TopicLog};
-use crate::{Error, ErrorKind, Event, Result, Text, Timestamp, Topic, TopicInfo};
+use crate::{CachePage, Error, ErrorKind, Event, Result, Text, Timestamp, Topic, TopicInfo};
 
 pub(super) struct TopicState {
     topic: Topic,
@@ -20,6 +22,8 @@ pub(super) struct TopicState {
     /// Goes up when batches are to be handed over although they are not full.
     flushes: AtomicU64,
     bus: Weak<Shared>,
+    /// Bytes kept in all topics of the bus.
+    bytes: Arc<AtomicUsize>,
 }
 
 pub(super) struct Inner {
@@ -30,17 +34,53 @@ pub(super) struct Inner {
     /// When the armed timer goes off.
     timer_at: Option<Instant>,
     publishers_wait: bool,
+    /// How often waiting publishers were let go because readers caught up.
+    releases: u64,
+    /// A timer is under way at which waiting publishers look again.
+    ticking: bool,
     last_append: i64,
+    /// Names the incarnation of the log that its positions count in.
+    label: Text,
     /// Bytes of the log that the bus has counted.
     counted: usize,
     /// The topic was taken off the bus; attach to its successor.
     removed: bool,
 }
 
+/// An event on its way into a log.
+pub(super) enum Appendable {
+    /// As it is.
+    Ready(Arc<Event>),
+    /// To get its position as index.
+    Indexed(Event),
+}
+
+impl Appendable {
+    pub(super) fn event(&self) -> &Event {
+        match self {
+            Self::Ready(event) => event,
+            Self::Indexed(event) => event,
+        }
+    }
+
+    fn place(self, seq: u64, generation: &Text) -> Arc<Event> {
+        match self {
+            Self::Ready(event) => event,
+            Self::Indexed(mut event) => {
+                event.index = Some(seq);
+                event.generation = Some(generation.clone());
+                Arc::new(event)
+            }
+        }
+    }
+}
+
 /// The result of an append.
 pub(super) struct Appended {
     pub(super) seq: u64,
     pub(super) pressure: Option<Pressure>,
+    /// The incarnation of the log, where the event was indexed.
+    pub(super) generation: Option<Text>,
     /// To be fired when no lock of the bus is held.
     pub(super) wakes: Wakes,
 }
@@ -59,11 +99,11 @@ impl Wakes {
 
 impl Inner {
     pub(super) fn park_reader(&mut self, reader: ReaderId, waker: &Waker, may_be_parked: bool) {
-        if may_be_parked {
-            if let Some((_, parked)) = self.parked.iter_mut().find(|(other, _)| *other == reader) {
-                parked.clone_from(waker);
-                return;
-            }
+        if may_be_parked
+            && let Some((_, parked)) = self.parked.iter_mut().find(|(other, _)| *other == reader)
+        {
+            parked.clone_from(waker);
+            return;
         }
         self.parked.push((reader, waker.clone()));
     }
@@ -101,7 +141,7 @@ impl Inner {
 }
 
 impl TopicState {
-    pub(super) fn new(topic: Topic, config: LogConfig, bus: Weak<Shared>) -> Self {
+    pub(super) fn new(topic: Topic, config: LogConfig, bus: &Arc<Shared>) -> Self {
         Self {
             topic,
             inner: Mutex::new(Inner {
@@ -110,13 +150,17 @@ impl TopicState {
                 members: HashMap::new(),
                 timer_at: None,
                 publishers_wait: false,
+                releases: 0,
+                ticking: false,
                 last_append: 0,
+                label: fresh_label(),
                 counted: 0,
                 removed: false,
             }),
             room: Notify::new(),
             flushes: AtomicU64::new(0),
-            bus,
+            bus: Arc::downgrade(bus),
+            bytes: Arc::clone(&bus.bytes),
         }
     }
 
@@ -135,9 +179,10 @@ impl TopicState {
         let mut inner = self.lock();
         let result = act(&mut inner);
         inner.wake_ready(&mut wakes);
-        let room = inner.publishers_wait && !inner.log.is_pressed();
+        let room = inner.publishers_wait && inner.log.has_room();
         if room {
             inner.publishers_wait = false;
+            inner.releases += 1;
         }
         self.count(&mut inner);
         let dead = inner.log.take_dead();
@@ -153,27 +198,38 @@ impl TopicState {
     }
 
     fn count(&self, inner: &mut Inner) {
-        let bytes = inner.log.stats().bytes;
-        if bytes != inner.counted {
-            if let Some(bus) = self.bus.upgrade() {
-                if bytes > inner.counted {
-                    bus.bytes.fetch_add(bytes - inner.counted, Relaxed);
-                } else {
-                    bus.bytes.fetch_sub(inner.counted - bytes, Relaxed);
-                }
-            }
-            inner.counted = bytes;
+        let bytes = inner.log.bytes();
+        if bytes > inner.counted {
+            self.bytes.fetch_add(bytes - inner.counted, Relaxed);
+        } else if bytes < inner.counted {
+            self.bytes.fetch_sub(inner.counted - bytes, Relaxed);
         }
+        inner.counted = bytes;
     }
 
-    pub(super) fn append(self: &Arc<Self>, event: &Arc<Event>) -> Result<Appended> {
+    #[expect(
+        clippy::result_large_err,
+        reason = "the event moves on to the next attempt; boxing it would cost every append"
+    )]
+    /// Appends, or gives the event back because the topic was taken off the bus.
+    pub(super) fn append(
+        self: &Arc<Self>,
+        event: Appendable,
+    ) -> Result<Result<Appended>, Appendable> {
         let mut wakes = Wakes::default();
         let mut inner = self.lock();
-        let seq = inner
-            .log
-            .append(Arc::clone(event))
-            .map_err(|error| self.refusal(error, &inner))?;
-        inner.last_append = event.created_at.as_millis();
+        if inner.removed {
+            return Err(event);
+        }
+        let at = event.event().created_at.as_millis();
+        let weight = event.event().weight();
+        let Inner { log, label, .. } = &mut *inner;
+        let generation = matches!(event, Appendable::Indexed(_)).then(|| label.clone());
+        let seq = match log.append_with(weight, |seq| event.place(seq, label)) {
+            Ok(seq) => seq,
+            Err(error) => return Ok(Err(self.refusal(error, &inner))),
+        };
+        inner.last_append = at;
         if !inner.parked.is_empty() {
             inner.wake_readers(&mut wakes);
         }
@@ -182,11 +238,12 @@ impl TopicState {
         self.count(&mut inner);
         drop(inner);
         let pressure = pressed.then(|| Pressure(Arc::clone(self)));
-        Ok(Appended {
+        Ok(Ok(Appended {
             seq,
             pressure,
+            generation,
             wakes,
-        })
+        }))
     }
 
     fn refusal(&self, error: AppendError, inner: &Inner) -> Error {
@@ -224,10 +281,8 @@ impl TopicState {
             inner.log.expire(Timestamp::now());
             inner.log.is_idle()
         });
-        if empty {
-            if let Some(bus) = self.bus.upgrade() {
-                bus.remove_if_idle(&self.topic);
-            }
+        if empty && let Some(bus) = self.bus.upgrade() {
+            bus.remove_if_idle(&self.topic);
         }
     }
 
@@ -236,11 +291,6 @@ impl TopicState {
         let mut inner = self.lock();
         inner.removed = inner.log.is_idle() && !inner.log.is_closed();
         inner.removed
-    }
-
-    /// Whether the topic was taken off the bus.
-    pub(super) fn is_removed(&self) -> bool {
-        self.lock().removed
     }
 
     /// Makes sure that somebody looks at the log at `at`.
@@ -264,6 +314,22 @@ impl TopicState {
         });
     }
 
+    /// Has all waiting publishers look again after `delay`: one timer for all of them.
+    fn arm_tick(self: &Arc<Self>, delay: Duration) -> bool {
+        let Some(runtime) = self.bus.upgrade().and_then(|bus| bus.runtime()) else {
+            return false;
+        };
+        let state = Arc::downgrade(self);
+        runtime.spawn(async move {
+            tokio::time::sleep(delay).await;
+            if let Some(state) = state.upgrade() {
+                state.lock().ticking = false;
+                state.room.notify_waiters();
+            }
+        });
+        true
+    }
+
     fn timer_fired(self: &Arc<Self>, at: Instant) {
         let mut wakes = Wakes::default();
         let next = self.update(|inner| {
@@ -279,7 +345,14 @@ impl TopicState {
     }
 
     pub(super) fn clear(self: &Arc<Self>) {
-        self.change_and_wake_all(|log| log.clear());
+        let label = fresh_label();
+        let mut wakes = Wakes::default();
+        self.update(|inner| {
+            inner.log.clear();
+            inner.label = label;
+            inner.wake_all(&mut wakes);
+        });
+        wakes.fire();
     }
 
     pub(super) fn close(self: &Arc<Self>) {
@@ -290,12 +363,20 @@ impl TopicState {
         self.update(|inner| inner.log.trim_before(before));
     }
 
-    pub(super) fn expire(self: &Arc<Self>, now: Timestamp) {
-        self.update(|inner| inner.log.expire(now));
+    /// Applies the retention; says whether nothing is kept any more.
+    pub(super) fn expire(self: &Arc<Self>, now: Timestamp) -> bool {
+        self.update(|inner| {
+            inner.log.expire(now);
+            inner.log.is_idle()
+        })
     }
 
-    pub(super) fn drop_history(self: &Arc<Self>) {
-        self.update(|inner| inner.log.drop_history());
+    /// Drops what no attached reader needs; says whether nothing is kept any more.
+    pub(super) fn drop_history(self: &Arc<Self>) -> bool {
+        self.update(|inner| {
+            inner.log.drop_history();
+            inner.log.is_idle()
+        })
     }
 
     /// Asks subscriptions with a batch policy to hand over what they have.
@@ -322,6 +403,17 @@ impl TopicState {
             inner.log.expire(Timestamp::now());
             inner.log.history(offset, limit)
         })
+    }
+
+    pub(super) fn page(self: &Arc<Self>, from: u64, limit: usize) -> CachePage {
+        let inner = self.lock();
+        let stats = inner.log.stats();
+        CachePage {
+            events: inner.log.history(from, limit),
+            first: stats.first,
+            end: stats.end,
+            generation: Some(inner.label.clone()),
+        }
     }
 
     pub(super) fn last_append(&self) -> i64 {
@@ -357,20 +449,38 @@ impl Pressure {
     pub(super) async fn wait(self) {
         let state = self.0;
         let begun = tokio::time::Instant::now();
+        let mut released = None;
         loop {
-            let notified = state.room.notified();
-            let deadline = {
+            let mut notified = pin!(state.room.notified());
+            {
                 let mut inner = state.lock();
-                inner.log.mark_stalled(Instant::now());
-                if !inner.log.is_pressed() {
+                if *released.get_or_insert(inner.releases) != inner.releases {
                     return;
                 }
+                let backlog = inner.log.config().backlog;
+                inner.log.mark_stalled(Instant::now());
+                // The timer ticks twice in the longest delay, so that nobody waits longer than that.
+                let tick = (backlog.max_delay / 2).min(backlog.stall_after);
+                if !inner.log.is_pressed() || begun.elapsed() >= backlog.max_delay / 2 {
+                    return;
+                }
+                notified.as_mut().enable();
                 inner.publishers_wait = true;
-                begun + inner.log.config().backlog.max_delay
-            };
-            if tokio::time::timeout_at(deadline, notified).await.is_err() {
-                return;
+                if !inner.ticking {
+                    inner.ticking = state.arm_tick(tick);
+                }
+                if !inner.ticking {
+                    return;
+                }
             }
+            notified.await;
         }
     }
+}
+
+/// A name that no other history has: twelve random hexadecimal digits.
+fn fresh_label() -> Text {
+    let mut label = Uuid::new_v4().simple().to_string();
+    label.truncate(12);
+    label.into()
 }

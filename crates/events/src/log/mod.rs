@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 pub use config::{Backlog, LogConfig, Redelivery};
 pub use group::{DeadLetter, Grant};
 
+use crate::clock::after;
 use crate::{Event, Settlement, StartFrom, Text, Timestamp, Truncated};
 use entries::Entries;
 use group::{Group, Outbox};
@@ -123,13 +124,23 @@ impl TopicLog {
 
     /// Appends `event` and returns its position.
     pub fn append(&mut self, event: Arc<Event>) -> Result<u64, AppendError> {
+        let weight = event.weight();
+        self.append_with(weight, |_| event)
+    }
+
+    /// Appends the event of `weight` bytes that `make` gives for the position that it is told.
+    pub fn append_with(
+        &mut self,
+        weight: usize,
+        make: impl FnOnce(u64) -> Arc<Event>,
+    ) -> Result<u64, AppendError> {
         if self.closed {
             return Err(AppendError::Closed);
         }
-        let weight = event.weight();
         if self.config.refuse_when_full && self.is_full(weight) {
             return Err(AppendError::Full);
         }
+        let event = make(self.entries.end());
         let now = event.created_at;
         let seq = self.entries.push(event, weight);
         if !self.groups.is_empty() {
@@ -203,6 +214,27 @@ impl TopicLog {
         }
         self.look_at_floor();
         is_behind(&self.entries, &self.config.backlog, self.floor.position())
+    }
+
+    /// Whether waiting publishers should go on: readers have caught up well below the point where waiting began, so that
+    /// publishers and readers take turns in large steps.
+    pub fn has_room(&mut self) -> bool {
+        let backlog = &self.config.backlog;
+        let low = Backlog {
+            events: backlog.events / 4,
+            bytes: backlog.bytes / 4,
+            ..*backlog
+        };
+        let group_floor = self
+            .group_floor()
+            .clamp(self.entries.first(), self.entries.end());
+        if self.entries.bytes_from(group_floor) > low.group_bytes / 2 {
+            return false;
+        }
+        if is_behind(&self.entries, &low, self.floor.position()) {
+            self.look_at_floor();
+        }
+        !is_behind(&self.entries, &low, self.floor.position())
     }
 
     /// Stops waiting for readers that are behind and have not read since `stall_after` before `now`.
@@ -314,7 +346,7 @@ impl TopicLog {
             });
             return None;
         }
-        let at = now + redelivery.delay(attempt);
+        let at = after(now, redelivery.delay(attempt));
         self.readers.get_mut(reader.0)?.add_again(
             at,
             seq,
@@ -531,6 +563,11 @@ impl TopicLog {
         self.readers.is_empty()
             && self.entries.len() == 0
             && self.groups.values().all(|group| group.member_count() == 0)
+    }
+
+    /// Bytes kept.
+    pub fn bytes(&self) -> usize {
+        self.entries.bytes()
     }
 
     /// The names of the groups.

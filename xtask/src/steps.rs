@@ -1,0 +1,139 @@
+//! What each command does.
+
+use crate::install::{self, Components};
+use crate::run::{cargo, command, output, root, run};
+
+/// Crates that the core and the Unix backend may pull in together, without build and test dependencies.
+const DEPENDENCY_BUDGET: usize = 30;
+
+/// Installs what is missing, then runs every test.
+pub(crate) fn test() -> Result<(), String> {
+    let components = install::components()?;
+    run(workspace_tests(&components))?;
+    if components.no_node.is_none() {
+        node_tests()?;
+    }
+    report_skips(&components);
+    Ok(())
+}
+
+fn workspace_tests(components: &Components) -> std::process::Command {
+    let mut tests = command(
+        &std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()),
+        &["test", "--workspace", "--all-features", "--no-fail-fast"],
+    );
+    if components.no_node.is_some() {
+        tests.env("BOWLINE_SKIP_NODE", "1");
+    }
+    tests
+}
+
+fn node_tests() -> Result<(), String> {
+    let mut interop = command("npm", &["test"]);
+    interop.current_dir(root().join("interop"));
+    run(interop)
+}
+
+fn report_skips(components: &Components) {
+    match &components.no_node {
+        Some(reason) => println!("skipped: all tests with real Node peers, because {reason}"),
+        None => println!("skipped: nothing"),
+    }
+}
+
+/// Formatting, clippy, documentation, dependency budget.
+pub(crate) fn lint() -> Result<(), String> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "--deny",
+        "warnings",
+    ])?;
+    let mut docs = command(
+        &std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()),
+        &["doc", "--workspace", "--no-deps", "--all-features"],
+    );
+    docs.env("RUSTDOCFLAGS", "--deny warnings");
+    run(docs)?;
+    dependency_budget()
+}
+
+fn dependency_budget() -> Result<(), String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let tree = output(
+        &cargo,
+        &[
+            "tree",
+            "--package",
+            "bowline-unix",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+        ],
+    )
+    .ok_or("cargo tree failed")?;
+    let crates: std::collections::BTreeSet<&str> = tree
+        .lines()
+        .map(|line| line.trim_end_matches(" (*)"))
+        .filter(|line| !line.starts_with("bowline"))
+        .collect();
+    println!(
+        "the core and the Unix backend depend on {} crates, the budget is {DEPENDENCY_BUDGET}",
+        crates.len()
+    );
+    if crates.len() > DEPENDENCY_BUDGET {
+        return Err(format!(
+            "{} crates are over the budget of {DEPENDENCY_BUDGET}: {crates:?}",
+            crates.len()
+        ));
+    }
+    Ok(())
+}
+
+/// Many more random cases and failovers.
+pub(crate) fn long() -> Result<(), String> {
+    let components = install::components()?;
+    let mut tests = workspace_tests(&components);
+    tests
+        .env("PROPTEST_CASES", "200000")
+        .env("BOWLINE_ROUNDS", "200");
+    run(tests)?;
+    report_skips(&components);
+    Ok(())
+}
+
+/// Every fuzz target for `seconds`.
+pub(crate) fn fuzz(seconds: &str) -> Result<(), String> {
+    for target in ["scan", "codec"] {
+        let limit = format!("-max_total_time={seconds}");
+        let mut fuzzing = command(
+            "cargo",
+            &[
+                "+nightly",
+                "run",
+                "--release",
+                "--bin",
+                target,
+                "--",
+                &limit,
+            ],
+        );
+        fuzzing
+            .current_dir(root().join("fuzz"))
+            .env("RUSTFLAGS", FUZZ_FLAGS)
+            .env_remove("CARGO");
+        run(fuzzing)?;
+    }
+    Ok(())
+}
+
+/// What libFuzzer needs of the compiler: the coverage counters.
+const FUZZ_FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
