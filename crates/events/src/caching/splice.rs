@@ -75,12 +75,12 @@ impl Splice {
 
     /// Whether the first live event would tell which history the subscriber attached to.
     pub(super) fn wants_live_first(&self) -> bool {
-        self.generation.is_none()
+        self.generation.is_none() && !self.cleared
     }
 
     /// A live event that was published since the subscriber attached.
     pub(super) fn peek(&mut self, delivery: &Delivery) {
-        if self.generation.is_none() {
+        if self.generation.is_none() && !self.cleared {
             self.generation.clone_from(&delivery.event().generation);
         }
     }
