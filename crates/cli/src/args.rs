@@ -53,6 +53,15 @@ Examples:
 Starts a broker, two subscribers and a publisher on a scratch socket, kills the broker in the middle of the stream, and lets a
 late reader replay it. Cleans up after itself. Exit code 1 if an event was lost or doubled that must not be.";
 
+#[cfg(feature = "bench")]
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  bowline bench w1
+  bowline bench w3.storm --json
+  bowline bench w1 w3 --list
+
+Measures this very program, so use a release build.";
+
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   bowline completions bash > ~/.local/share/bash-completion/completions/bowline
@@ -73,6 +82,10 @@ pub(crate) enum Command {
     Topics(TopicsArgs),
     Doctor(DoctorArgs),
     Demo(DemoArgs),
+    /// Measure the bus with the workloads of the project
+    #[cfg(feature = "bench")]
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(bowline_bench::BenchArgs),
     Completions(CompletionsArgs),
 }
 

@@ -57,8 +57,21 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Topics(args) => on_runtime(topics::run(args)),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => on_runtime(demo::run(args)),
+        #[cfg(feature = "bench")]
+        Command::Bench(args) => bench(&args),
         Command::Completions(args) => completions::run(&args),
     }
+}
+
+#[cfg(feature = "bench")]
+fn bench(args: &bowline_bench::BenchArgs) -> Result<Outcome, Failure> {
+    let program = std::env::current_exe().map_err(|error| {
+        Failure::failed(format!(
+            "this program cannot be found again to measure it: {error}"
+        ))
+    })?;
+    let again = [program.into(), "bench".into()];
+    Ok(Outcome::Exit(bowline_bench::run(args, &again)))
 }
 
 /// Runs `work` on one thread. Blocking reads and writes that are still under way at the end are abandoned.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use bowline_events::{Error, ErrorKind};
 
 /// A command that did what it could.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Outcome {
     /// Exit code 0.
     Done,
@@ -16,6 +16,9 @@ pub(crate) enum Outcome {
     FoundProblems,
     /// Exit code 3.
     TimedOut,
+    /// The exit code of a part that has its own.
+    #[cfg(feature = "bench")]
+    Exit(ExitCode),
 }
 
 impl From<Outcome> for ExitCode {
@@ -24,6 +27,8 @@ impl From<Outcome> for ExitCode {
             Outcome::Done => Self::SUCCESS,
             Outcome::FoundProblems => Self::from(1),
             Outcome::TimedOut => Self::from(3),
+            #[cfg(feature = "bench")]
+            Outcome::Exit(code) => code,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use serde_json::Value;
-use support::{Scratch, finish};
+use support::{Scratch, finish, wait_for};
 
 fn json(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
@@ -96,7 +96,7 @@ fn a_publisher_that_is_the_broker_reaches_the_processes_that_join_it() {
     drop(lines);
     assert_eq!(json(&tail.line())["data"], 1);
     assert_eq!(json(&tail.line())["data"], 2);
-    assert!(publisher.wait().unwrap().success());
+    assert_eq!(wait_for(&mut publisher), Some(0));
     assert_eq!(tail.wait(), (Some(0), vec![]));
 }
 
@@ -123,8 +123,8 @@ fn a_batch_keeps_its_order_and_loses_nothing() {
 #[test]
 fn members_of_a_group_share_the_events() {
     let scratch = Scratch::new();
-    let members =
-        [(); 2].map(|()| scratch.tail("jobs", &["--json", "--group", "g", "--limit", "3"]));
+    // Without a limit: a broker that has had enough would leave while the others still publish.
+    let members = [(); 2].map(|()| scratch.tail("jobs", &["--json", "--group", "g"]));
     for n in 0..6 {
         scratch.publish("jobs", &n.to_string());
     }
@@ -135,6 +135,7 @@ fn members_of_a_group_share_the_events() {
     seen.sort_unstable();
     assert_eq!(seen, [0, 1, 2, 3, 4, 5]);
     for tail in members {
+        tail.signal("TERM");
         assert_eq!(tail.wait(), (Some(0), vec![]));
     }
 }
@@ -206,7 +207,7 @@ fn a_tail_ends_when_nobody_reads_it_any_more() {
     notes.read_line(&mut String::new()).unwrap();
     // No event is needed for it to notice.
     drop(tail.stdout.take());
-    assert_eq!(tail.wait().unwrap().code(), Some(0));
+    assert_eq!(wait_for(&mut tail), Some(0));
 }
 
 #[test]
@@ -233,7 +234,33 @@ fn a_tail_whose_reader_stands_still_still_hears_signals() {
         .args(["-s", "TERM", &pid])
         .status();
     assert!(kill.unwrap().success());
-    assert_eq!(tail.wait().unwrap().code(), Some(0));
+    assert_eq!(wait_for(&mut tail), Some(0));
+}
+
+#[test]
+fn a_publisher_that_is_interrupted_says_so_and_leaves_no_socket() {
+    let scratch = Scratch::new();
+    let bus = scratch.bus();
+    let mut publisher = scratch
+        .command(["publish", "t", "--bus", &bus, "--type", "x", "--ndjson"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = publisher.stdin.take().unwrap();
+    let mut receipts = BufReader::new(publisher.stdout.take().unwrap());
+    lines.write_all(b"1\n").unwrap();
+    receipts.read_line(&mut String::new()).unwrap();
+    let pid = publisher.id().to_string();
+    let kill = std::process::Command::new("kill")
+        .args(["-s", "INT", &pid])
+        .status();
+    assert!(kill.unwrap().success());
+    let done = support::Done::from(publisher.wait_with_output().unwrap());
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.failure().contains("interrupted"), "{done:?}");
+    assert!(!scratch.join("events.sock").exists());
 }
 
 #[test]
@@ -256,6 +283,7 @@ fn a_path_that_cannot_be_a_socket_is_refused_and_left_alone() {
     let long = "x".repeat(108 - scratch.path().as_os_str().len() - 1);
     let table = [
         ("folder", "folder"),
+        ("data", "not a socket"),
         (long.as_str(), "107"),
         ("data/events.sock", "data"),
     ];

@@ -231,7 +231,15 @@ fn secrets_are_not_printed() {
 #[test]
 fn help_has_examples_and_completions_are_scripts() {
     let scratch = Scratch::new();
-    for command in ["publish", "tail", "topics", "doctor", "demo", "completions"] {
+    for command in [
+        "publish",
+        "tail",
+        "topics",
+        "doctor",
+        "demo",
+        "bench",
+        "completions",
+    ] {
         let done = scratch.run([command, "--help"], "");
         assert_eq!(done.code, Some(0), "{command}");
         assert!(done.out.contains("Examples:") && done.out.contains(&format!("bowline {command}")));
@@ -261,4 +269,15 @@ fn what_is_not_for_people_is_not_shown() {
             "{args:?}"
         );
     }
+}
+
+#[cfg(feature = "bench")]
+#[test]
+fn the_workloads_are_part_of_the_command() {
+    let scratch = Scratch::new();
+    let listed = scratch.run(["bench", "w1", "--list"], "");
+    assert_eq!(listed.code, Some(0), "{listed:?}");
+    assert!(listed.out.contains("W1"), "{listed:?}");
+    let unknown = scratch.run(["bench", "w77"], "");
+    assert_eq!(unknown.code, Some(2), "{unknown:?}");
 }

@@ -22,6 +22,7 @@ pub mod topics;
 mod batch;
 mod caching;
 mod capabilities;
+mod clock;
 mod delivery;
 mod error;
 mod event;

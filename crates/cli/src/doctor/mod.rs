@@ -2,6 +2,7 @@
 
 mod abilities;
 mod finding;
+mod judge;
 mod place;
 mod probe;
 

@@ -14,7 +14,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Long enough for any machine; reached only by a test that fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -71,7 +71,13 @@ impl Scratch {
         const NOBODY: u32 = 65_534;
         std::fs::set_permissions(self.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let binary = self.join("bowline");
-        std::fs::copy(env!("CARGO_BIN_EXE_bowline"), &binary).unwrap();
+        // Copied by a process of its own: a file that this process had open for writing could be inherited by a child that
+        // another test starts at that moment, and could not be run then.
+        let copied = Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_bowline"))
+            .arg(&binary)
+            .status();
+        assert!(copied.unwrap().success());
         let mut command = Command::new(binary);
         command
             .args(args)
@@ -138,6 +144,22 @@ pub fn finish(mut command: Command, input: &str) -> Done {
     Done::from(output)
 }
 
+/// Waits for the end of `child`; its exit code.
+pub fn wait_for(child: &mut Child) -> Option<i32> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        if Instant::now() > deadline {
+            // Nobody else would end it.
+            let _ = child.kill();
+            panic!("the command does not end");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A command that ended.
 #[derive(Debug)]
 pub struct Done {
@@ -173,6 +195,7 @@ impl Done {
 /// A command that runs. Killed when it is dropped.
 pub struct Running {
     child: Child,
+    started: Instant,
     pub out: Receiver<String>,
     pub err: Receiver<String>,
 }
@@ -187,7 +210,12 @@ impl Running {
             .unwrap();
         let out = lines(child.stdout.take().unwrap());
         let err = lines(child.stderr.take().unwrap());
-        Self { child, out, err }
+        Self {
+            child,
+            started: Instant::now(),
+            out,
+            err,
+        }
     }
 
     pub fn pid(&self) -> u32 {
@@ -209,6 +237,15 @@ impl Running {
         }
     }
 
+    /// Whether it ended. Fails when it runs for longer than anybody has patience.
+    pub fn has_ended(&mut self) -> bool {
+        assert!(
+            self.started.elapsed() < PATIENCE,
+            "the command does not end"
+        );
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Sends the signal called `name`.
     pub fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
@@ -223,18 +260,10 @@ impl Running {
 
     /// Waits for the end: the exit code, and the lines that were not read yet.
     pub fn wait(mut self) -> (Option<i32>, Vec<String>) {
-        let deadline = std::time::Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(
-                std::time::Instant::now() < deadline,
-                "the command does not end"
-            );
+        while !self.has_ended() {
             std::thread::sleep(Duration::from_millis(5));
-        };
-        (status.code(), self.out.iter().collect())
+        }
+        (self.child.wait().unwrap().code(), self.out.iter().collect())
     }
 }
 

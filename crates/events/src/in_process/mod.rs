@@ -131,6 +131,14 @@ impl InProcessPubSub {
 
     /// Appends `event` with its position as `index`, and its `generation`.
     pub(crate) fn append_indexed(&self, topic: &Topic, event: Event) -> Result<CachePosition> {
+        let limit = self.shared.settings.retention(topic.family()).bytes;
+        if event.weight() > limit {
+            let message = format!(
+                "the event has {} bytes, the history of this topic keeps {limit}; raise its retention",
+                event.weight()
+            );
+            return Err(Error::new(ErrorKind::TooLarge, "cache", message).with_subject(topic));
+        }
         match self.shared.append(topic, Appendable::Indexed(event))? {
             Some(appended) => Ok(CachePosition {
                 index: appended.seq,
@@ -378,15 +386,17 @@ impl PubSub for InProcessPubSub {
     }
 
     fn clear_topic<'a>(&'a self, topic: &'a Topic) -> OpFuture<'a, ()> {
-        self.shared.with_topic(topic, TopicState::clear);
-        self.shared.remove_if_idle(topic);
-        OpFuture::ready(Ok(()))
+        OpFuture::ready(self.check_open("clear", topic).map(|()| {
+            self.shared.with_topic(topic, TopicState::clear);
+            self.shared.remove_if_idle(topic);
+        }))
     }
 
     fn trim_topic<'a>(&'a self, topic: &'a Topic, before: u64) -> OpFuture<'a, ()> {
-        self.shared
-            .with_topic(topic, |state| state.trim_before(before));
-        OpFuture::ready(Ok(()))
+        OpFuture::ready(self.check_open("trim", topic).map(|()| {
+            self.shared
+                .with_topic(topic, |state| state.trim_before(before));
+        }))
     }
 
     fn topics(&self) -> OpFuture<'_, Vec<TopicInfo>> {

@@ -34,8 +34,10 @@ pub(super) struct Inner {
     /// When the armed timer goes off.
     timer_at: Option<Instant>,
     publishers_wait: bool,
-    /// A timer is under way that lets waiting publishers go.
-    release_armed: bool,
+    /// How often waiting publishers were let go because readers caught up.
+    releases: u64,
+    /// A timer is under way at which waiting publishers look again.
+    ticking: bool,
     last_append: i64,
     /// Names the incarnation of the log that its positions count in.
     label: Text,
@@ -148,7 +150,8 @@ impl TopicState {
                 members: HashMap::new(),
                 timer_at: None,
                 publishers_wait: false,
-                release_armed: false,
+                releases: 0,
+                ticking: false,
                 last_append: 0,
                 label: fresh_label(),
                 counted: 0,
@@ -179,6 +182,7 @@ impl TopicState {
         let room = inner.publishers_wait && inner.log.has_room();
         if room {
             inner.publishers_wait = false;
+            inner.releases += 1;
         }
         self.count(&mut inner);
         let dead = inner.log.take_dead();
@@ -310,8 +314,8 @@ impl TopicState {
         });
     }
 
-    /// Lets all waiting publishers go after `delay`: one timer for all of them, so none waits longer than that.
-    fn arm_release(self: &Arc<Self>, delay: Duration) -> bool {
+    /// Has all waiting publishers look again after `delay`: one timer for all of them.
+    fn arm_tick(self: &Arc<Self>, delay: Duration) -> bool {
         let Some(runtime) = self.bus.upgrade().and_then(|bus| bus.runtime()) else {
             return false;
         };
@@ -319,10 +323,7 @@ impl TopicState {
         runtime.spawn(async move {
             tokio::time::sleep(delay).await;
             if let Some(state) = state.upgrade() {
-                let mut inner = state.lock();
-                inner.release_armed = false;
-                inner.publishers_wait = false;
-                drop(inner);
+                state.lock().ticking = false;
                 state.room.notify_waiters();
             }
         });
@@ -447,23 +448,33 @@ impl Pressure {
     /// Waits until they caught up, stand still, or the longest delay is over.
     pub(super) async fn wait(self) {
         let state = self.0;
-        let mut notified = pin!(state.room.notified());
-        {
-            let mut inner = state.lock();
-            inner.log.mark_stalled(Instant::now());
-            if !inner.log.is_pressed() {
-                return;
+        let begun = tokio::time::Instant::now();
+        let mut released = None;
+        loop {
+            let mut notified = pin!(state.room.notified());
+            {
+                let mut inner = state.lock();
+                if *released.get_or_insert(inner.releases) != inner.releases {
+                    return;
+                }
+                let backlog = inner.log.config().backlog;
+                inner.log.mark_stalled(Instant::now());
+                // The timer ticks twice in the longest delay, so that nobody waits longer than that.
+                let tick = (backlog.max_delay / 2).min(backlog.stall_after);
+                if !inner.log.is_pressed() || begun.elapsed() >= backlog.max_delay / 2 {
+                    return;
+                }
+                notified.as_mut().enable();
+                inner.publishers_wait = true;
+                if !inner.ticking {
+                    inner.ticking = state.arm_tick(tick);
+                }
+                if !inner.ticking {
+                    return;
+                }
             }
-            notified.as_mut().enable();
-            inner.publishers_wait = true;
-            if !inner.release_armed {
-                inner.release_armed = state.arm_release(inner.log.config().backlog.max_delay);
-            }
-            if !inner.release_armed {
-                return;
-            }
+            notified.await;
         }
-        notified.await;
     }
 }
 

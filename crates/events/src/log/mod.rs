@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 pub use config::{Backlog, LogConfig, Redelivery};
 pub use group::{DeadLetter, Grant};
 
+use crate::clock::after;
 use crate::{Event, Settlement, StartFrom, Text, Timestamp, Truncated};
 use entries::Entries;
 use group::{Group, Outbox};
@@ -345,7 +346,7 @@ impl TopicLog {
             });
             return None;
         }
-        let at = now + redelivery.delay(attempt);
+        let at = after(now, redelivery.delay(attempt));
         self.readers.get_mut(reader.0)?.add_again(
             at,
             seq,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Instant;
 
-use bowline_events::{Event, Text, Topic, codec, json};
+use bowline_events::{Event, Text, Topic, json};
 use bytes::Bytes;
 
 use super::encode::{Body, Encoded, FAN_OUT_TAIL, SHARE_FROM};
@@ -14,6 +14,7 @@ use super::queue::{Part, Queue, Run};
 use super::topics::{Member, Membership, Subscribers, Topics};
 use crate::event::Reader;
 use crate::frame::{Frame, Ignored, Kind, RawText};
+use crate::hazard;
 use crate::stamp::{Now, STAMPED, Stamp};
 
 /// A connection. Ordered by the time of connecting; never reused.
@@ -78,6 +79,8 @@ pub(crate) struct Counters {
 struct Client {
     id: ClientId,
     memberships: HashSet<Membership>,
+    /// What the memberships take in memory, roughly.
+    membership_bytes: usize,
     queue: Queue,
 }
 
@@ -152,6 +155,7 @@ impl Broker {
         self.clients[slot] = Some(Client {
             id,
             memberships: HashSet::new(),
+            membership_bytes: 0,
             queue: Queue::new(now),
         });
         id
@@ -207,8 +211,16 @@ impl Broker {
         let Some(client) = client(&mut self.clients, from) else {
             return;
         };
-        let new = client.memberships.insert(membership.clone());
+        let new = !client.memberships.contains(&membership);
         if new {
+            let bytes = client.membership_bytes + weight(&membership);
+            if bytes > self.limits.queue {
+                out.kicked.push(from);
+                self.remove_kicked(out);
+                return;
+            }
+            client.membership_bytes = bytes;
+            client.memberships.insert(membership.clone());
             self.topics.join(&membership, Member::Remote(from));
         }
         self.acknowledge(Kind::Subscribed, from, frame, now, out);
@@ -223,6 +235,7 @@ impl Broker {
             return;
         };
         if client.memberships.remove(&membership) {
+            client.membership_bytes -= weight(&membership);
             self.topics.leave(&membership, Member::Remote(from));
         }
         self.acknowledge(Kind::Unsubscribed, from, frame, now, out);
@@ -295,7 +308,7 @@ impl Broker {
         let body = &block[range.clone()];
         let object = start + parts.object.start..start + parts.object.end;
         let too_large = body.len() + frame.topic.0.len() + STAMPED > self.limits.frame;
-        if too_large || !is_safe_for_node(&block[object]) {
+        if too_large || hazard::check(&block[object]).is_err() {
             self.counters.rejected += 1;
             return;
         }
@@ -492,9 +505,12 @@ impl Broker {
     }
 }
 
-/// Whether a Node process survives the event, given as the text of an object.
-pub(crate) fn is_safe_for_node(object: &[u8]) -> bool {
-    codec::check_for_node(object).is_ok()
+/// What a membership counts for beside its texts, in bytes.
+const MEMBERSHIP_BYTES: usize = 256;
+
+fn weight(membership: &Membership) -> usize {
+    let group = membership.group.as_ref().map_or(0, |group| group.len());
+    MEMBERSHIP_BYTES + 2 * (membership.topic.len() + group)
 }
 
 fn membership(frame: &Frame<'_>) -> Membership {
