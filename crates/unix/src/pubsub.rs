@@ -146,7 +146,9 @@ impl UnixSocketPubSub {
             })
             .await;
             participant.shutdown.notify_one();
-            self.ended().await;
+            let end = participant.options.flush_timeout + Duration::from_secs(1);
+            // A supervisor whose runtime does not run any more ends nothing, and holds nothing up.
+            let _ = tokio::time::timeout(end, self.ended()).await;
         }
         participant.local.close().await
     }
