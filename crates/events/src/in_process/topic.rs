@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::{Shared, closed};
-use crate::log::{AppendError, LogConfig, LogStats, MemberId, ReaderId, TopicLog};
+use crate::log::{AppendError, Backlog, LogConfig, LogStats, MemberId, ReaderId, TopicLog};
 use crate::{CachePage, Error, ErrorKind, Event, Result, Text, Timestamp, Topic, TopicInfo};
 
 pub(super) struct TopicState {
@@ -38,6 +38,8 @@ pub(super) struct Inner {
     releases: u64,
     /// A timer is under way at which waiting publishers look again.
     ticking: bool,
+    /// How often that timer went off.
+    ticks: u64,
     last_append: i64,
     /// Names the incarnation of the log that its positions count in.
     label: Text,
@@ -152,6 +154,7 @@ impl TopicState {
                 publishers_wait: false,
                 releases: 0,
                 ticking: false,
+                ticks: 0,
                 last_append: 0,
                 label: fresh_label(),
                 counted: 0,
@@ -322,13 +325,10 @@ impl TopicState {
         let Some(runtime) = self.bus.upgrade().and_then(|bus| bus.runtime()) else {
             return false;
         };
-        let state = Arc::downgrade(self);
+        let tick = Tick(Arc::downgrade(self));
         runtime.spawn(async move {
             tokio::time::sleep(delay).await;
-            if let Some(state) = state.upgrade() {
-                state.lock().ticking = false;
-                state.room.notify_waiters();
-            }
+            drop(tick);
         });
         true
     }
@@ -449,34 +449,65 @@ pub(super) struct Pressure(Arc<TopicState>);
 
 impl Pressure {
     /// Waits until they caught up, stand still, or the longest delay is over.
+    ///
+    /// Time is counted in ticks of one timer for all who wait: a clock read by each of a thousand publishers costs more than
+    /// the events.
     pub(super) async fn wait(self) {
         let state = self.0;
-        let begun = tokio::time::Instant::now();
-        let mut released = None;
+        let mut begun = None;
         loop {
             let mut notified = pin!(state.room.notified());
             {
                 let mut inner = state.lock();
-                if *released.get_or_insert(inner.releases) != inner.releases {
+                let (releases, ticks) = *begun.get_or_insert((inner.releases, inner.ticks));
+                let backlog = inner.log.config().backlog;
+                if inner.releases != releases {
                     return;
                 }
-                let backlog = inner.log.config().backlog;
-                inner.log.mark_stalled(Instant::now());
-                // The timer ticks twice in the longest delay, so that nobody waits longer than that.
-                let tick = (backlog.max_delay / 2).min(backlog.stall_after);
-                if !inner.log.is_pressed() || begun.elapsed() >= backlog.max_delay / 2 {
+                if !inner.ticking {
+                    inner.log.mark_stalled(Instant::now());
+                }
+                let patience = ticks_of(backlog.max_delay, tick_of(&backlog));
+                if !inner.log.is_pressed() || inner.ticks - ticks >= patience {
                     return;
                 }
                 notified.as_mut().enable();
                 inner.publishers_wait = true;
                 if !inner.ticking {
-                    inner.ticking = state.arm_tick(tick);
+                    inner.ticking = state.arm_tick(tick_of(&backlog));
                 }
                 if !inner.ticking {
                     return;
                 }
             }
             notified.await;
+        }
+    }
+}
+
+/// The timer ticks at least twice in the longest delay.
+fn tick_of(backlog: &Backlog) -> Duration {
+    (backlog.max_delay / 2).min(backlog.stall_after)
+}
+
+/// Whole ticks in `delay`. A publisher waits for so many, the first of which may be nearly over when it comes, so that nobody
+/// waits longer than `delay`.
+fn ticks_of(delay: Duration, tick: Duration) -> u64 {
+    let ticks = delay.as_nanos().checked_div(tick.as_nanos());
+    ticks.map_or(0, |ticks| u64::try_from(ticks).unwrap_or(u64::MAX))
+}
+
+/// Ends when its time is over or its runtime is; either way those who wait look again.
+struct Tick(Weak<TopicState>);
+
+impl Drop for Tick {
+    fn drop(&mut self) {
+        if let Some(state) = self.0.upgrade() {
+            let mut inner = state.lock();
+            inner.ticking = false;
+            inner.ticks += 1;
+            drop(inner);
+            state.room.notify_waiters();
         }
     }
 }
