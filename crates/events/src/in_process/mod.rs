@@ -311,7 +311,7 @@ impl Shared {
         let goal = self.settings.max_bytes - self.settings.max_bytes / 10;
         self.sweep();
         let mut states: Vec<_> = self.read_topics().values().cloned().collect();
-        states.sort_by_key(|state| state.last_append());
+        states.sort_by_cached_key(|state| state.last_touched());
         for state in states {
             if self.bytes.load(Relaxed) <= goal {
                 return;

@@ -17,6 +17,8 @@ use crate::{CachePage, Error, ErrorKind, Event, Result, Text, Timestamp, Topic, 
 
 pub(super) struct TopicState {
     topic: Topic,
+    /// Topics made before this one.
+    born: u64,
     inner: Mutex<Inner>,
     /// Wakes publishers that wait for readers.
     pub(super) room: Notify,
@@ -107,8 +109,10 @@ impl Inner {
 
 impl TopicState {
     pub(super) fn new(topic: Topic, config: LogConfig, bus: &Arc<Shared>) -> Self {
+        static BORN: AtomicU64 = AtomicU64::new(0);
         Self {
             topic,
+            born: BORN.fetch_add(1, Relaxed),
             inner: Mutex::new(Inner {
                 log: TopicLog::new(config),
                 parked: Vec::new(),
@@ -369,8 +373,9 @@ impl TopicState {
         }
     }
 
-    pub(super) fn last_append(&self) -> i64 {
-        self.lock().last_append
+    /// Orders topics by their last append, those of one millisecond by age.
+    pub(super) fn last_touched(&self) -> (i64, u64) {
+        (self.lock().last_append, self.born)
     }
 
     pub(super) fn stats(&self) -> LogStats {
