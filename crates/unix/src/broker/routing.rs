@@ -1,0 +1,612 @@
+//! The routing state machine: frames in, queued bytes and local events out. No input or output happens here.
+
+use std::collections::HashSet;
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Instant;
+
+use bowline_events::{Event, Text, Topic, codec, json};
+use bytes::Bytes;
+
+use super::encode::{Body, Encoded, FAN_OUT_TAIL, SHARE_FROM};
+use super::horizon::Horizon;
+use super::queue::{Part, Queue, Run};
+use super::topics::{Member, Membership, Subscribers, Topics};
+use crate::event::Reader;
+use crate::frame::{Frame, Ignored, Kind, RawText};
+use crate::stamp::{Now, Stamp};
+
+/// A connection. Ordered by the time of connecting; never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ClientId {
+    pub(crate) serial: u64,
+    slot: usize,
+}
+
+/// What bounds the memory of a broker, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// A frame, the newline not counted.
+    pub(crate) frame: usize,
+    /// What waits for one client, newlines included.
+    pub(crate) queue: usize,
+    /// A queue from which on publishers are slowed down.
+    pub(crate) high_watermark: usize,
+}
+
+/// An event for a subscriber in the broker's own process.
+#[derive(Debug)]
+pub(crate) struct LocalEvent {
+    pub(crate) topic: Topic,
+    pub(crate) group: Option<Text>,
+    pub(crate) event: Event,
+}
+
+/// What routing a run of frames led to. Valid after [`Broker::finish`].
+#[derive(Debug, Default)]
+pub(crate) struct Outputs {
+    /// In order of delivery.
+    pub(crate) local: Vec<LocalEvent>,
+    /// Clients that have something to be written.
+    pub(crate) ready: Vec<ClientId>,
+    /// Clients that were removed because their queue was full.
+    pub(crate) kicked: Vec<ClientId>,
+    /// Clients above the high watermark that still take what they are sent.
+    pub(crate) congested: Vec<ClientId>,
+}
+
+/// What was not passed on.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Counters {
+    /// Lines that are no frames.
+    pub(crate) malformed: u64,
+    /// Publish frames that a Node process would not survive, or too large to be passed on.
+    pub(crate) rejected: u64,
+    /// Clients removed because their queue was full.
+    pub(crate) kicked: u64,
+    /// Events given to memberships that came back after a failover.
+    pub(crate) recovered: u64,
+}
+
+#[derive(Debug)]
+struct Client {
+    id: ClientId,
+    memberships: HashSet<Membership>,
+    queue: Queue,
+}
+
+/// The broker of one socket.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    limits: Limits,
+    clients: Vec<Option<Client>>,
+    connected: usize,
+    next_serial: u64,
+    topics: Topics,
+    run: Run,
+    encoded: Encoded,
+    stamp: Stamp,
+    reader: Reader,
+    horizon: Option<Horizon>,
+    counters: Counters,
+}
+
+impl Broker {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            clients: Vec::new(),
+            connected: 0,
+            next_serial: 0,
+            topics: Topics::default(),
+            run: Run::default(),
+            encoded: Encoded::default(),
+            stamp: Stamp::new(),
+            reader: Reader::default(),
+            horizon: None,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Keeps what is published in the next half second for peers that are still on their way back.
+    pub(crate) fn open_horizon(&mut self, now: Instant) {
+        self.horizon = Some(Horizon::new(now));
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The number of connections.
+    pub(crate) fn connected(&self) -> usize {
+        self.connected
+    }
+
+    /// Topics with subscribers, here or there.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &Subscribers> {
+        self.topics.iter()
+    }
+
+    pub(crate) fn connect(&mut self, now: Instant) -> ClientId {
+        let free = self.clients.iter().position(Option::is_none);
+        let slot = free.unwrap_or_else(|| {
+            self.clients.push(None);
+            self.clients.len() - 1
+        });
+        let id = ClientId {
+            serial: self.next_serial,
+            slot,
+        };
+        self.next_serial += 1;
+        self.connected += 1;
+        self.clients[slot] = Some(Client {
+            id,
+            memberships: HashSet::new(),
+            queue: Queue::new(now),
+        });
+        id
+    }
+
+    /// Forgets a client and what is queued for it. Without effect when it is gone already.
+    pub(crate) fn disconnect(&mut self, id: ClientId) -> bool {
+        if client(&mut self.clients, id).is_none() {
+            return false;
+        }
+        if let Some(gone) = self.clients[id.slot].take() {
+            self.connected -= 1;
+            for membership in &gone.memberships {
+                self.topics.leave(membership, Member::Remote(id));
+            }
+        }
+        true
+    }
+
+    pub(crate) fn join_local(&mut self, membership: &Membership) {
+        self.topics.join(membership, Member::Local);
+    }
+
+    pub(crate) fn leave_local(&mut self, membership: &Membership) {
+        self.topics.leave(membership, Member::Local);
+    }
+
+    /// Acts upon one line of `from`.
+    pub(crate) fn line(
+        &mut self,
+        from: ClientId,
+        block: &Bytes,
+        line: Range<usize>,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let start = line.start;
+        let text = &block[line];
+        match Frame::parse(text) {
+            Ok(frame) => match frame.kind {
+                Kind::Subscribe => self.subscribe(from, &frame, now, out),
+                Kind::Unsubscribe => self.unsubscribe(from, &frame, now, out),
+                Kind::Publish => self.publish(from, block, start, &frame, now, out),
+                Kind::Subscribed | Kind::Unsubscribed | Kind::Event => {}
+            },
+            Err(Ignored::UnknownKind) => {}
+            Err(Ignored::Malformed(_) | Ignored::BadMember(_)) => self.counters.malformed += 1,
+        }
+    }
+
+    fn subscribe(&mut self, from: ClientId, frame: &Frame<'_>, now: Now, out: &mut Outputs) {
+        let membership = membership(frame);
+        let Some(client) = client(&mut self.clients, from) else {
+            return;
+        };
+        let new = client.memberships.insert(membership.clone());
+        if new {
+            self.topics.join(&membership, Member::Remote(from));
+        }
+        self.acknowledge(Kind::Subscribed, from, frame, now, out);
+        if new {
+            self.recover(from, &membership, frame.topic, now, out);
+        }
+    }
+
+    fn unsubscribe(&mut self, from: ClientId, frame: &Frame<'_>, now: Now, out: &mut Outputs) {
+        let membership = membership(frame);
+        let Some(client) = client(&mut self.clients, from) else {
+            return;
+        };
+        if client.memberships.remove(&membership) {
+            self.topics.leave(&membership, Member::Remote(from));
+        }
+        self.acknowledge(Kind::Unsubscribed, from, frame, now, out);
+    }
+
+    /// Every membership frame is acknowledged, with topic and group exactly as they were asked for.
+    fn acknowledge(
+        &mut self,
+        kind: Kind,
+        to: ClientId,
+        frame: &Frame<'_>,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let start = self.run.len();
+        self.run.push(b"{\"type\":\"");
+        self.run.push(kind.name().as_bytes());
+        self.run.push(b"\",\"topic\":\"");
+        self.run.push(frame.topic.0);
+        if let Some(group) = frame.group {
+            self.run.push(b"\",\"group\":\"");
+            self.run.push(group.0);
+        }
+        self.run.push(b"\"}\n");
+        let ack = [Part::Run(start..self.run.len())];
+        if !self.send(to, &ack, now, out) {
+            self.remove_kicked(out);
+        }
+    }
+
+    fn recover(
+        &mut self,
+        to: ClientId,
+        membership: &Membership,
+        topic: RawText<'_>,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        self.horizon.take_if(|horizon| horizon.is_over(now.instant));
+        let Some(horizon) = &mut self.horizon else {
+            return;
+        };
+        let head = [br#"{"type":"event","topic":""#, topic.0, br#"","event":"#].concat();
+        let mut tail = FAN_OUT_TAIL.to_vec();
+        if let Some(group) = &membership.group {
+            tail = br#","group":"#.to_vec();
+            json::escape_into(group, &mut tail);
+            tail.extend_from_slice(FAN_OUT_TAIL);
+        }
+        for frame in horizon.missed(to, membership, &head, &tail, &mut self.run) {
+            self.counters.recovered += 1;
+            if !self.send(to, &frame, now, out) {
+                self.remove_kicked(out);
+                return;
+            }
+        }
+    }
+
+    fn publish(
+        &mut self,
+        from: ClientId,
+        block: &Bytes,
+        start: usize,
+        frame: &Frame<'_>,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let parts = &frame.event;
+        let range = start + parts.body.start..start + parts.body.end;
+        let body = &block[range.clone()];
+        // The braces do not matter for the check, an object without them is still scanned as one.
+        let object = start + parts.body.start.saturating_sub(1)..block.len().min(range.end + 1);
+        let too_large = body.len() + frame.topic.0.len() + crate::stamp::HEADROOM > self.limits.frame.saturating_add(crate::stamp::HEADROOM);
+        if too_large || (!body.is_empty() && !is_safe_for_node(&block[object])) {
+            self.counters.rejected += 1;
+            return;
+        }
+        self.stamp.renew(now.wall);
+        let body = match body {
+            body if parts.is_stamped() => Body::Stamped(body),
+            body if body.len() >= SHARE_FROM => Body::Share(block.slice(range)),
+            body => Body::Copy(body),
+        };
+        let topic = frame.topic.decode();
+        if frame.local_only {
+            self.echo(from, &topic, frame.topic, body, now, out);
+            return;
+        }
+        let stamp = (self.stamp.id(), self.stamp.wall());
+        let reader = &mut self.reader;
+        let read = |reader: &mut Reader| Event {
+            id: stamp.0,
+            created_at: stamp.1,
+            delivery_attempt: 1,
+            ..reader.read(block, start, parts)
+        };
+        let mut route = Route {
+            clients: &mut self.clients,
+            run: &mut self.run,
+            encoded: &mut self.encoded,
+            stamp: &self.stamp,
+            limits: &self.limits,
+            horizon: &mut self.horizon,
+            now,
+        };
+        route.event(&mut self.topics, &topic, frame.topic.0, body, || read(reader), out);
+        self.remove_kicked(out);
+    }
+
+    /// Old clients ask the broker to deliver to themselves alone.
+    fn echo(
+        &mut self,
+        to: ClientId,
+        topic: &str,
+        raw: RawText<'_>,
+        body: Body<'_>,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let subscribed = self
+            .topics
+            .get_mut(topic)
+            .is_some_and(|subscribers| subscribers.remote.binary_search(&to).is_ok());
+        if !subscribed {
+            return;
+        }
+        let mut encoded = std::mem::take(&mut self.encoded);
+        encoded.write(&mut self.run, raw.0, body, &self.stamp);
+        let start = self.run.len();
+        self.run.push(FAN_OUT_TAIL);
+        encoded.parts.push(Part::Run(start..self.run.len()));
+        if !self.send(to, &encoded.parts, now, out) {
+            self.remove_kicked(out);
+        }
+        self.encoded = encoded;
+    }
+
+    /// Routes an event of the broker's own process. `body` holds its members as [`write_members`](crate::event::write_members)
+    /// wrote them; the stamp of `event` is used.
+    pub(crate) fn publish_own(
+        &mut self,
+        topic: &Topic,
+        event: Event,
+        body: Bytes,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        if let bowline_events::EventId::Uuid(id) = event.id {
+            self.stamp.set(id, event.created_at);
+        }
+        let mut raw = Vec::with_capacity(topic.len() + 2);
+        json::escape_into(topic, &mut raw);
+        let body = match &body {
+            small if small.len() < SHARE_FROM => Body::Copy(small),
+            _ => Body::Share(body),
+        };
+        let mut route = Route {
+            clients: &mut self.clients,
+            run: &mut self.run,
+            encoded: &mut self.encoded,
+            stamp: &self.stamp,
+            limits: &self.limits,
+            horizon: &mut self.horizon,
+            now,
+        };
+        let raw = &raw[1..raw.len() - 1];
+        route.event(&mut self.topics, topic, raw, body, || event, out);
+        self.remove_kicked(out);
+    }
+
+    /// Whether an event of `topic` has to be encoded: it has receivers in other processes, now or possibly soon.
+    pub(crate) fn leaves_process(&mut self, topic: &str) -> bool {
+        self.horizon.is_some()
+            || self.topics.get_mut(topic).is_some_and(|subscribers| {
+                !subscribers.remote.is_empty() || !subscribers.groups.is_empty()
+            })
+    }
+
+    fn send(&mut self, to: ClientId, parts: &[Part], now: Now, out: &mut Outputs) -> bool {
+        send(&mut self.clients, &self.limits, to, parts.iter(), now, out)
+    }
+
+    fn remove_kicked(&mut self, out: &Outputs) {
+        for id in &out.kicked {
+            if self.disconnect(*id) {
+                self.counters.kicked += 1;
+            }
+        }
+    }
+
+    /// Ends a run of frames: what was routed becomes ready to be written.
+    pub(crate) fn finish(&mut self, now: Instant, out: &mut Outputs) {
+        if self.run.len() == 0 {
+            return;
+        }
+        let run = self.run.finish();
+        if let Some(horizon) = &mut self.horizon {
+            horizon.finish_run(&run);
+        }
+        let clients = &mut self.clients;
+        let limits = &self.limits;
+        let congested = &mut out.congested;
+        out.ready.retain(|id| {
+            let Some(client) = client(clients, *id) else {
+                return false;
+            };
+            client.queue.finish_run(&run);
+            if client.queue.bytes() > limits.high_watermark && !client.queue.is_stalled(now) {
+                congested.push(*id);
+            }
+            true
+        });
+    }
+
+    /// What is to be written to `id`, unless somebody is writing to it already.
+    pub(crate) fn take(&mut self, id: ClientId) -> Option<VecDeque<Bytes>> {
+        client(&mut self.clients, id)?.queue.take()
+    }
+
+    /// Takes back what could not be written. Returns whether the queue fell to the high watermark with that.
+    pub(crate) fn give_back(
+        &mut self,
+        id: ClientId,
+        written: usize,
+        rest: VecDeque<Bytes>,
+        now: Instant,
+    ) -> bool {
+        let high = self.limits.high_watermark;
+        client(&mut self.clients, id).is_some_and(|client| {
+            let above = client.queue.bytes() > high;
+            client.queue.give_back(written, rest, now);
+            above && client.queue.bytes() <= high
+        })
+    }
+
+    /// Whether `id` still has more queued than the high watermark and still makes progress.
+    pub(crate) fn is_congested(&mut self, id: ClientId, now: Instant) -> bool {
+        let high = self.limits.high_watermark;
+        client(&mut self.clients, id)
+            .is_some_and(|client| client.queue.bytes() > high && !client.queue.is_stalled(now))
+    }
+
+    /// Bytes that wait for all clients together.
+    pub(crate) fn queued(&self) -> usize {
+        let clients = self.clients.iter().flatten();
+        clients.map(|client| client.queue.bytes()).sum()
+    }
+}
+
+/// Whether a Node process survives the event, given as the text of an object.
+pub(crate) fn is_safe_for_node(object: &[u8]) -> bool {
+    codec::check_for_node(object).is_ok()
+}
+
+fn membership(frame: &Frame<'_>) -> Membership {
+    Membership {
+        topic: Topic::from(frame.topic.decode().into_owned()),
+        group: frame.group.map(|group| Text::from(group.decode().into_owned())),
+    }
+}
+
+fn client(clients: &mut [Option<Client>], id: ClientId) -> Option<&mut Client> {
+    clients
+        .get_mut(id.slot)?
+        .as_mut()
+        .filter(|client| client.id == id)
+}
+
+/// Queues a frame; false when the client's queue has no room for it, which is the end of the client.
+fn send<'p>(
+    clients: &mut [Option<Client>],
+    limits: &Limits,
+    to: ClientId,
+    parts: impl Iterator<Item = &'p Part> + Clone,
+    now: Now,
+    out: &mut Outputs,
+) -> bool {
+    let Some(client) = client(clients, to) else {
+        return true;
+    };
+    let bytes: usize = parts.clone().map(Part::len).sum();
+    if client.queue.bytes() + bytes > limits.queue {
+        if !out.kicked.contains(&to) {
+            out.kicked.push(to);
+        }
+        return false;
+    }
+    if client.queue.push(parts, now.instant) {
+        out.ready.push(to);
+    }
+    true
+}
+
+/// One event on its way to all that want it.
+struct Route<'a> {
+    clients: &'a mut [Option<Client>],
+    run: &'a mut Run,
+    encoded: &'a mut Encoded,
+    stamp: &'a Stamp,
+    limits: &'a Limits,
+    horizon: &'a mut Option<Horizon>,
+    now: Now,
+}
+
+impl Route<'_> {
+    /// The order is that of the reference: the broker's own ungrouped subscribers, ungrouped clients, one member per group.
+    fn event(
+        &mut self,
+        topics: &mut Topics,
+        topic: &str,
+        raw_topic: &[u8],
+        body: Body<'_>,
+        event: impl FnOnce() -> Event,
+        out: &mut Outputs,
+    ) {
+        self.horizon.take_if(|horizon| horizon.is_over(self.now.instant));
+        let subscribers = topics.get_mut(topic);
+        if subscribers.is_none() && self.horizon.is_none() {
+            return;
+        }
+        self.encoded.write(self.run, raw_topic, body, self.stamp);
+        let mut served = Vec::new();
+        if let Some(subscribers) = subscribers {
+            let mut local = subscribers.local.then_some(None).into_iter().collect::<Vec<_>>();
+            self.fan_out(subscribers, out);
+            for group in &mut subscribers.groups {
+                if self.group(group, &mut local, out) && self.horizon.is_some() {
+                    served.push(group.name.clone());
+                }
+            }
+            if !local.is_empty() {
+                let event = event();
+                out.local.extend(local.into_iter().map(|group| LocalEvent {
+                    topic: subscribers.topic.clone(),
+                    group,
+                    event: event.clone(),
+                }));
+            }
+        }
+        self.keep(topic, served);
+    }
+
+    fn fan_out(&mut self, subscribers: &Subscribers, out: &mut Outputs) {
+        if subscribers.remote.is_empty() {
+            return;
+        }
+        let tail = self.tail(FAN_OUT_TAIL);
+        for id in &subscribers.remote {
+            let parts = self.encoded.parts.iter().chain(std::iter::once(&tail));
+            send(self.clients, self.limits, *id, parts, self.now, out);
+        }
+    }
+
+    /// Gives the event to the member whose turn it is; a member that is kicked by it passes it on. False without members.
+    fn group(
+        &mut self,
+        group: &mut super::topics::Group,
+        local: &mut Vec<Option<Text>>,
+        out: &mut Outputs,
+    ) -> bool {
+        for _ in 0..group.len() {
+            match group.next() {
+                None => return false,
+                Some(Member::Local) => {
+                    local.push(Some(group.name.clone()));
+                    return true;
+                }
+                Some(Member::Remote(id)) if out.kicked.contains(&id) => {}
+                Some(Member::Remote(id)) => {
+                    let tail = self.tail(&group.tail);
+                    let parts = self.encoded.parts.iter().chain(std::iter::once(&tail));
+                    if send(self.clients, self.limits, id, parts, self.now, out) {
+                        return true;
+                    }
+                }
+            }
+        }
+        false
+    }
+
+    fn tail(&mut self, bytes: &[u8]) -> Part {
+        let start = self.run.len();
+        self.run.push(bytes);
+        Part::Run(start..self.run.len())
+    }
+
+    fn keep(&mut self, topic: &str, served: Vec<Text>) {
+        let Some(horizon) = self.horizon else {
+            return;
+        };
+        let mut parts = self.encoded.parts.clone();
+        if let Some(Part::Run(first)) = parts.first_mut() {
+            first.start += self.encoded.event_at;
+        }
+        horizon.keep(Topic::from(topic.to_owned()), parts, served);
+    }
+}

@@ -1,0 +1,126 @@
+//! What the broker assigns to every event: id, time, delivery attempt.
+
+use std::time::Instant;
+
+use bowline_events::{EventId, Timestamp};
+use bowline_events::codec::date::write_iso;
+use uuid::Uuid;
+
+
+
+/// The present by both clocks; read once for a run of frames.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    pub(crate) instant: Instant,
+    pub(crate) wall: Timestamp,
+}
+
+impl Now {
+    pub(crate) fn read() -> Self {
+        Self {
+            instant: Instant::now(),
+            wall: Timestamp::now(),
+        }
+    }
+}
+
+/// Bytes that stamping adds to an event at most, with the members of an event frame that a publish frame lacks.
+/// A group name of the receiver comes on top.
+pub(crate) const HEADROOM: usize = 512;
+
+/// The three members as JSON text, rewritten in place for every event.
+#[derive(Debug)]
+pub(crate) struct Stamp {
+    id: Uuid,
+    wall: Timestamp,
+    text: Vec<u8>,
+    created_at: usize,
+}
+
+const ID_START: usize = br#""id":""#.len();
+const ID_END: usize = ID_START + uuid::fmt::Hyphenated::LENGTH;
+
+impl Stamp {
+    pub(crate) fn new() -> Self {
+        let mut stamp = Self {
+            id: Uuid::nil(),
+            wall: Timestamp::from_millis(0),
+            text: Vec::with_capacity(192),
+            created_at: 0,
+        };
+        stamp.write_time(Timestamp::from_millis(0));
+        stamp
+    }
+
+    /// A fresh id, at `wall`.
+    pub(crate) fn renew(&mut self, wall: Timestamp) {
+        self.set(Uuid::new_v4(), wall);
+    }
+
+    /// The stamp of an event that got one before; a text id is written as it is.
+    pub(crate) fn set(&mut self, id: Uuid, wall: Timestamp) {
+        if wall != self.wall {
+            self.write_time(wall);
+        }
+        self.id = id;
+        id.hyphenated().encode_lower(&mut self.text[ID_START..ID_END]);
+    }
+
+    fn write_time(&mut self, wall: Timestamp) {
+        let text = &mut self.text;
+        text.clear();
+        text.extend_from_slice(br#""id":""#);
+        text.resize(ID_END, b'0');
+        text.extend_from_slice(b"\",");
+        self.created_at = text.len();
+        text.extend_from_slice(br#""createdAt":{"__m_codec__":"Date","v":""#);
+        write_iso(wall.as_millis(), text);
+        text.extend_from_slice(b"\"},");
+        text.extend_from_slice(br#""deliveryAttempt":1"#);
+        self.wall = wall;
+    }
+
+    /// All three members, in the order of the reference.
+    pub(crate) fn members(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// The three members one by one, with their names.
+    pub(crate) fn each(&self) -> [(&'static str, &[u8]); 3] {
+        let attempt = self.text.len() - br#""deliveryAttempt":1"#.len();
+        [
+            ("id", &self.text[..self.created_at - 1]),
+            ("createdAt", &self.text[self.created_at..attempt - 1]),
+            ("deliveryAttempt", &self.text[attempt..]),
+        ]
+    }
+
+    pub(crate) fn id(&self) -> EventId {
+        EventId::Uuid(self.id)
+    }
+
+    pub(crate) fn wall(&self) -> Timestamp {
+        self.wall
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_those_of_the_reference() {
+        let mut stamp = Stamp::new();
+        let id = Uuid::from_u128(0x7cd3_2bbe_8126_4816_ad1f_5ccc_6ca0_dc10);
+        stamp.set(id, Timestamp::from_millis(1_795_144_192_423));
+        let expected = [
+            r#""id":"7cd32bbe-8126-4816-ad1f-5ccc6ca0dc10""#,
+            r#""createdAt":{"__m_codec__":"Date","v":"2026-11-20T03:09:52.423Z"}"#,
+            r#""deliveryAttempt":1"#,
+        ];
+        assert_eq!(stamp.members(), expected.join(",").as_bytes());
+        for ((_, member), expected) in stamp.each().into_iter().zip(expected) {
+            assert_eq!(member, expected.as_bytes());
+        }
+    }
+}
