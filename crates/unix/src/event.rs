@@ -3,9 +3,7 @@
 use std::ops::Range;
 
 use bowline_events::codec::date::parse_iso;
-use bowline_events::{
-    Dialect, Event, EventId, NewEvent, Payload, Result, Text, Timestamp, json,
-};
+use bowline_events::{Dialect, Event, EventId, NewEvent, Payload, Result, Text, Timestamp, json};
 use bytes::Bytes;
 
 use crate::frame::{self, EventParts};
@@ -45,9 +43,12 @@ impl Reader {
     /// The event in the line that starts at `start` of `block`. Its data stay a slice of `block`.
     pub(crate) fn read(&mut self, block: &Bytes, start: usize, parts: &EventParts) -> Event {
         let value = |range: &Option<Range<usize>>| {
-            range.as_ref().map(|range| &block[start + range.start..start + range.end])
+            range
+                .as_ref()
+                .map(|range| &block[start + range.start..start + range.end])
         };
-        let raw_text = |range: &Option<Range<usize>>| value(range).and_then(frame::string).unwrap_or_default();
+        let raw_text =
+            |range: &Option<Range<usize>>| value(range).and_then(frame::string).unwrap_or_default();
         let mut extra: Vec<(Text, Bytes)> = parts
             .extra
             .iter()
@@ -68,7 +69,8 @@ impl Reader {
                 }
                 _ => Payload::absent(),
             },
-            created_at: value(&parts.created_at).map_or_else(Timestamp::now, |text| interner.time(text)),
+            created_at: value(&parts.created_at)
+                .map_or_else(Timestamp::now, |text| interner.time(text)),
             index,
             delivery_attempt: value(&parts.delivery_attempt)
                 .and_then(integer)
@@ -132,33 +134,24 @@ fn integer(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
-/// Appends the members of `event` without braces, on one line.
+/// The event with its data as JSON text, so that nothing of the caller runs while it is encoded.
 ///
 /// # Errors
 /// `InvalidPayload` when a local value cannot be serialised.
-pub(crate) fn write_members(event: &NewEvent, out: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn materialise(mut event: NewEvent) -> Result<NewEvent> {
+    if !event.data.is_absent() && event.data.as_json().is_none() {
+        event.data = Payload::from_valid_json(event.data.to_json()?, Dialect::Tagged);
+    }
+    Ok(event)
+}
+
+/// Appends `event`, which [`materialise`] prepared, as a JSON object on one line.
+///
+/// # Errors
+/// None for a prepared event.
+pub(crate) fn write(event: &NewEvent, out: &mut Vec<u8>) -> Result<()> {
     let start = out.len();
-    out.extend_from_slice(br#""type":"#);
-    json::escape_into(&event.event_type, out);
-    out.extend_from_slice(br#","runId":"#);
-    json::escape_into(&event.run_id, out);
-    if !event.data.is_absent() {
-        out.extend_from_slice(br#","data":"#);
-        out.extend_from_slice(&event.data.to_json()?);
-    }
-    if let Some(index) = event.index {
-        out.extend_from_slice(format!(r#","index":{index}"#).as_bytes());
-    }
-    if let Some(generation) = &event.generation {
-        out.extend_from_slice(br#","logGeneration":"#);
-        json::escape_into(generation, out);
-    }
-    for (name, value) in event.extra.iter().flat_map(|extra| extra.iter()) {
-        out.push(b',');
-        json::escape_into(name, out);
-        out.push(b':');
-        out.extend_from_slice(value);
-    }
+    event.write_json(Dialect::Tagged, out)?;
     flatten(&mut out[start..]);
     Ok(())
 }

@@ -84,7 +84,9 @@ pub(crate) enum Ignored {
 /// Where the members of `event` lie in the line.
 #[derive(Debug, Default)]
 pub(crate) struct EventParts {
-    /// What is between the braces, trimmed; empty when there is no event.
+    /// The whole object; empty when there is no event.
+    pub(crate) object: Range<usize>,
+    /// What is between its braces, trimmed.
     pub(crate) body: Range<usize>,
     pub(crate) event_type: Option<Range<usize>>,
     pub(crate) run_id: Option<Range<usize>>,
@@ -200,6 +202,7 @@ impl<'a> Frame<'a> {
             if reader.tagged {
                 return Err(Ignored::BadMember("event"));
             }
+            event.object = text.clone();
             event.body = trim(line, text.start + 1..text.end - 1);
         } else {
             event = EventParts::default();
@@ -335,7 +338,12 @@ mod tests {
 
     #[test]
     fn an_event_that_is_no_object_is_an_empty_event() {
-        for event in ["", r#","event":null"#, r#","event":{"__m_codec__":"Undefined"}"#, r#","event":{ }"#] {
+        for event in [
+            "",
+            r#","event":null"#,
+            r#","event":{"__m_codec__":"Undefined"}"#,
+            r#","event":{ }"#,
+        ] {
             let line = format!(r#"{{"type":"publish","topic":"t"{event}}}"#);
             let frame = Frame::parse(line.as_bytes()).unwrap();
             assert!(frame.event.body.is_empty(), "{line}");

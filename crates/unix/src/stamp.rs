@@ -2,11 +2,9 @@
 
 use std::time::Instant;
 
-use bowline_events::{EventId, Timestamp};
 use bowline_events::codec::date::write_iso;
+use bowline_events::{EventId, Timestamp};
 use uuid::Uuid;
-
-
 
 /// The present by both clocks; read once for a run of frames.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +25,9 @@ impl Now {
 /// Bytes that stamping adds to an event at most, with the members of an event frame that a publish frame lacks.
 /// A group name of the receiver comes on top.
 pub(crate) const HEADROOM: usize = 512;
+
+/// Bytes of an ungrouped event frame beside the topic and the members that the publisher wrote.
+pub(crate) const STAMPED: usize = r#"{"type":"event","topic":"","event":{,"id":"00000000-0000-4000-8000-000000000000","createdAt":{"__m_codec__":"Date","v":"2026-01-01T00:00:00.000Z"},"deliveryAttempt":1}}"#.len();
 
 /// The three members as JSON text, rewritten in place for every event.
 #[derive(Debug)]
@@ -63,7 +64,8 @@ impl Stamp {
             self.write_time(wall);
         }
         self.id = id;
-        id.hyphenated().encode_lower(&mut self.text[ID_START..ID_END]);
+        id.hyphenated()
+            .encode_lower(&mut self.text[ID_START..ID_END]);
     }
 
     fn write_time(&mut self, wall: Timestamp) {

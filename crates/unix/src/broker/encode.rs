@@ -83,7 +83,10 @@ fn restamp(run: &mut Run, body: &[u8], stamp: &Stamp) {
     };
     let scanned = json::members(&object, |key, value| {
         let name = plain_key(key);
-        let own = stamp.each().iter().position(|(own, _)| own.as_bytes() == &*name);
+        let own = stamp
+            .each()
+            .iter()
+            .position(|(own, _)| own.as_bytes() == &*name);
         match own {
             Some(at) if written[at] => {}
             Some(at) => {
@@ -142,12 +145,20 @@ mod tests {
         let [id, created_at, attempt] = {
             let mut stamp = Stamp::new();
             stamp.set(Uuid::from_u128(7), Timestamp::from_millis(5));
-            stamp.each().map(|(_, text)| String::from_utf8(text.to_vec()).unwrap())
+            stamp
+                .each()
+                .map(|(_, text)| String::from_utf8(text.to_vec()).unwrap())
         };
         let table = [
             (Body::Copy(b""), format!("{{{STAMP}}}")),
-            (Body::Copy(br#""data":1"#), format!(r#"{{"data":1,{STAMP}}}"#)),
-            (Body::Share(Bytes::from_static(br#""data":1"#)), format!(r#"{{"data":1,{STAMP}}}"#)),
+            (
+                Body::Copy(br#""data":1"#),
+                format!(r#"{{"data":1,{STAMP}}}"#),
+            ),
+            (
+                Body::Share(Bytes::from_static(br#""data":1"#)),
+                format!(r#"{{"data":1,{STAMP}}}"#),
+            ),
             (
                 Body::Stamped(br#""createdAt":0, "i\u0064":"mine","data":1,"id":2"#),
                 format!(r#"{{{created_at},{id},"data":1,{attempt}}}"#),

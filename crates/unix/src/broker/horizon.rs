@@ -97,7 +97,11 @@ impl Horizon {
             return Vec::new();
         }
         let mut frames = Vec::new();
-        for kept in self.kept.iter_mut().filter(|kept| kept.topic == membership.topic) {
+        for kept in self
+            .kept
+            .iter_mut()
+            .filter(|kept| kept.topic == membership.topic)
+        {
             if let Some(group) = &membership.group {
                 if kept.served.contains(group) {
                     continue;

@@ -6,6 +6,5 @@ mod queue;
 mod routing;
 mod topics;
 
-pub(crate) use queue::STALLED_AFTER;
-pub(crate) use routing::{Broker, ClientId, Counters, Limits, LocalEvent, Outputs};
+pub(crate) use routing::{Broker, ClientId, Counters, Limits, Outputs};
 pub(crate) use topics::Membership;

@@ -55,7 +55,11 @@ impl Queue {
     }
 
     /// Appends a frame made of `parts`. Whether this is the client's first frame in the run.
-    pub(crate) fn push<'p>(&mut self, parts: impl IntoIterator<Item = &'p Part>, now: Instant) -> bool {
+    pub(crate) fn push<'p>(
+        &mut self,
+        parts: impl IntoIterator<Item = &'p Part>,
+        now: Instant,
+    ) -> bool {
         let first = self.parts.is_empty();
         if self.bytes == 0 {
             self.progressed_at = now;

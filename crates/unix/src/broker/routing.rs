@@ -14,13 +14,21 @@ use super::queue::{Part, Queue, Run};
 use super::topics::{Member, Membership, Subscribers, Topics};
 use crate::event::Reader;
 use crate::frame::{Frame, Ignored, Kind, RawText};
-use crate::stamp::{Now, Stamp};
+use crate::stamp::{Now, STAMPED, Stamp};
 
 /// A connection. Ordered by the time of connecting; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ClientId {
     pub(crate) serial: u64,
     slot: usize,
+}
+
+impl ClientId {
+    /// Stands for the broker's own process where frames of its own are replayed.
+    pub(crate) const OWN: Self = Self {
+        serial: u64::MAX,
+        slot: usize::MAX,
+    };
 }
 
 /// What bounds the memory of a broker, in bytes.
@@ -42,13 +50,11 @@ pub(crate) struct LocalEvent {
     pub(crate) event: Event,
 }
 
-/// What routing a run of frames led to. Valid after [`Broker::finish`].
+/// What routing frames led to, beside the bytes that were queued; see [`Broker::finish`] for those.
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
     /// In order of delivery.
     pub(crate) local: Vec<LocalEvent>,
-    /// Clients that have something to be written.
-    pub(crate) ready: Vec<ClientId>,
     /// Clients that were removed because their queue was full.
     pub(crate) kicked: Vec<ClientId>,
     /// Clients above the high watermark that still take what they are sent.
@@ -84,6 +90,8 @@ pub(crate) struct Broker {
     next_serial: u64,
     topics: Topics,
     run: Run,
+    /// Clients with frames in the present run.
+    dirty: Vec<ClientId>,
     encoded: Encoded,
     stamp: Stamp,
     reader: Reader,
@@ -100,6 +108,7 @@ impl Broker {
             next_serial: 0,
             topics: Topics::default(),
             run: Run::default(),
+            dirty: Vec::new(),
             encoded: Encoded::default(),
             stamp: Stamp::new(),
             reader: Reader::default(),
@@ -113,8 +122,9 @@ impl Broker {
         self.horizon = Some(Horizon::new(now));
     }
 
-    pub(crate) fn counters(&self) -> Counters {
-        self.counters
+    /// The counts since they were last taken.
+    pub(crate) fn take_counters(&mut self) -> Counters {
+        std::mem::take(&mut self.counters)
     }
 
     /// The number of connections.
@@ -283,10 +293,9 @@ impl Broker {
         let parts = &frame.event;
         let range = start + parts.body.start..start + parts.body.end;
         let body = &block[range.clone()];
-        // The braces do not matter for the check, an object without them is still scanned as one.
-        let object = start + parts.body.start.saturating_sub(1)..block.len().min(range.end + 1);
-        let too_large = body.len() + frame.topic.0.len() + crate::stamp::HEADROOM > self.limits.frame.saturating_add(crate::stamp::HEADROOM);
-        if too_large || (!body.is_empty() && !is_safe_for_node(&block[object])) {
+        let object = start + parts.object.start..start + parts.object.end;
+        let too_large = body.len() + frame.topic.0.len() + STAMPED > self.limits.frame;
+        if too_large || !is_safe_for_node(&block[object]) {
             self.counters.rejected += 1;
             return;
         }
@@ -310,15 +319,25 @@ impl Broker {
             ..reader.read(block, start, parts)
         };
         let mut route = Route {
-            clients: &mut self.clients,
+            sink: Sink {
+                clients: &mut self.clients,
+                dirty: &mut self.dirty,
+                limits: &self.limits,
+                now,
+            },
             run: &mut self.run,
             encoded: &mut self.encoded,
             stamp: &self.stamp,
-            limits: &self.limits,
             horizon: &mut self.horizon,
-            now,
         };
-        route.event(&mut self.topics, &topic, frame.topic.0, body, || read(reader), out);
+        route.event(
+            &mut self.topics,
+            &topic,
+            frame.topic.0,
+            body,
+            || read(reader),
+            out,
+        );
         self.remove_kicked(out);
     }
 
@@ -350,13 +369,13 @@ impl Broker {
         self.encoded = encoded;
     }
 
-    /// Routes an event of the broker's own process. `body` holds its members as [`write_members`](crate::event::write_members)
-    /// wrote them; the stamp of `event` is used.
+    /// Routes an event of the broker's own process. `object` is its JSON without the stamp, on one line; empty when
+    /// [`leaves_process`](Self::leaves_process) is false.
     pub(crate) fn publish_own(
         &mut self,
         topic: &Topic,
         event: Event,
-        body: Bytes,
+        object: &Bytes,
         now: Now,
         out: &mut Outputs,
     ) {
@@ -365,18 +384,22 @@ impl Broker {
         }
         let mut raw = Vec::with_capacity(topic.len() + 2);
         json::escape_into(topic, &mut raw);
-        let body = match &body {
-            small if small.len() < SHARE_FROM => Body::Copy(small),
-            _ => Body::Share(body),
+        let body = match object.len() {
+            0..2 => Body::Copy(b""),
+            2..SHARE_FROM => Body::Copy(&object[1..object.len() - 1]),
+            _ => Body::Share(object.slice(1..object.len() - 1)),
         };
         let mut route = Route {
-            clients: &mut self.clients,
+            sink: Sink {
+                clients: &mut self.clients,
+                dirty: &mut self.dirty,
+                limits: &self.limits,
+                now,
+            },
             run: &mut self.run,
             encoded: &mut self.encoded,
             stamp: &self.stamp,
-            limits: &self.limits,
             horizon: &mut self.horizon,
-            now,
         };
         let raw = &raw[1..raw.len() - 1];
         route.event(&mut self.topics, topic, raw, body, || event, out);
@@ -392,7 +415,13 @@ impl Broker {
     }
 
     fn send(&mut self, to: ClientId, parts: &[Part], now: Now, out: &mut Outputs) -> bool {
-        send(&mut self.clients, &self.limits, to, parts.iter(), now, out)
+        let mut sink = Sink {
+            clients: &mut self.clients,
+            dirty: &mut self.dirty,
+            limits: &self.limits,
+            now,
+        };
+        sink.send(to, parts.iter(), out)
     }
 
     fn remove_kicked(&mut self, out: &Outputs) {
@@ -403,28 +432,29 @@ impl Broker {
         }
     }
 
-    /// Ends a run of frames: what was routed becomes ready to be written.
-    pub(crate) fn finish(&mut self, now: Instant, out: &mut Outputs) {
+    /// Bytes of the present run.
+    pub(crate) fn run_bytes(&self) -> usize {
+        self.run.len()
+    }
+
+    /// Ends the present run: what was routed becomes ready to be written to the clients that are returned.
+    pub(crate) fn finish(&mut self) -> Vec<ClientId> {
         if self.run.len() == 0 {
-            return;
+            return Vec::new();
         }
         let run = self.run.finish();
         if let Some(horizon) = &mut self.horizon {
             horizon.finish_run(&run);
         }
-        let clients = &mut self.clients;
-        let limits = &self.limits;
-        let congested = &mut out.congested;
-        out.ready.retain(|id| {
-            let Some(client) = client(clients, *id) else {
-                return false;
-            };
-            client.queue.finish_run(&run);
-            if client.queue.bytes() > limits.high_watermark && !client.queue.is_stalled(now) {
-                congested.push(*id);
+        let mut ready = std::mem::take(&mut self.dirty);
+        ready.retain(|id| match client(&mut self.clients, *id) {
+            Some(client) => {
+                client.queue.finish_run(&run);
+                true
             }
-            true
+            None => false,
         });
+        ready
     }
 
     /// What is to be written to `id`, unless somebody is writing to it already.
@@ -470,7 +500,9 @@ pub(crate) fn is_safe_for_node(object: &[u8]) -> bool {
 fn membership(frame: &Frame<'_>) -> Membership {
     Membership {
         topic: Topic::from(frame.topic.decode().into_owned()),
-        group: frame.group.map(|group| Text::from(group.decode().into_owned())),
+        group: frame
+            .group
+            .map(|group| Text::from(group.decode().into_owned())),
     }
 }
 
@@ -481,40 +513,53 @@ fn client(clients: &mut [Option<Client>], id: ClientId) -> Option<&mut Client> {
         .filter(|client| client.id == id)
 }
 
-/// Queues a frame; false when the client's queue has no room for it, which is the end of the client.
-fn send<'p>(
-    clients: &mut [Option<Client>],
-    limits: &Limits,
-    to: ClientId,
-    parts: impl Iterator<Item = &'p Part> + Clone,
+/// Where frames are queued.
+struct Sink<'a> {
+    clients: &'a mut [Option<Client>],
+    dirty: &'a mut Vec<ClientId>,
+    limits: &'a Limits,
     now: Now,
-    out: &mut Outputs,
-) -> bool {
-    let Some(client) = client(clients, to) else {
-        return true;
-    };
-    let bytes: usize = parts.clone().map(Part::len).sum();
-    if client.queue.bytes() + bytes > limits.queue {
-        if !out.kicked.contains(&to) {
-            out.kicked.push(to);
+}
+
+impl Sink<'_> {
+    /// Queues a frame; false when the client's queue has no room for it, which is the end of the client.
+    fn send<'p>(
+        &mut self,
+        to: ClientId,
+        parts: impl Iterator<Item = &'p Part> + Clone,
+        out: &mut Outputs,
+    ) -> bool {
+        let Some(client) = client(self.clients, to) else {
+            return true;
+        };
+        let queue = &mut client.queue;
+        let bytes: usize = parts.clone().map(Part::len).sum();
+        if queue.bytes() + bytes > self.limits.queue {
+            if !out.kicked.contains(&to) {
+                out.kicked.push(to);
+            }
+            return false;
         }
-        return false;
+        if queue.push(parts, self.now.instant) {
+            self.dirty.push(to);
+        }
+        if queue.bytes() > self.limits.high_watermark
+            && !queue.is_stalled(self.now.instant)
+            && !out.congested.contains(&to)
+        {
+            out.congested.push(to);
+        }
+        true
     }
-    if client.queue.push(parts, now.instant) {
-        out.ready.push(to);
-    }
-    true
 }
 
 /// One event on its way to all that want it.
 struct Route<'a> {
-    clients: &'a mut [Option<Client>],
+    sink: Sink<'a>,
     run: &'a mut Run,
     encoded: &'a mut Encoded,
     stamp: &'a Stamp,
-    limits: &'a Limits,
     horizon: &'a mut Option<Horizon>,
-    now: Now,
 }
 
 impl Route<'_> {
@@ -528,7 +573,8 @@ impl Route<'_> {
         event: impl FnOnce() -> Event,
         out: &mut Outputs,
     ) {
-        self.horizon.take_if(|horizon| horizon.is_over(self.now.instant));
+        let now = self.sink.now.instant;
+        self.horizon.take_if(|horizon| horizon.is_over(now));
         let subscribers = topics.get_mut(topic);
         if subscribers.is_none() && self.horizon.is_none() {
             return;
@@ -536,7 +582,11 @@ impl Route<'_> {
         self.encoded.write(self.run, raw_topic, body, self.stamp);
         let mut served = Vec::new();
         if let Some(subscribers) = subscribers {
-            let mut local = subscribers.local.then_some(None).into_iter().collect::<Vec<_>>();
+            let mut local = subscribers
+                .local
+                .then_some(None)
+                .into_iter()
+                .collect::<Vec<_>>();
             self.fan_out(subscribers, out);
             for group in &mut subscribers.groups {
                 if self.group(group, &mut local, out) && self.horizon.is_some() {
@@ -562,7 +612,7 @@ impl Route<'_> {
         let tail = self.tail(FAN_OUT_TAIL);
         for id in &subscribers.remote {
             let parts = self.encoded.parts.iter().chain(std::iter::once(&tail));
-            send(self.clients, self.limits, *id, parts, self.now, out);
+            self.sink.send(*id, parts, out);
         }
     }
 
@@ -584,7 +634,7 @@ impl Route<'_> {
                 Some(Member::Remote(id)) => {
                     let tail = self.tail(&group.tail);
                     let parts = self.encoded.parts.iter().chain(std::iter::once(&tail));
-                    if send(self.clients, self.limits, id, parts, self.now, out) {
+                    if self.sink.send(id, parts, out) {
                         return true;
                     }
                 }

@@ -162,7 +162,11 @@ impl Topics {
             (None, Member::Local) => subscribers.local = false,
             (None, Member::Remote(client)) => subscribers.remote.retain(|id| *id != client),
             (Some(name), member) => {
-                if let Some(group) = subscribers.groups.iter_mut().find(|group| group.name == *name) {
+                if let Some(group) = subscribers
+                    .groups
+                    .iter_mut()
+                    .find(|group| group.name == *name)
+                {
                     match member {
                         Member::Local => group.local = None,
                         Member::Remote(client) => group.remote.retain(|(id, _)| *id != client),

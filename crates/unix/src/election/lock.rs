@@ -47,7 +47,9 @@ impl ElectionLock {
 impl Drop for ElectionLock {
     fn drop(&mut self) {
         let own = self.file.metadata().map(|own| Identity::of(&own)).ok();
-        let present = fs::symlink_metadata(&self.path).map(|file| Identity::of(&file)).ok();
+        let present = fs::symlink_metadata(&self.path)
+            .map(|file| Identity::of(&file))
+            .ok();
         if own.is_some() && own == present {
             // Nobody is left to hear of a failure; the lock then counts as stale after two seconds.
             let _ = fs::remove_file(&self.path);

@@ -58,7 +58,8 @@ pub(crate) fn attempt(path: &SocketPath) -> Result<Outcome> {
 
 /// Under the lock nobody else removes or replaces the socket, so a second refusal proves that nobody serves it.
 fn elect(path: &SocketPath) -> Result<Outcome> {
-    let lock = ElectionLock::try_take(&path.lock).map_err(|error| path.io("take the election lock", error))?;
+    let lock = ElectionLock::try_take(&path.lock)
+        .map_err(|error| path.io("take the election lock", error))?;
     let Some(_lock) = lock else {
         return Ok(Outcome::Busy);
     };
@@ -100,7 +101,8 @@ fn dial(path: &SocketPath) -> Result<Dial> {
 /// # Errors
 /// `PermissionDenied` for a process of another user.
 pub(crate) fn check_peer(path: &SocketPath, socket: impl AsFd) -> Result<()> {
-    let peer = sockopt::socket_peercred(socket).map_err(|error| path.io("identify the peer", error.into()))?;
+    let peer = sockopt::socket_peercred(socket)
+        .map_err(|error| path.io("identify the peer", error.into()))?;
     if path.trusts(peer.uid.as_raw(), peer.gid.as_raw()) {
         return Ok(());
     }

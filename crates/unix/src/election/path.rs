@@ -65,7 +65,9 @@ impl SocketPath {
             ));
         }
         if path.file_name().is_none() || bytes.ends_with(b"/") {
-            return refuse("the socket path names no file; append a file name such as events.sock".to_owned());
+            return refuse(
+                "the socket path names no file; append a file name such as events.sock".to_owned(),
+            );
         }
         if bytes.contains(&0) {
             return refuse("the socket path holds a NUL byte; remove it".to_owned());
@@ -105,9 +107,13 @@ impl SocketPath {
         if let Err(error) = self.create_directory(directory) {
             return Err(self.io("create the folder of the socket", error));
         }
-        let metadata = fs::metadata(directory).map_err(|error| self.io("inspect the folder of the socket", error))?;
+        let metadata = fs::metadata(directory)
+            .map_err(|error| self.io("inspect the folder of the socket", error))?;
         if !metadata.is_dir() {
-            return Err(invalid(directory, "the parent of the socket is not a folder; choose another path".to_owned()));
+            return Err(invalid(
+                directory,
+                "the parent of the socket is not a folder; choose another path".to_owned(),
+            ));
         }
         if !self.trusts(metadata.uid(), metadata.gid()) {
             return Err(self.denied(format!(
@@ -123,7 +129,10 @@ impl SocketPath {
         if directory.is_dir() {
             return Ok(());
         }
-        if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        if let Some(parent) = directory
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
             self.create_directory(parent)?;
         }
         match DirBuilder::new().mode(0o700).create(directory) {
@@ -150,7 +159,10 @@ impl SocketPath {
         };
         let kind = metadata.file_type();
         if kind.is_dir() {
-            return Err(invalid(&self.socket, "a folder lies at the socket path; name a file inside it".to_owned()));
+            return Err(invalid(
+                &self.socket,
+                "a folder lies at the socket path; name a file inside it".to_owned(),
+            ));
         }
         if !self.trusts(metadata.uid(), metadata.gid()) {
             return Err(self.denied(format!(
@@ -185,7 +197,9 @@ impl SocketPath {
     pub(crate) fn io(&self, what: &str, error: io::Error) -> Error {
         let kind = match error.kind() {
             io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
-            io::ErrorKind::NotADirectory | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::InvalidInput,
+            io::ErrorKind::NotADirectory | io::ErrorKind::ReadOnlyFilesystem => {
+                ErrorKind::InvalidInput
+            }
             _ => ErrorKind::Io,
         };
         let message = format!("cannot {what}: {error}; check the path and its permissions");
@@ -195,7 +209,8 @@ impl SocketPath {
     }
 
     pub(crate) fn denied(&self, message: String) -> Error {
-        Error::new(ErrorKind::PermissionDenied, "start", message).with_subject(&self.socket.to_string_lossy())
+        Error::new(ErrorKind::PermissionDenied, "start", message)
+            .with_subject(&self.socket.to_string_lossy())
     }
 }
 

@@ -1,0 +1,98 @@
+//! The ids that came last, to recognise an event that comes twice.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use bowline_events::EventId;
+
+/// How many ids are remembered.
+const REMEMBERED: usize = 4096;
+
+/// An id, for one membership: the same event comes once for the topic and once for each of its groups.
+type Seen = (u128, u64);
+
+/// The last ids of one process. A broker that took over may give an event again to a peer that reconnected twice.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    seen: HashSet<Seen, BuildHasherDefault<Fold>>,
+    order: VecDeque<Seen>,
+}
+
+impl Recent {
+    /// Remembers an event of a membership; false when it was there already. Ids that are no UUIDs are not remembered.
+    pub(crate) fn insert(&mut self, id: &EventId, membership: u64) -> bool {
+        let EventId::Uuid(id) = id else {
+            return true;
+        };
+        let seen = (id.as_u128(), membership);
+        if !self.seen.insert(seen) {
+            return false;
+        }
+        if self.order.len() == REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.seen.remove(&oldest);
+        }
+        self.order.push_back(seen);
+        true
+    }
+}
+
+/// Ids are random already: folding them is hash enough for a table of a fixed size.
+#[derive(Debug, Default)]
+struct Fold(u64);
+
+impl Hasher for Fold {
+    fn finish(&self) -> u64 {
+        self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 = self.0.rotate_left(5) ^ u64::from_ne_bytes(word);
+        }
+    }
+
+    fn write_u128(&mut self, value: u128) {
+        // The two halves carry all of the randomness.
+        self.0 ^= (value >> 64) as u64 ^ value as u64;
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = self.0.rotate_left(5) ^ value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn id(n: usize) -> EventId {
+        EventId::Uuid(Uuid::from_u128(n as u128))
+    }
+
+    #[test]
+    fn an_event_is_new_once_per_membership() {
+        let mut recent = Recent::default();
+        assert!(recent.insert(&id(1), 0));
+        assert!(recent.insert(&id(1), 1));
+        assert!(!recent.insert(&id(1), 0));
+        assert!(recent.insert(&EventId::parse("x"), 0));
+        assert!(recent.insert(&EventId::parse("x"), 0));
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten_first_and_memory_is_bounded() {
+        let mut recent = Recent::default();
+        for n in 0..=REMEMBERED {
+            assert!(recent.insert(&id(n), 0));
+        }
+        assert!(!recent.insert(&id(1), 0));
+        assert!(recent.insert(&id(0), 0));
+        assert_eq!(recent.seen.len(), REMEMBERED);
+        assert_eq!(recent.order.len(), REMEMBERED);
+    }
+}

@@ -1,0 +1,406 @@
+//! One participant of the bus: its role, its send window, its memberships.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bowline_events::{
+    Error, ErrorKind, EventId, NewEvent, OpFuture, Published, Result, Topic, codec, json,
+};
+use bytes::Bytes;
+use tokio::net::UnixStream;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
+
+use crate::broker;
+use crate::client::{Memberships, Window};
+use crate::election::SocketPath;
+use crate::event;
+use crate::hub::Hub;
+use crate::local::Local;
+use crate::options::UnixSocketBuilder;
+use crate::pending::Pending;
+use crate::stamp::HEADROOM;
+use crate::stats::{Counters, add};
+use crate::supervise;
+
+/// The part that this process plays. Only the supervisor changes it, and always under the lock.
+#[derive(Debug, Clone)]
+pub(crate) enum Role {
+    /// Nobody has used the bus yet, or starting it failed.
+    Idle,
+    /// Looking for a broker, or becoming one.
+    Starting,
+    Client(Arc<UnixStream>),
+    Broker,
+    Closed,
+}
+
+/// What the role decides about, under one lock.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) role: Role,
+    /// `close` was called.
+    pub(crate) closing: bool,
+    pub(crate) window: Window,
+    /// Publishes that wait for a role, or for room in the window, in order.
+    pub(crate) pending: Pending,
+    pub(crate) memberships: Memberships,
+    /// Which start of the supervisor this is.
+    pub(crate) start: u64,
+    /// Why that start, or the last attempt of it, failed.
+    pub(crate) failure: Option<(u64, Error)>,
+    /// A frame was written at once, and the connection's task has not run since.
+    pub(crate) wrote_inline: bool,
+    /// The connection's task was told that there is something to write.
+    pub(crate) woken: bool,
+    /// When the present connection was made.
+    pub(crate) connected_at: Option<Instant>,
+    /// The present broker does not acknowledge unsubscribing.
+    pub(crate) no_unsubscribe_acks: bool,
+}
+
+/// Everything that the handles of one bus share.
+#[derive(Debug)]
+pub(crate) struct Participant {
+    pub(crate) options: UnixSocketBuilder,
+    pub(crate) path: SocketPath,
+    link: Mutex<Link>,
+    pub(crate) hub: Hub,
+    pub(crate) local: Local,
+    pub(crate) counters: Counters,
+    /// The role changed, or something was acknowledged.
+    pub(crate) changed: Notify,
+    /// The connection's task has something to write.
+    pub(crate) outgoing: Notify,
+    /// The supervisor is to end.
+    pub(crate) shutdown: Notify,
+    /// Goes up with every change of the memberships.
+    pub(crate) membership_version: AtomicU64,
+}
+
+impl Participant {
+    pub(crate) fn new(options: UnixSocketBuilder) -> Result<Arc<Self>> {
+        let path = options.check()?;
+        let window = Window::new(options.send_window_bytes);
+        Ok(Arc::new(Self {
+            options,
+            path,
+            link: Mutex::new(Link {
+                role: Role::Idle,
+                closing: false,
+                window,
+                pending: Pending::default(),
+                memberships: Memberships::default(),
+                start: 0,
+                failure: None,
+                wrote_inline: false,
+                woken: false,
+                connected_at: None,
+                no_unsubscribe_acks: false,
+            }),
+            hub: Hub::default(),
+            local: Local::new(),
+            counters: Counters::default(),
+            changed: Notify::new(),
+            outgoing: Notify::new(),
+            shutdown: Notify::new(),
+            membership_version: AtomicU64::new(0),
+        }))
+    }
+
+    pub(crate) fn link(&self) -> MutexGuard<'_, Link> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.link().closing
+    }
+
+    /// Starts the supervisor unless it runs. Returns which start this is.
+    ///
+    /// # Errors
+    /// `Closed`; `InvalidInput` outside of a Tokio runtime.
+    pub(crate) fn ensure_started(
+        self: &Arc<Self>,
+        link: &mut Link,
+        operation: &'static str,
+    ) -> Result<u64> {
+        if link.closing {
+            return Err(self.closed(operation));
+        }
+        if matches!(link.role, Role::Idle) {
+            let runtime = Handle::try_current().map_err(|error| {
+                let message = "the bus needs a Tokio runtime; call it inside of one";
+                Error::new(ErrorKind::InvalidInput, operation, message).with_source(error)
+            })?;
+            link.role = Role::Starting;
+            link.start += 1;
+            runtime.spawn(supervise::run(Arc::clone(self)));
+        }
+        Ok(link.start)
+    }
+
+    pub(crate) fn closed(&self, operation: &'static str) -> Error {
+        Error::new(
+            ErrorKind::Closed,
+            operation,
+            "the bus was closed; make a new one",
+        )
+        .with_subject(&self.path.socket.to_string_lossy())
+    }
+
+    /// Publishes to all processes.
+    pub(crate) fn publish(
+        self: &Arc<Self>,
+        topic: &Topic,
+        event: NewEvent,
+    ) -> OpFuture<'static, Published> {
+        let event = match event::materialise(event) {
+            Ok(event) => event,
+            Err(error) => return OpFuture::ready(Err(error.with_subject(topic))),
+        };
+        let mut link = self.link();
+        match &link.role {
+            Role::Client(stream)
+                if link.pending.is_empty() && link.window.has_room() && !link.closing =>
+            {
+                let stream = Arc::clone(stream);
+                let published = link.window.publish(|out| self.encode(topic, &event, out));
+                if published.is_ok() {
+                    self.send(&mut link, &stream);
+                }
+                OpFuture::ready(published.map(|()| Published::new(None, None)))
+            }
+            Role::Broker if !link.closing => {
+                drop(link);
+                self.publish_as_broker(topic, event)
+            }
+            _ => self.publish_later(link, topic, &event),
+        }
+    }
+
+    /// Writes at once when nothing else is under way, so that a single event does not wait for a task switch. When events come
+    /// one after the other, only the first of them is: the others are gathered until the connection's task runs.
+    fn send(&self, link: &mut Link, stream: &UnixStream) {
+        if !link.wrote_inline
+            && let Some(mut chunk) = link.window.take()
+        {
+            link.wrote_inline = true;
+            while !chunk.is_done() {
+                match stream.try_write(chunk.rest()) {
+                    Ok(written) => chunk.advance(written),
+                    // Not writable now, or broken: the connection's task finds out.
+                    Err(_) => break,
+                }
+            }
+            match chunk.is_done() {
+                true => link.window.finished(chunk),
+                false => link.window.put_back(chunk),
+            }
+        }
+        self.wake_writer(link);
+    }
+
+    pub(crate) fn wake_writer(&self, link: &mut Link) {
+        if !std::mem::replace(&mut link.woken, true) {
+            self.outgoing.notify_one();
+        }
+    }
+
+    fn publish_later(
+        self: &Arc<Self>,
+        mut link: MutexGuard<'_, Link>,
+        topic: &Topic,
+        event: &NewEvent,
+    ) -> OpFuture<'static, Published> {
+        let mut frame = Vec::new();
+        let queued = self
+            .ensure_started(&mut link, "publish")
+            .and_then(|_| self.encode(topic, event, &mut frame));
+        if let Err(error) = queued {
+            return OpFuture::ready(Err(error));
+        }
+        let (done, finished) = oneshot::channel();
+        let ticket = link.pending.push(frame, done);
+        self.wake_writer(&mut link);
+        drop(link);
+        let this = Arc::clone(self);
+        let subject = topic.clone();
+        OpFuture::new(async move {
+            let deadline = this.options.publish_deadline;
+            match tokio::time::timeout(deadline, finished).await {
+                Ok(Ok(result)) => result.map(|()| Published::new(None, None)),
+                Ok(Err(_)) => Err(this.closed("publish")),
+                Err(_) => this.give_up(ticket, &subject, deadline),
+            }
+        })
+    }
+
+    /// The deadline of a publish has passed. It may have gone out at the last moment.
+    fn give_up(&self, ticket: u64, topic: &Topic, deadline: Duration) -> Result<Published> {
+        let mut link = self.link();
+        if !link.pending.remove(ticket) {
+            return Ok(Published::new(None, None));
+        }
+        let connected = matches!(link.role, Role::Client(_) | Role::Broker);
+        let (kind, message) = if connected {
+            (
+                ErrorKind::Full,
+                format!(
+                    "the broker took nothing for {deadline:?} and the send window is full; nothing was sent, try again later"
+                ),
+            )
+        } else {
+            (
+                ErrorKind::Unavailable,
+                format!(
+                    "no broker was found within {deadline:?}; nothing was sent, try again later"
+                ),
+            )
+        };
+        let mut error = Error::new(kind, "publish", message).with_subject(topic);
+        if let Some((_, cause)) = &link.failure {
+            error = error.with_source(copy(cause));
+        }
+        Err(error)
+    }
+
+    /// Appends the publish frame of `event`, which is prepared, with its newline.
+    ///
+    /// # Errors
+    /// `TooLarge` when receivers would not take it, `InvalidPayload` when a Node process would not survive it.
+    fn encode(&self, topic: &Topic, event: &NewEvent, out: &mut Vec<u8>) -> Result<()> {
+        let start = out.len();
+        out.extend_from_slice(br#"{"type":"publish","topic":"#);
+        json::escape_into(topic, out);
+        out.extend_from_slice(br#","event":"#);
+        let object = out.len();
+        event::write(event, out)?;
+        self.check_event(topic, &out[object..], object - start)?;
+        out.extend_from_slice(b"}\n");
+        Ok(())
+    }
+
+    /// Checks the JSON of an event; the rest of its frame has `around` bytes.
+    fn check_event(&self, topic: &Topic, object: &[u8], around: usize) -> Result<()> {
+        let bytes = object.len() + around + HEADROOM;
+        let limit = self.options.max_event_bytes();
+        if bytes > limit {
+            let message = format!(
+                "the event needs {bytes} bytes on the wire, the limit is {limit}; send a reference to the data, or raise max_frame_bytes in all processes"
+            );
+            return Err(Error::new(ErrorKind::TooLarge, "publish", message).with_subject(topic));
+        }
+        codec::check_for_node(object).map_err(|error| {
+            let message = format!("a Node process would not survive this event: {error}");
+            Error::new(ErrorKind::InvalidPayload, "publish", message)
+                .with_subject(topic)
+                .with_source(error)
+        })
+    }
+
+    fn publish_as_broker(
+        self: &Arc<Self>,
+        topic: &Topic,
+        event: NewEvent,
+    ) -> OpFuture<'static, Published> {
+        let mut object = Vec::new();
+        let leaves = self.hub.with(|broker| broker.leaves_process(topic));
+        if leaves == Some(true) {
+            let encoded = event::write(&event, &mut object)
+                .and_then(|()| self.check_event(topic, &object, topic.len()));
+            if let Err(error) = encoded {
+                return OpFuture::ready(Err(error));
+            }
+        }
+        let object = Bytes::from(object);
+        let event = event.stamp();
+        let id = event.id.clone();
+        let mut event = Some(event);
+        let routed = self.hub.route_own(&self.local, |broker, now, out| {
+            if let Some(mut event) = event.take() {
+                event.created_at = now.wall;
+                broker.publish_own(topic, event, &object, now, out);
+            }
+        });
+        match (routed, event) {
+            (Some(pressure), _) if pressure.is_none() => OpFuture::ready(Ok(receipt(id))),
+            (Some(pressure), _) => {
+                let this = Arc::clone(self);
+                OpFuture::new(async move {
+                    this.hub.wait(pressure).await;
+                    Ok(receipt(id))
+                })
+            }
+            // The role changed meanwhile; the next one takes it.
+            (None, event) => {
+                let again = event.map(|event| event.to_new()).unwrap_or_default();
+                self.publish(topic, again)
+            }
+        }
+    }
+
+    /// Delivers within this process: to every ungrouped subscriber, and to one of each group.
+    pub(crate) fn publish_local(
+        &self,
+        topic: &Topic,
+        event: NewEvent,
+    ) -> OpFuture<'static, Published> {
+        let link = self.link();
+        if link.closing {
+            return OpFuture::ready(Err(self.closed("publish")));
+        }
+        let groups = link.memberships.groups(topic);
+        drop(link);
+        let event = event.stamp();
+        let id = event.id.clone();
+        let mut slow = Vec::new();
+        let targets = std::iter::once(None).chain(groups.iter().map(Some));
+        for group in targets {
+            if let Err(pending) = self
+                .local
+                .deliver(topic, group, event.clone())
+                .now_or_self()
+            {
+                slow.push(pending);
+            }
+        }
+        if slow.is_empty() {
+            return OpFuture::ready(Ok(receipt(id)));
+        }
+        OpFuture::new(async move {
+            for pending in slow {
+                // Whether they caught up or not: nobody is slowed for longer.
+                let _ = tokio::time::timeout(crate::hub::MAX_PUSHBACK, pending).await;
+            }
+            Ok(receipt(id))
+        })
+    }
+
+    /// Adds what a broker counted.
+    pub(crate) fn count(&self, counts: broker::Counters) {
+        add(&self.counters.malformed_frames, counts.malformed);
+        add(&self.counters.rejected_events, counts.rejected);
+        add(&self.counters.kicked_clients, counts.kicked);
+        add(&self.counters.recovered_events, counts.recovered);
+    }
+
+    /// Counts a change of the memberships, so that readers look them up anew.
+    pub(crate) fn memberships_changed(&self) {
+        self.membership_version.fetch_add(1, Relaxed);
+    }
+}
+
+fn receipt(id: EventId) -> Published {
+    Published::new(Some(id), None)
+}
+
+/// The same error for another caller.
+pub(crate) fn copy(error: &Error) -> Error {
+    let copy = Error::new(error.kind(), error.operation(), error.message().to_owned());
+    match error.subject() {
+        Some(subject) => copy.with_subject(subject),
+        None => copy,
+    }
+}

@@ -1,0 +1,196 @@
+//! The contract between two participants, in both roles.
+
+mod support;
+
+use bowline_events::{NewEvent, PubSub, PubSubExt, PublishOptions, SubscribeOptions, Topic};
+use support::{Place, event, next, settled, silent, types};
+
+#[tokio::test]
+async fn the_first_is_the_broker_and_both_see_what_either_publishes() {
+    let place = Place::new();
+    let (broker, client) = (place.bus(), place.bus());
+    let mut at_broker = broker
+        .subscribe("t", SubscribeOptions::new())
+        .await
+        .unwrap();
+    assert!(broker.is_broker());
+    let mut at_client = client
+        .subscribe("t", SubscribeOptions::new())
+        .await
+        .unwrap();
+    assert!(!client.is_broker());
+    assert_eq!(broker.remote_client_count(), 1);
+    for publisher in [&broker, &client] {
+        publisher
+            .publish("t", event("hello", r#"{"n":1}"#))
+            .await
+            .unwrap();
+        let (a, b) = (next(&mut at_broker).await, next(&mut at_client).await);
+        assert_eq!(a.id, b.id);
+        assert_eq!(a.created_at, b.created_at);
+        assert_eq!(b.data.as_json().unwrap(), r#"{"n":1}"#);
+        assert_eq!(
+            (&*b.event_type, &*b.run_id, b.delivery_attempt),
+            ("hello", "run-1", 1)
+        );
+    }
+    silent(&mut at_client).await;
+    silent(&mut at_broker).await;
+}
+
+#[tokio::test]
+async fn many_events_arrive_once_and_in_order() {
+    let place = Place::new();
+    let (broker, client) = (place.bus(), place.bus());
+    let mut at_broker = broker
+        .subscribe("t", SubscribeOptions::new())
+        .await
+        .unwrap();
+    let mut at_client = client
+        .subscribe("t", SubscribeOptions::new())
+        .await
+        .unwrap();
+    for publisher in [broker.clone(), client.clone()] {
+        let publishing = tokio::spawn(async move {
+            for n in 0..5000 {
+                publisher
+                    .publish("t", event("n", &n.to_string()))
+                    .await
+                    .unwrap();
+            }
+        });
+        for n in 0..5000 {
+            assert_eq!(next(&mut at_broker).await.data.parse::<u32>().unwrap(), n);
+            assert_eq!(next(&mut at_client).await.data.parse::<u32>().unwrap(), n);
+        }
+        publishing.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn members_of_a_group_take_turns_by_process() {
+    let place = Place::new();
+    let (broker, one, two) = (place.bus(), place.bus(), place.bus());
+    let group = || SubscribeOptions::new().group("g");
+    let mut first = broker.subscribe("t", group()).await.unwrap();
+    let mut second = one.subscribe("t", group()).await.unwrap();
+    let mut third = two.subscribe("t", group()).await.unwrap();
+    let mut all = two.subscribe("t", SubscribeOptions::new()).await.unwrap();
+    for n in 0..6 {
+        one.publish("t", NewEvent::new(n.to_string(), "r"))
+            .await
+            .unwrap();
+    }
+    assert_eq!(types(&mut all, 6).await, ["0", "1", "2", "3", "4", "5"]);
+    assert_eq!(types(&mut first, 2).await, ["0", "3"]);
+    assert_eq!(types(&mut second, 2).await, ["1", "4"]);
+    assert_eq!(types(&mut third, 2).await, ["2", "5"]);
+}
+
+#[tokio::test]
+async fn a_refused_event_comes_again_to_the_same_subscriber() {
+    let place = Place::new();
+    let (broker, client) = (place.bus(), place.bus());
+    let mut other = broker
+        .subscribe("t", SubscribeOptions::new().group("g"))
+        .await
+        .unwrap();
+    for options in [SubscribeOptions::new(), SubscribeOptions::new().group("h")] {
+        let mut subscription = client.subscribe("t", options).await.unwrap();
+        broker.publish("t", event("e", "1")).await.unwrap();
+        let delivery = next(&mut subscription).await;
+        let id = delivery.id.clone();
+        delivery.nack().await.unwrap();
+        let again = next(&mut subscription).await;
+        assert_eq!((again.id.clone(), again.delivery_attempt), (id, 2));
+        again.ack().await.unwrap();
+        next(&mut other).await.ack().await.unwrap();
+        subscription.unsubscribe().await.unwrap();
+    }
+    silent(&mut other).await;
+}
+
+#[tokio::test]
+async fn nothing_is_delivered_after_unsubscribe() {
+    let place = Place::new();
+    let (broker, client) = (place.bus(), place.bus());
+    let mut stays = client
+        .subscribe("t", SubscribeOptions::new())
+        .await
+        .unwrap();
+    let leaves = client
+        .subscribe("u", SubscribeOptions::new())
+        .await
+        .unwrap();
+    broker.publish("u", event("lost", "1")).await.unwrap();
+    leaves.unsubscribe().await.unwrap();
+    broker.publish("u", event("lost", "2")).await.unwrap();
+    broker.publish("t", event("kept", "3")).await.unwrap();
+    assert_eq!(types(&mut stays, 1).await, ["kept"]);
+    let mut back = client
+        .subscribe("u", SubscribeOptions::new())
+        .await
+        .unwrap();
+    broker.publish("u", event("new", "4")).await.unwrap();
+    assert_eq!(types(&mut back, 1).await, ["new"]);
+}
+
+#[tokio::test]
+async fn local_only_reaches_this_process_and_one_member_of_each_group() {
+    let place = Place::new();
+    let (broker, client) = (place.bus(), place.bus());
+    let topic = Topic::new("t");
+    for (publisher, other) in [(&client, &broker), (&broker, &client)] {
+        let mut elsewhere = other.subscribe("t", SubscribeOptions::new()).await.unwrap();
+        let mut own = publisher
+            .subscribe("t", SubscribeOptions::new())
+            .await
+            .unwrap();
+        let mut member = publisher
+            .subscribe("t", SubscribeOptions::new().group("g"))
+            .await
+            .unwrap();
+        publisher
+            .publish_with(&topic, event("local", "1"), PublishOptions::LOCAL_ONLY)
+            .await
+            .unwrap();
+        assert_eq!(types(&mut own, 1).await, ["local"]);
+        assert_eq!(types(&mut member, 1).await, ["local"]);
+        publisher.publish("t", event("all", "1")).await.unwrap();
+        assert_eq!(types(&mut elsewhere, 1).await, ["all"]);
+    }
+}
+
+#[tokio::test]
+async fn closing_ends_subscriptions_and_removes_the_socket() {
+    let place = Place::new();
+    let (broker, client) = (place.bus(), place.bus());
+    let mut at_broker = broker
+        .subscribe("t", SubscribeOptions::new())
+        .await
+        .unwrap();
+    let mut at_client = client
+        .subscribe("t", SubscribeOptions::new())
+        .await
+        .unwrap();
+    settled(&[&broker, &client]).await;
+    client.publish("t", event("last", "1")).await.unwrap();
+    client.close().await.unwrap();
+    assert_eq!(types(&mut at_broker, 1).await, ["last"]);
+    while let Some(item) = at_client.next().await {
+        item.unwrap();
+    }
+    broker.close().await.unwrap();
+    broker.close().await.unwrap();
+    assert!(at_broker.next().await.is_none());
+    assert!(place.files().is_empty(), "{:?}", place.files());
+    for bus in [&broker, &client] {
+        let error = bus.publish("t", event("late", "1")).await.unwrap_err();
+        assert_eq!(error.kind(), bowline_events::ErrorKind::Closed);
+        let error = bus
+            .subscribe("t", SubscribeOptions::new())
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), bowline_events::ErrorKind::Closed);
+    }
+}
