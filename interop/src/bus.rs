@@ -136,4 +136,33 @@ impl Bus {
             })
             .collect()
     }
+
+    /// Waits until everybody's events reach everybody: probes, each an object with the name of its publisher.
+    #[track_caller]
+    pub fn reachable(&self, topic: &str, readers: &[(&Peer, &str)]) {
+        let number = self.started.replace(self.started.get() + 1);
+        let probe = |peer: &Peer| json!({ "probe": number, "of": peer.name() });
+        eventually("everybody hears everybody", || {
+            for (publisher, _) in readers {
+                // A publish may fail in the middle of a failover; the next probe tells.
+                let event = json!({ "type": "x", "runId": "r", "data": probe(publisher) });
+                let _ = publisher
+                    .begin("publish", json!({ "topic": topic, "event": event }))
+                    .result();
+            }
+            for (reader, label) in readers {
+                let seen = reader.seen(label);
+                for (publisher, _) in readers {
+                    if !seen.iter().any(|one| *one.data() == probe(publisher)) {
+                        return Err(format!(
+                            "{} has not heard {}",
+                            reader.name(),
+                            publisher.name()
+                        ));
+                    }
+                }
+            }
+            Ok(())
+        });
+    }
 }

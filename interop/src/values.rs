@@ -259,9 +259,8 @@ fn pair(pair: &Value) -> Result<(String, &Value), String> {
 }
 
 fn quoted(text: &str) -> String {
-    let mut out = vec![b'"'];
+    let mut out = Vec::new();
     escape_into(text, &mut out);
-    out.push(b'"');
     String::from_utf8_lossy(&out).into_owned()
 }
 
