@@ -211,11 +211,14 @@ impl RawBroker {
     #[track_caller]
     pub fn accept(&self) -> RawConnection {
         crate::eventually("a connection", || {
-            let (stream, _) = self.listener.accept().map_err(|error| error.to_string())?;
-            stream
-                .set_nonblocking(false)
-                .map_err(|error| error.to_string())?;
-            Ok(RawConnection::new(stream))
+            self.try_accept().ok_or_else(|| "none".into())
         })
+    }
+
+    /// A connection, if one is waiting.
+    pub fn try_accept(&self) -> Option<RawConnection> {
+        let (stream, _) = self.listener.accept().ok()?;
+        stream.set_nonblocking(false).ok()?;
+        Some(RawConnection::new(stream))
     }
 }

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use bowline_events::{Delivery, Dialect, Event};
+use bowline_events::json::{members, same_key};
+use bowline_events::{Delivery, Dialect, Event, Payload};
 use bowline_interop::values::reveal;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -114,24 +115,23 @@ impl Subscriber {
     }
 
     fn describe(&self, topic: &str, event: &Event) -> Value {
-        let mut text = Vec::new();
-        // The bus hands out nothing that it could not write; an empty text shows as undecodable.
-        let _ = event.write_json(Dialect::Tagged, &mut text);
-        let mut revealed = reveal(&text);
         let mut message = json!({
             "as": self.label,
             "topic": topic,
             "t": self.started.elapsed().as_secs_f64() * 1e3,
             "createdAtIsDate": true,
         });
-        if text.len() > BIG_BYTES
-            && let Some(data) = revealed
-                .as_object_mut()
-                .and_then(|event| event.remove("data"))
+        let mut event = event.clone();
+        if event.data.weight() > BIG_BYTES
+            && let Some(data) = event.data.as_json()
         {
-            message["big"] = digest(data.to_string().as_bytes());
+            message["big"] = digest(data);
+            event.data = Payload::absent();
         }
-        message["event"] = revealed;
+        let mut text = Vec::new();
+        // The bus hands out nothing that it could not write; an empty text shows as undecodable.
+        let _ = event.write_json(Dialect::Tagged, &mut text);
+        message["event"] = reveal(&text);
         message
     }
 
@@ -141,10 +141,7 @@ impl Subscriber {
         if !stats.ids.insert(event.id.to_string()) {
             stats.duplicates += 1;
         }
-        let data: Value = event.data.parse().unwrap_or_default();
-        let Some(seq) = data["seq"].as_u64() else {
-            return;
-        };
+        let Some(seq) = seq(event) else { return };
         stats.first.get_or_insert(seq);
         stats.last = Some(seq);
         match stats.largest {
@@ -181,4 +178,19 @@ impl Subscriber {
             counted.await;
         }
     }
+}
+
+/// The member `seq` of the data, found without reading the rest into memory.
+fn seq(event: &Event) -> Option<u64> {
+    let data = event.data.as_json()?;
+    let mut found = None;
+    members(data, |key, range| {
+        if same_key(key, "seq") {
+            found = std::str::from_utf8(&data[range])
+                .ok()
+                .and_then(|text| text.parse().ok());
+        }
+    })
+    .ok()?;
+    found
 }
