@@ -12,12 +12,12 @@ use bytes::Bytes;
 use tokio::net::UnixStream;
 
 use crate::broker::Membership;
-use crate::client::{Acknowledged, Chunk, Recent};
+use crate::client::{Acknowledged, Chunk, Ending, Recent};
 use crate::event::Reader;
 use crate::frame::{Frame, Ignored, Kind, RawText, write_membership};
 use crate::line::{LineBuffer, is_blank, lines, utf8_block};
 use crate::participant::{Participant, Role};
-use crate::race::first;
+use crate::race::{First, first};
 use crate::stats::add;
 
 /// Takes part as a client until the connection ends or the bus is closed.
@@ -35,8 +35,11 @@ pub(crate) async fn run(
         target: Target::default(),
     };
     let talk = first(read(&stream, &mut inbound), write(participant, &stream));
-    first(talk, participant.shutdown.notified()).await;
-    end(participant);
+    let ending = match first(talk, participant.shutdown.notified()).await {
+        First::Left(First::Left(ending)) => ending,
+        First::Left(First::Right(())) | First::Right(()) => Ending::Closed,
+    };
+    end(participant, ending);
     Ok(())
 }
 
@@ -61,12 +64,12 @@ fn begin(participant: &Participant, stream: &Arc<UnixStream>) {
     participant.changed.notify_waiters();
 }
 
-fn end(participant: &Participant) {
+fn end(participant: &Participant, ending: Ending) {
     let mut link = participant.link();
     link.role = Role::Starting;
     link.connected_at = None;
     link.memberships.disconnected();
-    let left = link.window.disconnected();
+    let left = link.window.disconnected(ending);
     drop(link);
     add(&participant.counters.resent_frames, left as u64);
     participant.changed.notify_waiters();
@@ -145,18 +148,19 @@ async fn write_chunk(stream: &UnixStream, chunk: &mut Chunk) -> io::Result<()> {
 }
 
 /// Reads until the connection ends.
-async fn read(stream: &UnixStream, inbound: &mut Inbound<'_>) {
+async fn read(stream: &UnixStream, inbound: &mut Inbound<'_>) -> Ending {
     let limit = inbound.participant.options.max_frame_bytes;
     let mut buffer = LineBuffer::new(limit);
     loop {
         if stream.readable().await.is_err() {
-            return;
+            return Ending::Closed;
         }
         match stream.try_read_buf(buffer.space()) {
-            Ok(0) => return,
+            Ok(0) => return Ending::Closed,
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(_) => return,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ending::Unread,
+            Err(_) => return Ending::Closed,
         }
         let taken = buffer.take();
         let mut too_long = taken.too_long;
@@ -175,7 +179,7 @@ async fn read(stream: &UnixStream, inbound: &mut Inbound<'_>) {
                 "the broker sent a line over the limit; connecting anew"
             );
             add(&inbound.participant.counters.refused_connections, 1);
-            return;
+            return Ending::Closed;
         }
     }
 }

@@ -198,7 +198,8 @@ impl<'a> Frame<'a> {
         };
         let mut event = reader.parts;
         let text = reader.event.unwrap_or_default();
-        if line[text.clone()].first() == Some(&b'{') && !is_absent(&line[text.clone()]) {
+        let absent = reader.tagged && is_absent(&line[text.clone()]);
+        if line[text.clone()].first() == Some(&b'{') && !absent {
             if reader.tagged {
                 return Err(Ignored::BadMember("event"));
             }
@@ -244,7 +245,8 @@ pub(crate) fn is_undefined(value: &[u8]) -> bool {
     if value == UNDEFINED {
         return true;
     }
-    if value.first() != Some(&b'{') || value.len() > 256 {
+    // Nobody writes it longer than this, whatever whitespace is put in.
+    if value.first() != Some(&b'{') || value.len() > 64 {
         return false;
     }
     let mut undefined = false;

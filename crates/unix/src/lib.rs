@@ -6,6 +6,7 @@ mod connection;
 mod election;
 mod event;
 mod frame;
+mod hazard;
 mod hub;
 mod line;
 mod local;

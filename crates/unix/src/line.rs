@@ -1,6 +1,5 @@
 //! Splits a byte stream into lines without copying them.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
@@ -84,9 +83,9 @@ pub(crate) fn is_blank(line: &[u8]) -> bool {
 
 /// The block with bytes that are not UTF-8 replaced by U+FFFD; itself when there are none.
 pub(crate) fn utf8_block(block: Bytes) -> Bytes {
-    match String::from_utf8_lossy(&block) {
-        Cow::Borrowed(_) => block,
-        Cow::Owned(text) => Bytes::from(text),
+    match std::str::from_utf8(&block) {
+        Ok(_) => block,
+        Err(_) => Bytes::from(String::from_utf8_lossy(&block).into_owned()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bowline_events::{
-    Error, ErrorKind, EventId, NewEvent, OpFuture, Published, Result, Topic, codec, json,
+    Error, ErrorKind, EventId, NewEvent, OpFuture, Published, Result, Topic, json,
 };
 use bytes::Bytes;
 use tokio::net::UnixStream;
@@ -16,6 +16,7 @@ use crate::broker;
 use crate::client::{Memberships, Window};
 use crate::election::SocketPath;
 use crate::event;
+use crate::hazard;
 use crate::hub::Hub;
 use crate::local::Local;
 use crate::options::UnixSocketBuilder;
@@ -292,7 +293,7 @@ impl Participant {
             );
             return Err(Error::new(ErrorKind::TooLarge, "publish", message).with_subject(topic));
         }
-        codec::check_for_node(object).map_err(|error| {
+        hazard::check(object).map_err(|error| {
             let message = format!("a Node process would not survive this event: {error}");
             Error::new(ErrorKind::InvalidPayload, "publish", message)
                 .with_subject(topic)
@@ -307,12 +308,16 @@ impl Participant {
     ) -> OpFuture<'static, Published> {
         let mut object = Vec::new();
         let leaves = self.hub.with(|broker| broker.leaves_process(topic));
-        if leaves == Some(true) {
-            let encoded = event::write(&event, &mut object)
-                .and_then(|()| self.check_event(topic, &object, topic.len()));
-            if let Err(error) = encoded {
-                return OpFuture::ready(Err(error));
-            }
+        let checked = if leaves == Some(true) {
+            event::write(&event, &mut object)
+                .and_then(|()| self.check_event(topic, &object, topic.len()))
+        } else {
+            // What is acceptable does not depend on who happens to listen.
+            let data = event.data.as_json().map_or(&b""[..], |data| data);
+            self.check_event(topic, data, topic.len())
+        };
+        if let Err(error) = checked {
+            return OpFuture::ready(Err(error));
         }
         let object = Bytes::from(object);
         let event = event.stamp();

@@ -7,7 +7,7 @@ use bowline_events::Error;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::client::Recent;
+use crate::client::{Ending, Recent};
 use crate::election::{self, Outcome, is_final};
 use crate::participant::{Participant, Role, copy};
 use crate::race::{First, first};
@@ -112,7 +112,7 @@ impl Drop for Ended<'_> {
         if !matches!(link.role, Role::Closed) {
             link.role = Role::Idle;
             link.memberships.disconnected();
-            link.window.disconnected();
+            link.window.disconnected(Ending::Closed);
         }
         drop(link);
         self.0.changed.notify_waiters();

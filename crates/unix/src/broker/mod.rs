@@ -6,5 +6,8 @@ mod queue;
 mod routing;
 mod topics;
 
+#[cfg(test)]
+mod model;
+
 pub(crate) use routing::{Broker, ClientId, Counters, Limits, Outputs};
 pub(crate) use topics::Membership;

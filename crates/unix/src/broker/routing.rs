@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Instant;
 
-use bowline_events::{Event, Text, Topic, codec, json};
+use bowline_events::{Event, Text, Topic, json};
 use bytes::Bytes;
 
 use super::encode::{Body, Encoded, FAN_OUT_TAIL, SHARE_FROM};
@@ -14,6 +14,7 @@ use super::queue::{Part, Queue, Run};
 use super::topics::{Member, Membership, Subscribers, Topics};
 use crate::event::Reader;
 use crate::frame::{Frame, Ignored, Kind, RawText};
+use crate::hazard;
 use crate::stamp::{Now, STAMPED, Stamp};
 
 /// A connection. Ordered by the time of connecting; never reused.
@@ -295,7 +296,7 @@ impl Broker {
         let body = &block[range.clone()];
         let object = start + parts.object.start..start + parts.object.end;
         let too_large = body.len() + frame.topic.0.len() + STAMPED > self.limits.frame;
-        if too_large || !is_safe_for_node(&block[object]) {
+        if too_large || hazard::check(&block[object]).is_err() {
             self.counters.rejected += 1;
             return;
         }
@@ -490,11 +491,6 @@ impl Broker {
         let clients = self.clients.iter().flatten();
         clients.map(|client| client.queue.bytes()).sum()
     }
-}
-
-/// Whether a Node process survives the event, given as the text of an object.
-pub(crate) fn is_safe_for_node(object: &[u8]) -> bool {
-    codec::check_for_node(object).is_ok()
 }
 
 fn membership(frame: &Frame<'_>) -> Membership {

@@ -4,6 +4,9 @@ mod memberships;
 mod recent;
 mod window;
 
+#[cfg(test)]
+mod model;
+
 pub(crate) use memberships::{Acknowledged, Memberships};
 pub(crate) use recent::Recent;
-pub(crate) use window::{Chunk, Window};
+pub(crate) use window::{Chunk, Ending, Window};

@@ -31,10 +31,29 @@ impl Chunk {
         self.written == self.bytes.len()
     }
 
-    /// Forgets that a part of a frame was written: whoever read that part is gone.
-    fn rewind(&mut self) {
-        self.written = memrchr(b'\n', &self.bytes[..self.written]).map_or(0, |at| at + 1);
+    /// Forgets that a part of a frame was written: whoever read that part is gone. With `last`, also forgets the last whole
+    /// frame if nothing was written after it.
+    fn rewind(&mut self, last: bool) {
+        let before = self.written;
+        self.written = frame_start(&self.bytes[..before]);
+        if last && self.written == before {
+            self.written = frame_start(&self.bytes[..before.saturating_sub(1)]);
+        }
     }
+}
+
+/// Where the last frame of `bytes` begins that has no newline yet.
+fn frame_start(bytes: &[u8]) -> usize {
+    memrchr(b'\n', bytes).map_or(0, |at| at + 1)
+}
+
+/// How a connection came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Nothing is known about what the broker had read.
+    Closed,
+    /// The kernel said that the broker died with bytes of ours unread: the last frame at least never reached it.
+    Unread,
 }
 
 /// The window of one participant. Survives connections.
@@ -47,6 +66,8 @@ pub(crate) struct Window {
     /// Somebody is writing the first chunk.
     taken: bool,
     spare: Vec<Vec<u8>>,
+    /// The chunk that was written last, if it held publish frames.
+    last: Option<Vec<u8>>,
 }
 
 impl Window {
@@ -57,6 +78,7 @@ impl Window {
             limit,
             taken: false,
             spare: Vec::new(),
+            last: None,
         }
     }
 
@@ -139,8 +161,11 @@ impl Window {
         if !chunk.control {
             self.bytes -= chunk.bytes.len();
         }
-        let mut bytes = chunk.bytes;
-        if self.spare.len() < 2 && bytes.capacity() <= 2 * CHUNK {
+        let keep = (!chunk.control).then_some(chunk.bytes);
+        if let Some(mut bytes) = std::mem::replace(&mut self.last, keep)
+            && self.spare.len() < 2
+            && bytes.capacity() <= 2 * CHUNK
+        {
             bytes.clear();
             self.spare.push(bytes);
         }
@@ -152,26 +177,45 @@ impl Window {
         self.chunks.push_front(chunk);
     }
 
-    /// The connection is gone: membership frames are dropped, a frame that was written in part is to be written again.
-    /// Returns the number of frames that are left.
-    pub(crate) fn disconnected(&mut self) -> usize {
+    /// The connection is gone: membership frames are dropped, frames that the broker certainly never got are to be written
+    /// again. Returns the number of frames that are left.
+    pub(crate) fn disconnected(&mut self, ending: Ending) -> usize {
         self.taken = false;
-        self.chunks.retain(|chunk| !chunk.control);
-        for chunk in &mut self.chunks {
-            chunk.rewind();
+        let unread = ending == Ending::Unread;
+        // What was written last is at the front, or was finished before.
+        let last = self.last.take();
+        let front = self.chunks.front_mut().filter(|chunk| chunk.written > 0);
+        let began = front.is_some();
+        if let Some(front) = front {
+            front.rewind(unread);
+            if !front.control {
+                // The next connection begins with what is left.
+                self.bytes -= front.written;
+                front.bytes.drain(..front.written);
+                front.written = 0;
+            }
         }
+        if unread
+            && !began
+            && let Some(bytes) = last
+        {
+            let start = frame_start(&bytes[..bytes.len().saturating_sub(1)]);
+            let bytes = bytes[start..].to_vec();
+            self.bytes += bytes.len();
+            self.chunks.push_front(Chunk {
+                bytes,
+                ..Chunk::default()
+            });
+        }
+        self.chunks.retain(|chunk| !chunk.control);
         let frames = |chunk: &Chunk| memchr::memchr_iter(b'\n', chunk.rest()).count();
         self.chunks.iter().map(frames).sum()
     }
 
     /// Takes everything out: whole publish frames, each with its newline.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Vec<u8>> + '_ {
-        self.disconnected();
+        self.disconnected(Ending::Closed);
         self.bytes = 0;
-        self.chunks.drain(..).map(|chunk| {
-            let mut bytes = chunk.bytes;
-            bytes.drain(..chunk.written);
-            bytes
-        })
+        self.chunks.drain(..).map(|chunk| chunk.bytes)
     }
 }

@@ -110,10 +110,11 @@ impl SocketPath {
         let metadata = fs::metadata(directory)
             .map_err(|error| self.io("inspect the folder of the socket", error))?;
         if !metadata.is_dir() {
-            return Err(invalid(
-                directory,
-                "the parent of the socket is not a folder; choose another path".to_owned(),
-            ));
+            let message = format!(
+                "{} is not a folder; choose another path",
+                directory.display()
+            );
+            return Err(invalid(&self.socket, message));
         }
         if !self.trusts(metadata.uid(), metadata.gid()) {
             return Err(self.denied(format!(
