@@ -198,6 +198,10 @@ fn b9_the_group_goes_on_under_the_next_broker() {
             x.kill();
             bus.converged(&[&y, &z]);
             ready(&y, &z);
+            // Behind a mark of each publisher there are no more probes under way that could take a turn.
+            for publisher in [&y, &z] {
+                bus.settled(publisher, "elsewhere", &[(&y, "present"), (&z, "present")]);
+            }
             for number in 0..10 {
                 y.publish("t", json!(number));
                 z.publish("t", json!(number + 10));

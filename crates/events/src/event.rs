@@ -100,7 +100,7 @@ pub struct NewEvent {
     pub index: Option<u64>,
     /// Marks the incarnation of the history that `index` counts in (JSON name `logGeneration`).
     pub generation: Option<Text>,
-    /// Unknown members, forwarded as they are.
+    /// Unknown members, forwarded as they are. One that is named like a known member is left out.
     pub extra: Option<Box<ExtraMembers>>,
 }
 

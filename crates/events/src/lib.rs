@@ -22,6 +22,7 @@ pub mod topics;
 mod batch;
 mod caching;
 mod capabilities;
+mod clock;
 mod delivery;
 mod error;
 mod event;
@@ -54,3 +55,4 @@ pub use pubsub::{PubSub, PublishOptions, Published, StartFrom, SubscribeOptions,
 pub use subscription::{Fill, Subscription, SubscriptionSource};
 pub use text::Text;
 pub use topic::Topic;
+use topic::TopicMap;

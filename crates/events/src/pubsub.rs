@@ -182,6 +182,14 @@ pub trait PubSub: fmt::Debug + Send + Sync + 'static {
         options: PublishOptions,
     ) -> OpFuture<'a, Published>;
 
+    /// Whether `publish_with` would refuse `event` whatever the state of the bus: a layer asks before it acts on an event.
+    ///
+    /// # Errors
+    /// `TooLarge` and `InvalidPayload`, as `publish_with`.
+    fn check(&self, _topic: &Topic, _event: &NewEvent) -> crate::Result<()> {
+        Ok(())
+    }
+
     /// Attaches a subscriber. Resolves when the subscription is live.
     fn subscribe_with<'a>(
         &'a self,
@@ -217,7 +225,8 @@ pub trait PubSub: fmt::Debug + Send + Sync + 'static {
     /// Waits until everything published before has left this process as far as the backend can tell.
     fn flush(&self) -> OpFuture<'_, ()>;
 
-    /// Ends all subscriptions of this handle and releases what it holds. Later calls fail with `Closed`. Idempotent.
+    /// Ends all subscriptions of this handle and releases what it holds. Later calls fail with `Closed`, except `flush` and
+    /// `topics`, which have nothing to do. Idempotent.
     fn close(&self) -> OpFuture<'_, ()>;
 
     /// What this bus can do.

@@ -175,11 +175,26 @@ fn write_number(out: &mut Vec<u8>, number: u64) {
     let _ = write!(out, "{number}");
 }
 
+/// The members that the record itself has; an unknown member cannot take their place.
+const OWN_MEMBERS: [&str; 8] = [
+    "type",
+    "runId",
+    "data",
+    "id",
+    "createdAt",
+    "index",
+    "deliveryAttempt",
+    "logGeneration",
+];
+
 fn write_extra(out: &mut Vec<u8>, generation: Option<&Text>, extra: Option<&ExtraMembers>) {
     if let Some(generation) = generation {
         write_text(out, "logGeneration", generation);
     }
     for (key, value) in extra.into_iter().flatten() {
+        if OWN_MEMBERS.contains(&key.as_str()) {
+            continue;
+        }
         out.push(b',');
         json::escape_into(key, out);
         out.push(b':');

@@ -111,29 +111,6 @@ impl Subscription {
         }
     }
 
-    /// Takes up to `max` deliveries into `into`: for layers that read from another subscription.
-    pub(crate) fn poll_fill(
-        &mut self,
-        cx: &mut Context<'_>,
-        into: &mut VecDeque<Delivery>,
-        max: usize,
-    ) -> Poll<Fill> {
-        if !self.buffer.is_empty() {
-            into.append(&mut self.buffer);
-            return Poll::Ready(Fill::Some);
-        }
-        let Some(source) = &mut self.source else {
-            return Poll::Ready(Fill::End);
-        };
-        source.poll_fill(cx, into, max)
-    }
-
-    pub(crate) fn take_flush(&mut self) -> bool {
-        self.source
-            .as_mut()
-            .is_some_and(|source| source.take_flush())
-    }
-
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Fill> {
         let Some(source) = &mut self.source else {
             return Poll::Ready(Fill::End);
@@ -151,6 +128,35 @@ impl Subscription {
         for delivery in self.buffer.drain(..) {
             drop(delivery.release());
         }
+    }
+}
+
+/// A subscription can be the source of another one: for layers that wrap what they read.
+impl SubscriptionSource for Subscription {
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut VecDeque<Delivery>,
+        max: usize,
+    ) -> Poll<Fill> {
+        if !self.buffer.is_empty() {
+            into.append(&mut self.buffer);
+            return Poll::Ready(Fill::Some);
+        }
+        match &mut self.source {
+            Some(source) => source.poll_fill(cx, into, max),
+            None => Poll::Ready(Fill::End),
+        }
+    }
+
+    fn take_flush(&mut self) -> bool {
+        self.source
+            .as_mut()
+            .is_some_and(|source| source.take_flush())
+    }
+
+    fn unsubscribe(self: Box<Self>) -> OpFuture<'static, ()> {
+        Self::unsubscribe(*self)
     }
 }
 

@@ -1,14 +1,16 @@
 //! Topic names and the families that decide how long their events are kept.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::TopicFamily;
 
 /// The name of a topic: any string, compared exactly, without wildcards. Cheap to clone.
 ///
-/// The family of the topic is worked out once, when the topic is made; see [`TopicFamily`].
+/// The family of the topic and the hash of its name are worked out once, when the topic is made; see [`TopicFamily`].
 ///
 /// ```
 /// use bowline_events::{Topic, TopicFamily};
@@ -17,18 +19,45 @@ use crate::TopicFamily;
 /// assert_eq!(topic.family(), TopicFamily::Stream);
 /// assert_eq!(Topic::new("acme.crm.actions").family(), TopicFamily::Plain);
 /// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Topic {
+    /// First, so that most comparisons end here; keyed per process, so that nobody can choose names that collide.
+    hash: u64,
     name: Arc<str>,
     family: TopicFamily,
+}
+
+/// A map by topic that does not hash names again.
+pub(crate) type TopicMap<V> = HashMap<Topic, V, BuildHasherDefault<TopicHasher>>;
+
+/// The hasher of [`TopicMap`]: hands on the hash that a [`Topic`] carries.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TopicHasher(u64);
+
+impl Hasher for TopicHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(5) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 }
 
 impl Topic {
     /// The topic called `name`.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         let name = name.into();
+        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         let family = TopicFamily::of(&name);
-        Self { name, family }
+        let hash = KEY.hash_one(&*name);
+        Self { hash, name, family }
     }
 
     /// The name.
@@ -72,16 +101,21 @@ impl Deref for Topic {
     }
 }
 
-impl std::borrow::Borrow<str> for Topic {
-    fn borrow(&self) -> &str {
-        &self.name
+impl Hash for Topic {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
     }
 }
 
-impl std::hash::Hash for Topic {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        // Equal to the hash of the name, as `Borrow<str>` demands.
-        self.name.hash(state);
+impl PartialOrd for Topic {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Topic {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.name.cmp(&other.name)
     }
 }
 

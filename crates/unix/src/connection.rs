@@ -39,8 +39,33 @@ pub(crate) async fn run(
         First::Left(First::Left(ending)) => ending,
         First::Left(First::Right(())) | First::Right(()) => Ending::Closed,
     };
+    if participant.is_closing() {
+        write_at_once(participant, &stream);
+    }
     end(participant, ending);
     Ok(())
+}
+
+/// The last handle was dropped: what the socket still takes without waiting goes out.
+fn write_at_once(participant: &Participant, stream: &UnixStream) {
+    while let Some(chunk) = next_chunk(participant) {
+        let mut taken = Taken {
+            participant,
+            chunk: Some(chunk),
+        };
+        let Some(chunk) = &mut taken.chunk else {
+            return;
+        };
+        while !chunk.is_done() {
+            match stream.try_write(chunk.rest()) {
+                Ok(written) => chunk.advance(written),
+                Err(_) => return,
+            }
+        }
+        if let Some(chunk) = taken.chunk.take() {
+            participant.link().window.finished(chunk);
+        }
+    }
 }
 
 /// Subscribes anew to everything at once, ahead of what waits to be sent.
@@ -205,6 +230,7 @@ type Slow = Vec<OpFuture<'static, Published>>;
 impl Inbound<'_> {
     /// Acts upon all lines, up to one that is too long. Returns what slow readers make us wait for.
     fn block(&mut self, block: &Bytes, limit: usize) -> (Slow, bool) {
+        let _run = self.participant.local.gate.shut();
         let mut slow = Slow::new();
         let mut last: Option<(Topic, Option<Text>)> = None;
         for line in lines(block) {

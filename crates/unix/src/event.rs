@@ -134,12 +134,17 @@ fn integer(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
+/// Whether the data of `event` have yet to be serialised.
+pub(crate) fn is_live(event: &NewEvent) -> bool {
+    !event.data.is_absent() && event.data.as_json().is_none()
+}
+
 /// The event with its data as JSON text, so that nothing of the caller runs while it is encoded.
 ///
 /// # Errors
 /// `InvalidPayload` when a local value cannot be serialised.
 pub(crate) fn materialise(mut event: NewEvent) -> Result<NewEvent> {
-    if !event.data.is_absent() && event.data.as_json().is_none() {
+    if is_live(&event) {
         event.data = Payload::from_valid_json(event.data.to_json()?, Dialect::Tagged);
     }
     Ok(event)

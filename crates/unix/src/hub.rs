@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -217,32 +218,30 @@ impl Hub {
 
     /// Waits for slow receivers, a bounded time.
     pub(crate) async fn wait(&self, pressure: Pressure) {
-        for slow in pressure.local {
-            // Whether it caught up or not: nobody is slowed for longer.
-            let _ = timeout(MAX_PUSHBACK, slow).await;
-        }
-        if pressure.congested.is_empty() {
-            return;
-        }
         let relieved = async {
-            loop {
-                let drained = self.drained.notified();
-                let mut drained = std::pin::pin!(drained);
-                drained.as_mut().enable();
-                let now = Instant::now();
-                let congested = self.with(|broker| {
-                    pressure
-                        .congested
-                        .iter()
-                        .any(|id| broker.is_congested(*id, now))
-                });
-                if congested != Some(true) {
-                    return;
-                }
-                drained.await;
+            for slow in pressure.local {
+                // A delivery is done whatever its result.
+                let _ = slow.await;
             }
+            self.relieved(&pressure.congested).await;
         };
+        // Whether they caught up or not: nobody is slowed for longer.
         let _ = timeout(MAX_PUSHBACK, relieved).await;
+    }
+
+    /// Waits until no client of `congested` is congested any more.
+    async fn relieved(&self, congested: &[ClientId]) {
+        loop {
+            let mut drained = pin!(self.drained.notified());
+            drained.as_mut().enable();
+            let now = Instant::now();
+            let still =
+                self.with(|broker| congested.iter().any(|id| broker.is_congested(*id, now)));
+            if still != Some(true) {
+                return;
+            }
+            drained.await;
+        }
     }
 
     /// Bytes that clients have sent and nobody has read yet, and bytes that wait for clients.
@@ -281,6 +280,7 @@ impl State {
                 conn.removed.notify_one();
             }
         }
+        let _run = (out.local.len() > 1).then(|| local.gate.shut());
         let mut slow = Vec::new();
         for event in out.local {
             let delivered = local.deliver(&event.topic, event.group.as_ref(), event.event);

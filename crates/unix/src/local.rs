@@ -1,5 +1,6 @@
 //! Delivery to the subscribers of this process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::log::{Backlog, Redelivery};
@@ -9,6 +10,7 @@ use bowline_events::{
 };
 
 use crate::broker::Membership;
+use crate::gate::Gate;
 
 /// Deliveries of one event to one subscriber at most, the first included.
 pub(crate) const MAX_DELIVERIES: u32 = 7;
@@ -16,12 +18,17 @@ pub(crate) const MAX_DELIVERIES: u32 = 7;
 /// The k-th redelivery comes this long times k after the refusal.
 pub(crate) const REDELIVERY_STEP: Duration = Duration::from_millis(100);
 
+/// Deliveries of one group that one subscriber may hold unsettled. The reference has no limit.
+const GROUP_WINDOW: usize = 1024;
+
 /// Two buses of this process: ungrouped subscribers see every event of their topic, while a group sees only what the broker
 /// gave to this process for it. So each group has a log of its own.
 #[derive(Debug, Clone)]
 pub(crate) struct Local {
     fan_out: InProcessPubSub,
     groups: InProcessPubSub,
+    /// Shut while a run of events is delivered.
+    pub(crate) gate: Arc<Gate>,
 }
 
 impl Local {
@@ -36,12 +43,14 @@ impl Local {
                 .no_replay()
                 .redelivery(Redelivery::new(Some(MAX_DELIVERIES), REDELIVERY_STEP))
                 .fanout_redelivery(true)
+                .group_window(GROUP_WINDOW)
                 .backlog(backlog)
                 .build()
         };
         Self {
             fan_out: bus(),
             groups: bus(),
+            gate: Arc::new(Gate::default()),
         }
     }
 

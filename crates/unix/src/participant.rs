@@ -157,11 +157,19 @@ impl Participant {
         topic: &Topic,
         event: NewEvent,
     ) -> OpFuture<'static, Published> {
-        let event = match event::materialise(event) {
-            Ok(event) => event,
-            Err(error) => return OpFuture::ready(Err(error.with_subject(topic))),
-        };
         let mut link = self.link();
+        if matches!(link.role, Role::Broker) && !link.closing {
+            drop(link);
+            return self.publish_as_broker(topic, event);
+        }
+        if event::is_live(&event) {
+            // Serialising runs code of the caller, which must not happen under the lock.
+            drop(link);
+            return match event::materialise(event) {
+                Ok(event) => self.publish(topic, event),
+                Err(error) => OpFuture::ready(Err(error.with_subject(topic))),
+            };
+        }
         match &link.role {
             Role::Client(stream)
                 if link.pending.is_empty() && link.window.has_room() && !link.closing =>
@@ -172,10 +180,6 @@ impl Participant {
                     self.send(&mut link, &stream);
                 }
                 OpFuture::ready(published.map(|()| Published::new(None, None)))
-            }
-            Role::Broker if !link.closing => {
-                drop(link);
-                self.publish_as_broker(topic, event)
             }
             _ => self.publish_later(link, topic, &event),
         }
@@ -278,13 +282,19 @@ impl Participant {
         out.extend_from_slice(br#","event":"#);
         let object = out.len();
         event::write(event, out)?;
-        self.check_event(topic, &out[object..], object - start)?;
+        self.check_event(topic, &out[object..], object - start, 1)?;
         out.extend_from_slice(b"}\n");
         Ok(())
     }
 
-    /// Checks the JSON of an event; the rest of its frame has `around` bytes.
-    fn check_event(&self, topic: &Topic, object: &[u8], around: usize) -> Result<()> {
+    /// Checks the JSON of an event or of its data; the rest of its frame has `around` bytes and `levels` of nesting.
+    fn check_event(
+        &self,
+        topic: &Topic,
+        object: &[u8],
+        around: usize,
+        levels: usize,
+    ) -> Result<()> {
         let bytes = object.len() + around + HEADROOM;
         let limit = self.options.max_event_bytes();
         if bytes > limit {
@@ -293,11 +303,20 @@ impl Participant {
             );
             return Err(Error::new(ErrorKind::TooLarge, "publish", message).with_subject(topic));
         }
+        let refuse = |message: String| {
+            Error::new(ErrorKind::InvalidPayload, "publish", message).with_subject(topic)
+        };
         hazard::check(object).map_err(|error| {
-            let message = format!("a Node process would not survive this event: {error}");
-            Error::new(ErrorKind::InvalidPayload, "publish", message)
-                .with_subject(topic)
-                .with_source(error)
+            refuse(format!(
+                "a Node process would not survive this event: {error}"
+            ))
+            .with_source(error)
+        })?;
+        hazard::check_depth(object, levels).map_err(|error| {
+            refuse(format!(
+                "receivers would drop this event: {error}; flatten the data"
+            ))
+            .with_source(error)
         })
     }
 
@@ -309,12 +328,13 @@ impl Participant {
         let mut object = Vec::new();
         let leaves = self.hub.with(|broker| broker.leaves_process(topic));
         let checked = if leaves == Some(true) {
-            event::write(&event, &mut object)
-                .and_then(|()| self.check_event(topic, &object, topic.len()))
+            event::materialise(event.clone())
+                .and_then(|event| event::write(&event, &mut object))
+                .and_then(|()| self.check_event(topic, &object, topic.len(), 1))
         } else {
             // What is acceptable does not depend on who happens to listen.
             let data = event.data.as_json().map_or(&b""[..], |data| data);
-            self.check_event(topic, data, topic.len())
+            self.check_event(topic, data, topic.len(), 2)
         };
         if let Err(error) = checked {
             return OpFuture::ready(Err(error));

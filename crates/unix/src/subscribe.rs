@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::broker::Membership;
 use crate::frame::{Kind, write_membership};
+use crate::gate::GatedWaker;
 use crate::participant::{Link, Participant, Role, copy};
 use crate::pubsub::Handle;
 
@@ -39,7 +40,12 @@ pub(crate) async fn subscribe(
     let inner = participant.local.subscribe(&membership, options).await?;
     let share = Share::join(handle, membership);
     share.confirmed(start).await?;
-    Ok(Subscription::new(Box::new(Source { inner, share })))
+    let waker = GatedWaker::new(&participant.local.gate);
+    Ok(Subscription::new(Box::new(Source {
+        inner,
+        waker,
+        share,
+    })))
 }
 
 /// One subscriber's share in a membership; leaves when dropped.
@@ -201,6 +207,7 @@ fn tell(participant: &Participant, link: &mut Link, kind: Kind, membership: &Mem
 
 struct Source {
     inner: Subscription,
+    waker: GatedWaker,
     share: Share,
 }
 
@@ -212,8 +219,9 @@ impl SubscriptionSource for Source {
         _max: usize,
     ) -> Poll<Fill> {
         let batch = {
+            let mut gated = Context::from_waker(self.waker.of(cx));
             let next = pin!(self.inner.next_batch());
-            ready!(next.poll(cx))
+            ready!(next.poll(&mut gated))
         };
         Poll::Ready(match batch {
             Some(Ok(mut deliveries)) => {
@@ -228,7 +236,9 @@ impl SubscriptionSource for Source {
     }
 
     fn unsubscribe(self: Box<Self>) -> OpFuture<'static, ()> {
-        let Self { inner, mut share } = *self;
+        let Self {
+            inner, mut share, ..
+        } = *self;
         let told = share.leave();
         let detached = inner.unsubscribe();
         OpFuture::new(async move {

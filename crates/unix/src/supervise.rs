@@ -57,7 +57,7 @@ pub(crate) async fn run(participant: Arc<Participant>) {
             }
             Err(error) => {
                 let hopeless = is_final(&error) && !established;
-                fail(&participant, &error, hopeless);
+                note(&participant, &error);
                 if hopeless {
                     return;
                 }
@@ -70,16 +70,10 @@ pub(crate) async fn run(participant: Arc<Participant>) {
 }
 
 /// Keeps the reason for whoever waits.
-fn fail(participant: &Participant, error: &Error, hopeless: bool) {
+fn note(participant: &Participant, error: &Error) {
     tracing::debug!(%error, "no role on the bus yet");
     let mut link = participant.link();
     link.failure = Some((link.start, copy(error)));
-    if hopeless {
-        link.role = Role::Idle;
-        link.pending.fail(error);
-    }
-    drop(link);
-    participant.changed.notify_waiters();
 }
 
 /// Waits about `millis`, or until the bus is closed. Peers that lost the same broker do not come back in step.
@@ -114,6 +108,11 @@ impl Drop for Ended<'_> {
             link.memberships.disconnected();
             link.window.disconnected(Ending::Closed);
         }
+        let reason = match &link.failure {
+            Some((_, error)) => copy(error),
+            None => self.0.closed("publish"),
+        };
+        link.pending.fail(&reason);
         drop(link);
         self.0.changed.notify_waiters();
     }

@@ -1,8 +1,12 @@
 //! The contract between two participants, in both roles.
 
+#![allow(clippy::unwrap_used, reason = "test code")]
+
 mod support;
 
-use bowline_events::{NewEvent, PubSub, PubSubExt, PublishOptions, SubscribeOptions, Topic};
+use bowline_events::{
+    NewEvent, Payload, PubSub, PubSubExt, PublishOptions, SubscribeOptions, Topic,
+};
 use support::{Place, event, next, settled, silent, types};
 
 #[tokio::test]
@@ -193,4 +197,62 @@ async fn closing_ends_subscriptions_and_removes_the_socket() {
             .unwrap_err();
         assert_eq!(error.kind(), bowline_events::ErrorKind::Closed);
     }
+}
+
+#[tokio::test]
+async fn a_live_value_stays_one_in_the_process_of_the_broker_and_is_json_elsewhere() {
+    let place = Place::new();
+    let (broker, client) = (place.bus(), place.bus());
+    let mut at_broker = broker
+        .subscribe("t", SubscribeOptions::new())
+        .await
+        .unwrap();
+    let mut at_client = client
+        .subscribe("t", SubscribeOptions::new())
+        .await
+        .unwrap();
+    for publisher in [&broker, &client] {
+        let live = NewEvent::new("live", "r").with_data(Payload::local(vec![1, 2]));
+        publisher.publish("t", live).await.unwrap();
+        let here = next(&mut at_broker).await;
+        assert_eq!(
+            here.data.downcast_ref::<Vec<i32>>().is_some(),
+            publisher.is_broker()
+        );
+        assert_eq!(here.data.parse::<Vec<i32>>().unwrap(), [1, 2]);
+        assert_eq!(next(&mut at_client).await.data.as_json().unwrap(), "[1,2]");
+    }
+}
+
+#[tokio::test]
+async fn topics_are_those_that_a_process_knows() {
+    let place = Place::new();
+    let (broker, client) = (place.bus(), place.bus());
+    let _all = broker
+        .subscribe("a", SubscribeOptions::new())
+        .await
+        .unwrap();
+    let _there = client
+        .subscribe("a", SubscribeOptions::new())
+        .await
+        .unwrap();
+    let _member = client
+        .subscribe("b", SubscribeOptions::new().group("g"))
+        .await
+        .unwrap();
+    let known = async |bus: &bowline_unix::UnixSocketPubSub| {
+        let topics = bus.topics().await.unwrap();
+        topics
+            .iter()
+            .map(|info| (info.topic.to_string(), info.subscribers, info.groups.len()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        known(&broker).await,
+        [("a".to_owned(), Some(2), 0), ("b".to_owned(), Some(0), 1)]
+    );
+    assert_eq!(
+        known(&client).await,
+        [("a".to_owned(), Some(1), 0), ("b".to_owned(), None, 1)]
+    );
 }

@@ -1,5 +1,7 @@
 //! Who is broker, and what happens when it goes. Every instance is a participant of its own.
 
+#![allow(clippy::unwrap_used, reason = "test code")]
+
 mod support;
 
 use std::fs;
@@ -524,6 +526,9 @@ async fn what_node_would_not_survive_or_take_is_refused_in_both_roles() {
         let bad = event("bad", r#"{"at":{"__m_codec__":"Date","v":"not a date"}}"#);
         let error = bus.publish("t", bad).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidPayload);
+        let deep = event("deep", &format!("{}1{}", "[".repeat(127), "]".repeat(127)));
+        let error = bus.publish("t", deep).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidPayload, "{error}");
         let large = event("large", &format!("\"{}\"", "x".repeat(10_000)));
         let error = bus.publish("t", large).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge);

@@ -1,5 +1,7 @@
 //! Raw peers against our broker: what is on the wire.
 
+#![allow(clippy::unwrap_used, reason = "test code")]
+
 mod support;
 
 use bowline_events::{PubSub, PubSubExt, SubscribeOptions};

@@ -1,5 +1,7 @@
 //! A raw broker against our client: what is on the wire.
 
+#![allow(clippy::unwrap_used, reason = "test code")]
+
 mod support;
 
 use std::time::Duration;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{BatchPolicy, Overflow};
+use crate::clock::after;
 use crate::{Delivery, Event};
 
 /// What is to be done with the gathered events.
@@ -75,7 +76,7 @@ impl Batcher {
         let floor = self
             .last
             .zip(self.policy.min_interval)
-            .map_or(now, |(last, interval)| last + interval);
+            .map_or(now, |(last, interval)| after(last, interval));
         let full = self
             .policy
             .max_size
@@ -84,7 +85,7 @@ impl Batcher {
             floor
         } else {
             match (self.policy.max_wait, self.policy.min_interval) {
-                (Some(wait), _) => floor.max(oldest + wait),
+                (Some(wait), _) => floor.max(after(oldest, wait)),
                 (None, Some(_)) => floor,
                 (None, None) => return Next::Wait,
             }

@@ -7,6 +7,7 @@ mod splice;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 pub use cache::{CachePage, CachePosition, EventCache};
 pub use memory::MemoryCache;
@@ -14,9 +15,9 @@ use source::CachingSource;
 
 use crate::batch::BatchSource;
 use crate::{
-    Capabilities, Event, InProcessPubSub, LeaseProvider, NewEvent, OpFuture, PubSub,
-    PublishOptions, Published, Result, SubscribeOptions, Subscription, SubscriptionSource, Topic,
-    TopicInfo,
+    BatchPolicy, Capabilities, Error, ErrorKind, Event, InProcessPubSub, LeaseProvider, NewEvent,
+    OpFuture, PubSub, PublishOptions, Published, Result, StartFrom, SubscribeOptions, Subscription,
+    SubscriptionSource, Topic, TopicInfo,
 };
 
 /// Keeps the history of topics in an [`EventCache`], so that a subscriber can begin at any offset and go on live.
@@ -32,7 +33,8 @@ use crate::{
 /// Run-local topics ([`Topic::is_run_local`]) and local publishes are not cached, nor are topics that
 /// [`should_cache`](Self::should_cache) rejects. Grouped subscriptions go straight to the wrapped bus.
 ///
-/// The events that the cache keeps and those on the bus have different ids; correlate them by `index`.
+/// The events that the cache keeps and those on the bus have different ids; correlate them by `index`. If the bus fails
+/// (`Full`, `Unavailable`) after the cache took the event, `publish` fails and the event is in the history all the same.
 ///
 /// ```
 /// use bowline_events::{CachingPubSub, NewEvent, PubSubExt, StartFrom, SubscribeOptions, Topic};
@@ -55,6 +57,7 @@ pub struct CachingPubSub {
     inner: Arc<dyn PubSub>,
     cache: Arc<dyn EventCache>,
     should_cache: Option<ShouldCache>,
+    closed: Arc<AtomicBool>,
 }
 
 type ShouldCache = Arc<dyn Fn(&Topic) -> bool + Send + Sync>;
@@ -66,6 +69,7 @@ impl CachingPubSub {
             inner,
             cache,
             should_cache: None,
+            closed: Arc::default(),
         }
     }
 
@@ -91,6 +95,37 @@ impl CachingPubSub {
     /// The cache.
     pub fn cache(&self) -> &Arc<dyn EventCache> {
         &self.cache
+    }
+
+    fn check_open(&self, operation: &'static str, topic: &Topic) -> Result<()> {
+        if self.closed.load(Relaxed) {
+            let message = "the bus was closed; make a new one";
+            return Err(Error::new(ErrorKind::Closed, operation, message).with_subject(topic));
+        }
+        Ok(())
+    }
+
+    async fn subscribe_uncached(
+        &self,
+        topic: &Topic,
+        mut options: SubscribeOptions,
+    ) -> Result<Subscription> {
+        let capabilities = self.inner.capabilities();
+        if options.start != StartFrom::Latest && !capabilities.replay {
+            let message = "the wrapped bus keeps no history for groups and topics that are not cached; start from latest";
+            return Err(
+                Error::new(ErrorKind::Unsupported, "subscribe", message).with_subject(topic)
+            );
+        }
+        if capabilities.batching {
+            return self.inner.subscribe_with(topic, options).await;
+        }
+        let batch = options.batch.take();
+        let subscription = self.inner.subscribe_with(topic, options).await?;
+        Ok(match batch {
+            Some(_) => batched(Box::new(subscription), batch),
+            None => subscription,
+        })
     }
 
     fn caches(&self, topic: &Topic) -> bool {
@@ -139,6 +174,13 @@ impl PubSub for CachingPubSub {
         if options.local_only || !self.caches(topic) {
             return self.inner.publish_with(topic, event, options);
         }
+        // An event that the bus will refuse must not appear in the history.
+        if let Err(error) = self
+            .check_open("publish", topic)
+            .and_then(|()| self.inner.check(topic, &event))
+        {
+            return OpFuture::ready(Err(error));
+        }
         let stamped: Event = event.clone().stamp();
         match self.cache.append(topic, stamped).now_or_self() {
             Ok(cached) => self.forward(topic, event, cached, options),
@@ -149,29 +191,29 @@ impl PubSub for CachingPubSub {
         }
     }
 
+    fn check(&self, topic: &Topic, event: &NewEvent) -> Result<()> {
+        self.inner.check(topic, event)
+    }
+
     fn subscribe_with<'a>(
         &'a self,
         topic: &'a Topic,
         options: SubscribeOptions,
     ) -> OpFuture<'a, Subscription> {
-        if options.group.is_some() || !self.caches(topic) {
-            return self.inner.subscribe_with(topic, options);
+        if let Err(error) = self.check_open("subscribe", topic) {
+            return OpFuture::ready(Err(error));
         }
         OpFuture::new(async move {
-            let live = self
-                .inner
-                .subscribe_with(topic, SubscribeOptions::new().skippable())
-                .await?;
-            let source: Box<dyn SubscriptionSource> = Box::new(CachingSource::new(
-                topic,
-                Arc::clone(&self.cache),
-                live,
-                options.start,
-            ));
-            Ok(Subscription::new(match options.batch {
-                Some(policy) => Box::new(BatchSource::new(source, policy)),
-                None => source,
-            }))
+            if options.group.is_some() || !self.caches(topic) {
+                return self.subscribe_uncached(topic, options).await;
+            }
+            // Asked before the live side is attached: what is published in between is in the first page.
+            let head = self.cache.read(topic, u64::MAX, 0).await;
+            let live = SubscribeOptions::new().skippable();
+            let live = self.inner.subscribe_with(topic, live).await?;
+            let cache = Arc::clone(&self.cache);
+            let source = CachingSource::new(topic, cache, live, options.start, head.ok().as_ref());
+            Ok(batched(Box::new(source), options.batch))
         })
     }
 
@@ -181,6 +223,9 @@ impl PubSub for CachingPubSub {
         offset: u64,
         limit: usize,
     ) -> OpFuture<'a, Vec<Arc<Event>>> {
+        if let Err(error) = self.check_open("history", topic) {
+            return OpFuture::ready(Err(error));
+        }
         if !self.caches(topic) {
             return self.inner.history(topic, offset, limit);
         }
@@ -191,6 +236,9 @@ impl PubSub for CachingPubSub {
     }
 
     fn clear_topic<'a>(&'a self, topic: &'a Topic) -> OpFuture<'a, ()> {
+        if let Err(error) = self.check_open("clear", topic) {
+            return OpFuture::ready(Err(error));
+        }
         OpFuture::new(async move {
             let cleared = self.cache.clear(topic).await;
             self.inner.clear_topic(topic).await?;
@@ -199,6 +247,9 @@ impl PubSub for CachingPubSub {
     }
 
     fn trim_topic<'a>(&'a self, topic: &'a Topic, before: u64) -> OpFuture<'a, ()> {
+        if let Err(error) = self.check_open("trim", topic) {
+            return OpFuture::ready(Err(error));
+        }
         if self.caches(topic) {
             self.cache.trim(topic, before)
         } else {
@@ -225,6 +276,7 @@ impl PubSub for CachingPubSub {
     }
 
     fn close(&self) -> OpFuture<'_, ()> {
+        self.closed.store(true, Relaxed);
         self.inner.close()
     }
 
@@ -234,6 +286,8 @@ impl PubSub for CachingPubSub {
             clear: true,
             batching: true,
             list_topics: true,
+            // What was read from the cache has nobody to hand it back to.
+            fanout_redelivery: false,
             ..self.inner.capabilities()
         }
     }
@@ -241,6 +295,13 @@ impl PubSub for CachingPubSub {
     fn lease_provider(&self) -> Option<Arc<dyn LeaseProvider>> {
         self.inner.lease_provider()
     }
+}
+
+fn batched(source: Box<dyn SubscriptionSource>, batch: Option<BatchPolicy>) -> Subscription {
+    Subscription::new(match batch {
+        Some(policy) => Box::new(BatchSource::new(source, policy)),
+        None => source,
+    })
 }
 
 impl fmt::Debug for CachingPubSub {

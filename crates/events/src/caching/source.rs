@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use super::splice::{Outcome, Splice, Step};
 use crate::{
-    CachePage, Delivery, EventCache, Fill, OpFuture, StartFrom, Subscription, SubscriptionSource,
-    Text, Topic,
+    CachePage, Delivery, ErrorKind, EventCache, Fill, OpFuture, StartFrom, Subscription,
+    SubscriptionSource, Text, Topic,
 };
 
 /// Events that are read from the cache in one go.
@@ -30,8 +30,9 @@ impl CachingSource {
         cache: Arc<dyn EventCache>,
         live: Subscription,
         start: StartFrom,
+        head: Option<&CachePage>,
     ) -> Self {
-        let splice = Splice::new(Text::from(Arc::clone(topic.name())), start);
+        let splice = Splice::new(Text::from(Arc::clone(topic.name())), start, head);
         Self {
             topic: topic.clone(),
             cache,
@@ -69,7 +70,11 @@ impl CachingSource {
         if self.taken.is_empty() {
             match ready!(self.live.poll_fill(cx, &mut self.taken, max)) {
                 Fill::Some => {}
-                Fill::Notice(notice) if notice.is_notice() => self.splice.read_again(),
+                Fill::Notice(notice) => match notice.kind() {
+                    ErrorKind::Cleared => self.splice.live_cleared(),
+                    ErrorKind::Truncated => self.splice.live_lost(),
+                    _ => return Poll::Ready(Some(Fill::Notice(notice))),
+                },
                 other => return Poll::Ready(Some(other)),
             }
         }

@@ -32,27 +32,33 @@ pub(super) struct Splice {
     /// The index that the subscriber needs next; unknown until the first indexed event of a live-only subscription.
     next: Option<u64>,
     generation: Option<Text>,
-    /// The generation of the subscriber's position was compared with that of the cache.
-    settled_generation: bool,
+    /// The first page may begin anywhere: the subscriber asked for the earliest event there is.
+    lenient: bool,
     reading: bool,
+    /// The live side was cleared; the next page shows what that means.
+    cleared: bool,
+    /// The subscriber was told of a new history before the live side said so.
+    told: bool,
     /// A live delivery that cannot be placed before the cache was asked.
     held: Option<Delivery>,
 }
 
 impl Splice {
-    pub(super) fn new(topic: Text, start: StartFrom) -> Self {
-        let next = match start {
-            StartFrom::Latest => None,
-            StartFrom::Earliest => Some(0),
-            StartFrom::Offset(offset) => Some(offset),
+    /// `head` is what the cache said before the live side was attached.
+    pub(super) fn new(topic: Text, start: StartFrom, head: Option<&CachePage>) -> Self {
+        let next = match (start, head) {
+            (StartFrom::Latest, head) => head.map(|page| page.end),
+            (StartFrom::Earliest, head) => Some(head.map_or(0, |page| page.first)),
+            (StartFrom::Offset(offset), _) => Some(offset),
         };
-        // The first page of an `Earliest` reader may begin anywhere.
         Self {
             topic,
             next,
-            generation: None,
-            settled_generation: start != StartFrom::Earliest,
+            generation: head.and_then(|page| page.generation.clone()),
+            lenient: start == StartFrom::Earliest,
             reading: next.is_some(),
+            cleared: false,
+            told: false,
             held: None,
         }
     }
@@ -64,8 +70,14 @@ impl Splice {
         }
     }
 
-    /// Something was lost on the live side, or the topic was cleared: the cache knows better.
-    pub(super) fn read_again(&mut self) {
+    /// Something was lost on the live side: the cache has it.
+    pub(super) fn live_lost(&mut self) {
+        self.reading = self.next.is_some();
+    }
+
+    /// The topic was cleared on the live side.
+    pub(super) fn live_cleared(&mut self) {
+        self.cleared = !std::mem::take(&mut self.told);
         self.reading = self.next.is_some();
     }
 
@@ -74,19 +86,23 @@ impl Splice {
         let Some(next) = self.next else {
             return Outcome::Next;
         };
-        let restarted =
-            page.end < next || self.generation.is_some() && page.generation != self.generation;
-        if restarted {
+        let cleared = std::mem::take(&mut self.cleared);
+        let other = match &self.generation {
+            Some(_) => page.generation != self.generation,
+            None => cleared,
+        };
+        if other || page.end < next {
+            self.told = !cleared;
             return self.restart(page.generation, page.first);
         }
         self.generation = page.generation;
+        let lenient = std::mem::take(&mut self.lenient);
         if next < page.first {
             self.next = Some(page.first);
-            if self.settled_generation {
+            if !lenient {
                 return Outcome::Notice(Error::truncation(&self.topic, next, page.first));
             }
         }
-        self.settled_generation = true;
         let exhausted = page.events.is_empty();
         for event in page.events {
             let index = event.index.unwrap_or(next);
@@ -187,7 +203,6 @@ impl Splice {
 
     fn restart(&mut self, generation: Option<Text>, first: u64) -> Outcome {
         self.generation = generation;
-        self.settled_generation = true;
         self.next = Some(first);
         self.reading = true;
         let message =
@@ -274,7 +289,7 @@ mod tests {
                 }
                 Happening::Lose => {
                     if self.live.pop_front().is_some() {
-                        self.splice.as_mut().expect("attached").read_again();
+                        self.splice.as_mut().expect("attached").live_lost();
                     }
                 }
                 Happening::Arrive(_) => {}
@@ -327,7 +342,7 @@ mod tests {
                 world.happen(happening);
             }
             let offset = offset.min(world.cached.len() as u64);
-            world.splice = Some(Splice::new("t".into(), StartFrom::Offset(offset)));
+            world.splice = Some(Splice::new("t".into(), StartFrom::Offset(offset), Some(&world.page(0))));
             for happening in after {
                 world.happen(happening);
             }

@@ -20,32 +20,25 @@ pub fn write_iso(millis: i64, out: &mut Vec<u8>) {
     let millis = millis.clamp(-MAX_MILLIS, MAX_MILLIS);
     let (year, month, day) = civil(millis.div_euclid(DAY));
     let time = millis.rem_euclid(DAY);
-    let mut text = [0; LONGEST];
-    let mut end = 0;
-    let mut put = |bytes: &[u8]| {
-        text[end..end + bytes.len()].copy_from_slice(bytes);
-        end += bytes.len();
-    };
+    let mut text = *b"YYYY-MM-DDTHH:mm:ss.sssZ";
+    put::<2>(&mut text, 5, month);
+    put::<2>(&mut text, 8, day);
+    put::<2>(&mut text, 11, time / 3_600_000);
+    put::<2>(&mut text, 14, time / 60_000 % 60);
+    put::<2>(&mut text, 17, time / 1000 % 60);
+    put::<3>(&mut text, 20, time % 1000);
     if (0..=9999).contains(&year) {
-        put(&digits::<4>(year));
-    } else {
-        put(if year < 0 { b"-" } else { b"+" });
-        put(&digits::<6>(year.abs()));
+        put::<4>(&mut text, 0, year);
+        out.extend_from_slice(&text);
+        return;
     }
-    put(b"-");
-    put(&digits::<2>(month));
-    put(b"-");
-    put(&digits::<2>(day));
-    put(b"T");
-    put(&digits::<2>(time / 3_600_000));
-    put(b":");
-    put(&digits::<2>(time / 60_000 % 60));
-    put(b":");
-    put(&digits::<2>(time / 1000 % 60));
-    put(b".");
-    put(&digits::<3>(time % 1000));
-    put(b"Z");
-    out.extend_from_slice(&text[..end]);
+    let mut years = *b"+YYYYYY";
+    put::<6>(&mut years, 1, year.abs());
+    if year < 0 {
+        years[0] = b'-';
+    }
+    out.extend_from_slice(&years);
+    out.extend_from_slice(&text[4..]);
 }
 
 /// The text that [`write_iso`] writes.
@@ -200,14 +193,13 @@ impl Reader<'_> {
     }
 }
 
-/// Decimal digits with leading zeros; `value` is not negative and has at most `N` digits.
-fn digits<const N: usize>(mut value: i64) -> [u8; N] {
-    let mut text = [b'0'; N];
-    for place in text.iter_mut().rev() {
+/// Puts `N` decimal digits of `value`, which is not negative and has no more, at `at`.
+fn put<const N: usize>(text: &mut [u8], at: usize, value: i64) {
+    let mut value = value as u32;
+    for place in text[at..at + N].iter_mut().rev() {
         *place = b'0' + (value % 10) as u8;
         value /= 10;
     }
-    text
 }
 
 fn days_in_month(year: i64, month: i64) -> i64 {

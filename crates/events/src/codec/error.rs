@@ -106,7 +106,9 @@ impl fmt::Display for CodecError {
                 "text holds more than {limit} values; split it or raise the limit"
             ),
             Self::NotA { tag } => write!(f, "the value is not a {tag}"),
-            Self::Invalid { tag, text } => write!(f, "{text:?} is not a valid {tag}"),
+            Self::Invalid { tag, text } => {
+                write!(f, "{text:?} is not a valid {tag}: expected {}", form(*tag))
+            }
             Self::NotPlain { field } => write!(
                 f,
                 "error field {field:?} must be plain JSON: convert dates, maps and the like to text first"
@@ -119,7 +121,7 @@ impl fmt::Display for CodecError {
                 f,
                 "error with more than {MAX_CAUSES} causes; drop the innermost ones"
             ),
-            Self::Hazard { hazard, offset } => write!(f, "{hazard} at byte {offset}"),
+            Self::Hazard { hazard, offset } => write!(f, "at byte {offset}: {hazard}"),
         }
     }
 }
@@ -128,15 +130,36 @@ impl fmt::Display for Hazard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Date => {
-                "Date envelope that is not an ISO 8601 instant, which ends a Node broker,"
+                "Date envelope that a Node broker exits over; write YYYY-MM-DDTHH:mm:ss.sssZ"
             }
-            Self::BigInt => "BigInt envelope that JavaScript cannot read",
-            Self::Url => "URL envelope that is not an absolute URL",
-            Self::MapEntry => "Map envelope with an entry that is not an array",
-            Self::BigIntInError => "BigInt inside an Error envelope, which ends a Node broker,",
-            Self::ErrorPayload => "Error envelope that no error can be built from",
-            Self::ClassData => "Class envelope with data its class cannot be built from",
+            Self::BigInt => "BigInt envelope that JavaScript cannot read; write decimal digits",
+            Self::Url => "URL envelope that is not an absolute URL; write its href",
+            Self::MapEntry => {
+                "Map envelope with an entry that is not an array; write [key, value] pairs"
+            }
+            Self::BigIntInError => {
+                "BigInt inside an Error envelope, which a Node broker exits over; write it as text"
+            }
+            Self::ErrorPayload => {
+                "Error envelope that no error can be built from; write an object with a text as message"
+            }
+            Self::ClassData => {
+                "Class envelope that its class cannot be built from; write the fields of the class"
+            }
         })
+    }
+}
+
+/// The form that the text of an envelope must have.
+fn form(tag: Tag) -> &'static str {
+    match tag {
+        Tag::Date => "an ISO 8601 instant with a zone, at most 8.64e15 ms from 1970",
+        Tag::BigInt => "digits, with a minus sign if negative",
+        Tag::Url => "an absolute URL with an ASCII host",
+        Tag::RegExp => {
+            "a source of at most 1024 UTF-16 units, flags among dgimsuvy without repeats"
+        }
+        _ => "the payload of its envelope",
     }
 }
 

@@ -27,6 +27,7 @@ pub mod date;
 pub mod typed;
 
 mod bigint;
+mod construct;
 mod decode;
 mod encode;
 mod error;

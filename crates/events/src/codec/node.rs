@@ -18,8 +18,8 @@ use crate::json::{MAX_DEPTH, ScanError, ScanErrorKind, Scanner, same_key, unesca
 /// dates have to be ISO 8601 although JavaScript reads more, URLs have to be in normal form, and
 /// parts that the receiver would ignore are checked too.
 ///
-/// One pass without allocation; a text without a sign of an envelope is not even scanned, so that
-/// its JSON syntax goes unchecked.
+/// One pass; only the texts of envelopes that are spelled with escapes are copied. A text without a
+/// sign of an envelope is not even scanned, so that its JSON syntax goes unchecked.
 ///
 /// # Errors
 /// [`CodecError::Hazard`] with the place of the envelope; [`CodecError::Json`] if the scan finds
@@ -211,7 +211,7 @@ impl Members {
             bigint: self.bigint || (envelope && tag == Some(Tag::BigInt)),
             pairs: false,
             bad_error: composite || self.cause.bad_error,
-            has_data: !envelope && self.data.kind == Kind::String,
+            has_data: self.data.kind == Kind::String,
         })
     }
 

@@ -198,6 +198,8 @@ mod tests {
         assert_eq!(string.to_str(), None);
         assert_eq!(string.to_string_lossy(), "\u{fffd}x");
         assert_eq!(string.wtf8(), &b"\xed\xa0\x80x"[..]);
+        let last = JsString::from_raw("\\udfff").unwrap();
+        assert_eq!(last.wtf8(), &b"\xed\xbf\xbf"[..]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Whether `new URL(text)` certainly succeeds.
+/// Whether `new URL(text)` succeeds; false when in doubt.
 ///
 /// Accepted: a scheme, and for `http`, `https`, `ws`, `wss`, `ftp` and `file` two slashes and a host
 /// (which `file` may leave out) of ASCII letters, digits, `-`, `_` and `.`, or an IP address in its
@@ -13,18 +13,18 @@ pub(super) fn is_absolute(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else {
         return false;
     };
-    let scheme = scheme.to_ascii_lowercase();
-    if !is_scheme(&scheme) || text.contains(|char: char| char.is_ascii_control()) {
+    if !is_scheme(scheme) || text.contains(|char: char| char.is_ascii_control()) {
         return false;
     }
-    let special = matches!(
-        scheme.as_str(),
-        "http" | "https" | "ws" | "wss" | "ftp" | "file"
-    );
+    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+    let file = is("file");
+    let special = file || ["http", "https", "ws", "wss", "ftp"].into_iter().any(is);
     match rest.strip_prefix("//") {
         Some(rest) => {
-            let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
-            is_authority(&rest[..end], special, scheme == "file")
+            // A backslash is a slash in the special schemes and nothing lawful in the others.
+            let is_end = |char| matches!(char, '/' | '?' | '#') || (special && char == '\\');
+            let end = rest.find(is_end).unwrap_or(rest.len());
+            is_authority(&rest[..end], special, file)
         }
         // Without an authority the rest is one opaque path or an absolute one: both always parse.
         None => !special,

@@ -26,7 +26,7 @@ impl Settings {
         }
     }
 
-    fn retention(&self, family: TopicFamily) -> Retention {
+    pub(super) fn retention(&self, family: TopicFamily) -> Retention {
         self.retention
             .iter()
             .rev()

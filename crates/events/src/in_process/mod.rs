@@ -7,7 +7,6 @@ mod settle;
 mod source;
 mod topic;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -20,7 +19,7 @@ use crate::{
     CachePage, CachePosition, Capabilities, DeliveryModes, Error, ErrorKind, Event,
     InProcessLeases, LeaseProvider, NewEvent, OpFuture, Ordering, PubSub, PublishOptions,
     PublishSafety, Published, Reach, Result, SubscribeOptions, Subscription, SubscriptionSource,
-    Text, Timestamp, Topic, TopicInfo,
+    Text, Timestamp, Topic, TopicInfo, TopicMap,
 };
 pub use builder::InProcessPubSubBuilder;
 use builder::Settings;
@@ -67,7 +66,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
 struct Shared {
     settings: Settings,
-    topics: RwLock<HashMap<Topic, Arc<TopicState>>>,
+    topics: RwLock<TopicMap<Arc<TopicState>>>,
     /// Bytes kept in all topics.
     bytes: Arc<AtomicUsize>,
     closed: AtomicBool,
@@ -92,7 +91,7 @@ impl InProcessPubSub {
         Self {
             shared: Arc::new(Shared {
                 settings,
-                topics: RwLock::new(HashMap::new()),
+                topics: RwLock::new(TopicMap::default()),
                 bytes: Arc::new(AtomicUsize::new(0)),
                 closed: AtomicBool::new(false),
                 sweeping: AtomicBool::new(false),
@@ -132,6 +131,14 @@ impl InProcessPubSub {
 
     /// Appends `event` with its position as `index`, and its `generation`.
     pub(crate) fn append_indexed(&self, topic: &Topic, event: Event) -> Result<CachePosition> {
+        let limit = self.shared.settings.retention(topic.family()).bytes;
+        if event.weight() > limit {
+            let message = format!(
+                "the event has {} bytes, the history of this topic keeps {limit}; raise its retention",
+                event.weight()
+            );
+            return Err(Error::new(ErrorKind::TooLarge, "cache", message).with_subject(topic));
+        }
         match self.shared.append(topic, Appendable::Indexed(event))? {
             Some(appended) => Ok(CachePosition {
                 index: appended.seq,
@@ -209,18 +216,18 @@ fn closed(operation: &'static str, topic: &str) -> Error {
 }
 
 impl Shared {
-    fn read_topics(&self) -> std::sync::RwLockReadGuard<'_, HashMap<Topic, Arc<TopicState>>> {
+    fn read_topics(&self) -> std::sync::RwLockReadGuard<'_, TopicMap<Arc<TopicState>>> {
         self.topics.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with_topic<R>(&self, topic: &Topic, act: impl FnOnce(&Arc<TopicState>) -> R) -> Option<R> {
-        let state = self.read_topics().get(topic.as_str()).cloned();
+        let state = self.read_topics().get(topic).cloned();
         state.map(|state| act(&state))
     }
 
     /// The state of `topic`, made when it is new.
     fn topic(self: &Arc<Self>, topic: &Topic) -> Arc<TopicState> {
-        if let Some(state) = self.read_topics().get(topic.as_str()) {
+        if let Some(state) = self.read_topics().get(topic) {
             return Arc::clone(state);
         }
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
@@ -240,7 +247,7 @@ impl Shared {
             return Err(closed("publish", topic));
         }
         let topics = self.read_topics();
-        let appended = match topics.get(topic.as_str()) {
+        let appended = match topics.get(topic) {
             Some(state) => state.append(event),
             None if self.settings.keeps_nothing(topic.family()) => return Ok(None),
             None => Err(event),
@@ -315,11 +322,8 @@ impl Shared {
     /// Forgets a topic that nobody uses.
     fn remove_if_idle(&self, topic: &Topic) {
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        if topics
-            .get(topic.as_str())
-            .is_some_and(|state| state.is_idle())
-        {
-            topics.remove(topic.as_str());
+        if topics.get(topic).is_some_and(|state| state.is_idle()) {
+            topics.remove(topic);
         }
     }
 
@@ -382,15 +386,17 @@ impl PubSub for InProcessPubSub {
     }
 
     fn clear_topic<'a>(&'a self, topic: &'a Topic) -> OpFuture<'a, ()> {
-        self.shared.with_topic(topic, TopicState::clear);
-        self.shared.remove_if_idle(topic);
-        OpFuture::ready(Ok(()))
+        OpFuture::ready(self.check_open("clear", topic).map(|()| {
+            self.shared.with_topic(topic, TopicState::clear);
+            self.shared.remove_if_idle(topic);
+        }))
     }
 
     fn trim_topic<'a>(&'a self, topic: &'a Topic, before: u64) -> OpFuture<'a, ()> {
-        self.shared
-            .with_topic(topic, |state| state.trim_before(before));
-        OpFuture::ready(Ok(()))
+        OpFuture::ready(self.check_open("trim", topic).map(|()| {
+            self.shared
+                .with_topic(topic, |state| state.trim_before(before));
+        }))
     }
 
     fn topics(&self) -> OpFuture<'_, Vec<TopicInfo>> {

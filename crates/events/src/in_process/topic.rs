@@ -1,10 +1,11 @@
 //! One topic: its log, and whom to wake.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -33,6 +34,10 @@ pub(super) struct Inner {
     /// When the armed timer goes off.
     timer_at: Option<Instant>,
     publishers_wait: bool,
+    /// How often waiting publishers were let go because readers caught up.
+    releases: u64,
+    /// A timer is under way at which waiting publishers look again.
+    ticking: bool,
     last_append: i64,
     /// Names the incarnation of the log that its positions count in.
     label: Text,
@@ -145,6 +150,8 @@ impl TopicState {
                 members: HashMap::new(),
                 timer_at: None,
                 publishers_wait: false,
+                releases: 0,
+                ticking: false,
                 last_append: 0,
                 label: fresh_label(),
                 counted: 0,
@@ -172,9 +179,10 @@ impl TopicState {
         let mut inner = self.lock();
         let result = act(&mut inner);
         inner.wake_ready(&mut wakes);
-        let room = inner.publishers_wait && !inner.log.is_pressed();
+        let room = inner.publishers_wait && inner.log.has_room();
         if room {
             inner.publishers_wait = false;
+            inner.releases += 1;
         }
         self.count(&mut inner);
         let dead = inner.log.take_dead();
@@ -306,6 +314,22 @@ impl TopicState {
         });
     }
 
+    /// Has all waiting publishers look again after `delay`: one timer for all of them.
+    fn arm_tick(self: &Arc<Self>, delay: Duration) -> bool {
+        let Some(runtime) = self.bus.upgrade().and_then(|bus| bus.runtime()) else {
+            return false;
+        };
+        let state = Arc::downgrade(self);
+        runtime.spawn(async move {
+            tokio::time::sleep(delay).await;
+            if let Some(state) = state.upgrade() {
+                state.lock().ticking = false;
+                state.room.notify_waiters();
+            }
+        });
+        true
+    }
+
     fn timer_fired(self: &Arc<Self>, at: Instant) {
         let mut wakes = Wakes::default();
         let next = self.update(|inner| {
@@ -425,20 +449,31 @@ impl Pressure {
     pub(super) async fn wait(self) {
         let state = self.0;
         let begun = tokio::time::Instant::now();
+        let mut released = None;
         loop {
-            let notified = state.room.notified();
-            let deadline = {
+            let mut notified = pin!(state.room.notified());
+            {
                 let mut inner = state.lock();
-                inner.log.mark_stalled(Instant::now());
-                if !inner.log.is_pressed() {
+                if *released.get_or_insert(inner.releases) != inner.releases {
                     return;
                 }
+                let backlog = inner.log.config().backlog;
+                inner.log.mark_stalled(Instant::now());
+                // The timer ticks twice in the longest delay, so that nobody waits longer than that.
+                let tick = (backlog.max_delay / 2).min(backlog.stall_after);
+                if !inner.log.is_pressed() || begun.elapsed() >= backlog.max_delay / 2 {
+                    return;
+                }
+                notified.as_mut().enable();
                 inner.publishers_wait = true;
-                begun + inner.log.config().backlog.max_delay
-            };
-            if tokio::time::timeout_at(deadline, notified).await.is_err() {
-                return;
+                if !inner.ticking {
+                    inner.ticking = state.arm_tick(tick);
+                }
+                if !inner.ticking {
+                    return;
+                }
             }
+            notified.await;
         }
     }
 }

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
-
 use super::{ScanError, ScanErrorKind, plain_run};
 
 /// A part of a string's raw text.
@@ -159,16 +157,22 @@ pub fn escape_into(s: &str, out: &mut Vec<u8>) {
 #[must_use]
 #[inline]
 pub fn same_key(raw: &[u8], name: &str) -> bool {
-    // Unescaping never makes a text longer.
-    if raw.len() == name.len() {
-        return raw == name.as_bytes() && memchr(b'\\', raw).is_none();
+    let name_bytes = name.as_bytes();
+    // Most keys differ in the first bytes; up to an escape the spelling is the string itself.
+    for (at, &byte) in raw.iter().enumerate() {
+        if byte == b'\\' {
+            return same_escaped(&raw[at..], &name_bytes[at..]);
+        }
+        if name_bytes.get(at) != Some(&byte) {
+            return false;
+        }
     }
-    raw.len() > name.len() && memchr(b'\\', raw).is_some() && same_escaped(raw, name)
+    raw.len() == name_bytes.len()
 }
 
 #[cold]
-fn same_escaped(raw: &[u8], name: &str) -> bool {
-    let mut rest = name.as_bytes();
+fn same_escaped(raw: &[u8], name: &[u8]) -> bool {
+    let mut rest = name;
     for piece in Pieces::new(raw) {
         let mut buffer = [0; 4];
         let part = match piece {

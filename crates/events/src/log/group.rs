@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::entries::Entries;
 use super::slots::Slots;
 use super::{LogConfig, Redelivery};
+use crate::clock::after;
 use crate::{Event, Settlement, Text, Truncated};
 
 /// An event that a member must settle, as [`TopicLog::take`](super::TopicLog::take) hands it out.
@@ -39,6 +40,8 @@ struct Member {
     queue: VecDeque<Work>,
     outstanding: usize,
     lease: Option<Duration>,
+    /// Let a lease expire and has shown no life since: others come first.
+    hung: bool,
 }
 
 /// An event that was delivered as often as allowed and never acked.
@@ -109,6 +112,7 @@ impl Group {
             queue: VecDeque::new(),
             outstanding: 0,
             lease,
+            hung: false,
         });
         self.rotation.push(member);
         member
@@ -154,20 +158,20 @@ impl Group {
         }
     }
 
+    /// The next member in rotation that has room; one that hangs only if all do.
     fn next_ready(&mut self, window: usize) -> Option<u64> {
-        for step in 0..self.rotation.len() {
-            let place = (self.turn + step) % self.rotation.len();
-            let id = self.rotation[place];
-            if self
-                .members
-                .get(id)
-                .is_some_and(|member| member.outstanding < window)
-            {
-                self.turn = (place + 1) % self.rotation.len();
-                return Some(id);
-            }
-        }
-        None
+        let has_room = |id: &u64, hung: bool| {
+            self.members
+                .get(*id)
+                .is_some_and(|member| member.hung == hung && member.outstanding < window)
+        };
+        let order =
+            || (0..self.rotation.len()).map(|step| (self.turn + step) % self.rotation.len());
+        let place = order()
+            .find(|place| has_room(&self.rotation[*place], false))
+            .or_else(|| order().find(|place| has_room(&self.rotation[*place], true)))?;
+        self.turn = (place + 1) % self.rotation.len();
+        Some(self.rotation[place])
     }
 
     fn next_work(&mut self, entries: &Entries) -> Option<Work> {
@@ -200,9 +204,10 @@ impl Group {
         let Some(state) = self.members.get_mut(member) else {
             return 0;
         };
+        state.hung = false;
         let count = state.queue.len().min(max);
         for work in state.queue.drain(..count) {
-            let lease = state.lease.map(|lease| (lease, now + lease));
+            let lease = state.lease.map(|lease| (lease, after(now, lease)));
             let token = self.held.insert(Held {
                 work: work.clone(),
                 member,
@@ -234,6 +239,7 @@ impl Group {
         };
         if let Some(member) = self.members.get_mut(held.member) {
             member.outstanding -= 1;
+            member.hung = false;
         }
         match settlement {
             Settlement::Ack => {}
@@ -249,7 +255,7 @@ impl Group {
             return false;
         };
         if let Some((lease, deadline)) = &mut held.lease {
-            *deadline = now + *lease;
+            *deadline = after(now, *lease);
         }
         true
     }
@@ -280,7 +286,8 @@ impl Group {
         } else {
             self.ticket += 1;
             let key = self.waiting.insert(work);
-            self.delayed.push(Reverse((now + delay, self.ticket, key)));
+            self.delayed
+                .push(Reverse((after(now, delay), self.ticket, key)));
         }
     }
 
@@ -304,8 +311,22 @@ impl Group {
                 Some((_, deadline)) if deadline > now => {
                     self.leases.push(Reverse((deadline, token)));
                 }
-                Some(_) => self.settle(token, Settlement::Nack, now, config, out),
+                Some(_) => self.expire(token, now, config, out),
                 None => {}
+            }
+        }
+    }
+
+    /// A member let its lease expire: the event counts as refused, and what waits for that member goes to the others.
+    fn expire(&mut self, token: u64, now: Instant, config: &LogConfig, out: &mut Outbox) {
+        let holder = self.held.get(token).map(|held| held.member);
+        self.settle(token, Settlement::Nack, now, config, out);
+        if let Some(member) = holder.and_then(|id| self.members.get_mut(id)) {
+            member.hung = true;
+            let waiting = std::mem::take(&mut member.queue);
+            member.outstanding -= waiting.len();
+            for work in waiting.into_iter().rev() {
+                self.hand_back(work);
             }
         }
     }

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 pub use config::{Backlog, LogConfig, Redelivery};
 pub use group::{DeadLetter, Grant};
 
+use crate::clock::after;
 use crate::{Event, Settlement, StartFrom, Text, Timestamp, Truncated};
 use entries::Entries;
 use group::{Group, Outbox};
@@ -215,6 +216,27 @@ impl TopicLog {
         is_behind(&self.entries, &self.config.backlog, self.floor.position())
     }
 
+    /// Whether waiting publishers should go on: readers have caught up well below the point where waiting began, so that
+    /// publishers and readers take turns in large steps.
+    pub fn has_room(&mut self) -> bool {
+        let backlog = &self.config.backlog;
+        let low = Backlog {
+            events: backlog.events / 4,
+            bytes: backlog.bytes / 4,
+            ..*backlog
+        };
+        let group_floor = self
+            .group_floor()
+            .clamp(self.entries.first(), self.entries.end());
+        if self.entries.bytes_from(group_floor) > low.group_bytes / 2 {
+            return false;
+        }
+        if is_behind(&self.entries, &low, self.floor.position()) {
+            self.look_at_floor();
+        }
+        !is_behind(&self.entries, &low, self.floor.position())
+    }
+
     /// Stops waiting for readers that are behind and have not read since `stall_after` before `now`.
     pub fn mark_stalled(&mut self, now: Instant) {
         for reader in self.readers.values_mut() {
@@ -324,7 +346,7 @@ impl TopicLog {
             });
             return None;
         }
-        let at = now + redelivery.delay(attempt);
+        let at = after(now, redelivery.delay(attempt));
         self.readers.get_mut(reader.0)?.add_again(
             at,
             seq,

@@ -235,7 +235,9 @@ impl Subject {
         lines(block)
             .map(|line| {
                 let frame = Frame::parse(&block[line.clone()]).expect("whole frames only");
-                let group = frame.group.map_or("-".into(), |group| group.decode());
+                let group = frame
+                    .group
+                    .map_or_else(|| "-".into(), |group| group.decode());
                 let number = match frame.kind {
                     Kind::Event => String::from_utf8_lossy(
                         &block[line][frame.event.event_type.clone().expect("a type")],
@@ -375,7 +377,7 @@ proptest! {
     #[test]
     fn no_queue_exceeds_its_limit_and_who_is_kicked_is_gone(
         ops in proptest::collection::vec(op(), 0..120),
-        limit in 100usize..1500,
+        limit in 100usize..4000,
     ) {
         let mut subject = Subject::new(limit);
         for op in &ops {

@@ -79,6 +79,8 @@ pub(crate) struct Counters {
 struct Client {
     id: ClientId,
     memberships: HashSet<Membership>,
+    /// What the memberships take in memory, roughly.
+    membership_bytes: usize,
     queue: Queue,
 }
 
@@ -153,6 +155,7 @@ impl Broker {
         self.clients[slot] = Some(Client {
             id,
             memberships: HashSet::new(),
+            membership_bytes: 0,
             queue: Queue::new(now),
         });
         id
@@ -208,8 +211,16 @@ impl Broker {
         let Some(client) = client(&mut self.clients, from) else {
             return;
         };
-        let new = client.memberships.insert(membership.clone());
+        let new = !client.memberships.contains(&membership);
         if new {
+            let bytes = client.membership_bytes + weight(&membership);
+            if bytes > self.limits.queue {
+                out.kicked.push(from);
+                self.remove_kicked(out);
+                return;
+            }
+            client.membership_bytes = bytes;
+            client.memberships.insert(membership.clone());
             self.topics.join(&membership, Member::Remote(from));
         }
         self.acknowledge(Kind::Subscribed, from, frame, now, out);
@@ -224,6 +235,7 @@ impl Broker {
             return;
         };
         if client.memberships.remove(&membership) {
+            client.membership_bytes -= weight(&membership);
             self.topics.leave(&membership, Member::Remote(from));
         }
         self.acknowledge(Kind::Unsubscribed, from, frame, now, out);
@@ -491,6 +503,14 @@ impl Broker {
         let clients = self.clients.iter().flatten();
         clients.map(|client| client.queue.bytes()).sum()
     }
+}
+
+/// What a membership counts for beside its texts, in bytes.
+const MEMBERSHIP_BYTES: usize = 256;
+
+fn weight(membership: &Membership) -> usize {
+    let group = membership.group.as_ref().map_or(0, |group| group.len());
+    MEMBERSHIP_BYTES + 2 * (membership.topic.len() + group)
 }
 
 fn membership(frame: &Frame<'_>) -> Membership {

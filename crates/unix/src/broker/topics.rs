@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
+use std::sync::Arc;
 
 use bowline_events::{Text, Topic, json};
 
@@ -97,7 +98,7 @@ impl Subscribers {
 /// All topics with subscribers.
 #[derive(Debug, Default)]
 pub(crate) struct Topics {
-    topics: HashMap<Topic, Subscribers>,
+    topics: HashMap<Arc<str>, Subscribers>,
     joined: u64,
 }
 
@@ -115,7 +116,7 @@ impl Topics {
         self.joined += 1;
         let joined = self.joined;
         let topic = &membership.topic;
-        let subscribers = match self.topics.entry(topic.clone()) {
+        let subscribers = match self.topics.entry(Arc::clone(topic.name())) {
             MapEntry::Occupied(entry) => entry.into_mut(),
             MapEntry::Vacant(entry) => entry.insert(Subscribers {
                 topic: topic.clone(),

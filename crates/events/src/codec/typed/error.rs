@@ -17,9 +17,9 @@ use super::envelope;
 /// because Node treats errors as plain JSON and may exit over a big integer inside.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct JsError {
-    /// The name of the kind of error; written as `Error` if empty, empty if missing.
+    /// The name of the kind of error; written as `Error` if empty, empty if missing or not a text.
     pub name: String,
-    /// What went wrong; empty if missing.
+    /// What went wrong; empty if missing or not a text.
     pub message: String,
     /// The stack trace of the sender.
     pub stack: Option<String>,

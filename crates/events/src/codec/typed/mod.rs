@@ -2,7 +2,8 @@
 //!
 //! Each type writes its envelope and reads it back. Reading is tolerant where the other transports
 //! carry the plain form: a [`Date`] also comes as text or number, a [`BigInt`] as text or number, a
-//! [`JsError`] without its envelope.
+//! [`JsError`] without its envelope. What Rust strings cannot hold, surrogates without their other
+//! half, `serde_json` refuses: read with [`decode`](super::decode) where they may occur.
 //!
 //! ```
 //! use bowline_events::codec::{Date, JsMap};

@@ -1,0 +1,278 @@
+//! The configuration file, `bowline.toml`.
+
+use std::fmt;
+use std::path::Path;
+
+use bowline_events::{Error, ErrorKind, Result};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+
+use crate::{BusConfig, suggest};
+
+/// Bytes of a configuration file at most; a larger one was named by mistake.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+const KEYS: [&str; 1] = ["bus"];
+
+/// What a configuration file says.
+///
+/// ```
+/// use bowline_runtime::FileConfig;
+/// let file = FileConfig::parse("[bus]\nurl = \"unix:///run/app/events.sock\"\nmax_frame_bytes = \"16MiB\"\n")?;
+/// assert_eq!(file.bus.unwrap().to_string(), "unix:///run/app/events.sock?max_frame_bytes=16MiB");
+///
+/// let short = FileConfig::parse("bus = \"memory:\"")?;
+/// assert_eq!(short.bus.unwrap().scheme(), "memory");
+/// # Ok::<(), bowline_events::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileConfig {
+    /// The bus, as a URL or as a table with the key `url` and the options of that kind of bus.
+    pub bus: Option<BusConfig>,
+}
+
+impl FileConfig {
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// `InvalidInput` with the line, for text that is not TOML and for a key or a value that is not known.
+    pub fn parse(text: &str) -> Result<Self> {
+        toml::from_str(text).map_err(|error| {
+            let line = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .map(|before| format!("line {}: ", before.matches('\n').count() + 1))
+                .unwrap_or_default();
+            // The source would show the line itself, which may hold a secret; its message does not.
+            let message = error.message().lines().collect::<Vec<_>>().join(", ");
+            Error::new(
+                ErrorKind::InvalidInput,
+                "configuration file",
+                format!("{line}{message}"),
+            )
+        })
+    }
+
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), with the path; and for a file that cannot be read or is larger than 1 MiB.
+    pub fn read(path: &Path) -> Result<Self> {
+        let name = path.to_string_lossy();
+        let refuse = |message: String| {
+            Error::new(ErrorKind::InvalidInput, "configuration file", message).with_subject(&name)
+        };
+        let unreadable = |error: std::io::Error| {
+            refuse(format!(
+                "it cannot be read ({error}); check the path and its permissions"
+            ))
+            .with_source(error)
+        };
+        let size = std::fs::metadata(path).map_err(unreadable)?.len();
+        if size > MAX_BYTES {
+            return Err(refuse(format!(
+                "it has {size} bytes and {MAX_BYTES} are the limit; name a configuration file"
+            )));
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        Self::parse(&text).map_err(|error| refuse(error.message().to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for FileConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FileVisitor)
+    }
+}
+
+struct FileVisitor;
+
+impl<'de> Visitor<'de> for FileVisitor {
+    type Value = FileConfig;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a configuration with the key bus")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FileConfig, A::Error> {
+        let mut config = FileConfig::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "bus" => config.bus = Some(map.next_value()?),
+                _ => {
+                    let hint = suggest::hint(&key, &KEYS);
+                    return Err(de::Error::custom(format!("there is no key {key:?}{hint}")));
+                }
+            }
+        }
+        Ok(config)
+    }
+}
+
+impl<'de> Deserialize<'de> for BusConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(BusVisitor)
+    }
+}
+
+struct BusVisitor;
+
+impl<'de> Visitor<'de> for BusVisitor {
+    type Value = BusConfig;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a bus URL, or a table with the key url and options")
+    }
+
+    fn visit_str<E: de::Error>(self, url: &str) -> Result<BusConfig, E> {
+        BusConfig::from_url(url).map_err(E::custom)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<BusConfig, A::Error> {
+        let mut url = None;
+        let mut options = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let Scalar(value) = map.next_value()?;
+            if key == "url" {
+                url = Some(value);
+            } else {
+                options.push((key, value));
+            }
+        }
+        let url = url.ok_or_else(|| {
+            de::Error::custom(
+                "the bus has no url; add url = \"memory:\" or url = \"unix:///absolute/path.sock\"",
+            )
+        })?;
+        BusConfig::from_parts(&url, options).map_err(de::Error::custom)
+    }
+}
+
+/// A string, a whole number or a switch, as text.
+struct Scalar(String);
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+struct ScalarVisitor;
+
+impl Visitor<'_> for ScalarVisitor {
+    type Value = Scalar;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string, a whole number, true or false")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
+        Ok(Scalar(text.to_owned()))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Scalar, E> {
+        Ok(Scalar(number.to_string()))
+    }
+
+    fn visit_bool<E>(self, on: bool) -> Result<Scalar, E> {
+        Ok(Scalar(on.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn files_are_read() {
+        let table = [
+            ("", None),
+            ("# nothing\n", None),
+            ("bus = \"memory:\"", Some("memory:")),
+            (
+                "[bus]\nurl = \"memory:\"\nreplay = false",
+                Some("memory:?replay=false"),
+            ),
+            (
+                "[bus]\nallow_group = 100\nurl = \"unix:///a\"",
+                Some("unix:///a?allow_group=100"),
+            ),
+        ];
+        for (text, url) in table {
+            let bus = FileConfig::parse(text).unwrap().bus;
+            assert_eq!(bus.map(|bus| bus.to_string()).as_deref(), url, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        let table: [(&str, &[&str]); 8] = [
+            (
+                "# x\nbuss = \"memory:\"",
+                &["\"buss\"", "did you mean \"bus\"?"],
+            ),
+            ("bus =", &["line 1"]),
+            (
+                "\n\nbus = \"unx:///a\"",
+                &["line 3", "did you mean \"unix\"?"],
+            ),
+            ("bus = 3", &["bus URL"]),
+            ("[bus]\nreplay = true", &["no url"]),
+            (
+                "[bus]\nurl = \"memory:\"\nreplai = true",
+                &["did you mean \"replay\"?"],
+            ),
+            (
+                "[bus]\nurl = \"memory:\"\nreplay = [1]",
+                &["a string, a whole number"],
+            ),
+            (
+                "[bus]\nurl = \"memory:?replay=true\"\nreplay = true",
+                &["twice"],
+            ),
+        ];
+        for (text, parts) in table {
+            let error = FileConfig::parse(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            let shown = error.to_string();
+            for part in parts {
+                assert!(shown.contains(part), "{text:?}: {shown}");
+            }
+            assert!(!shown.contains('\n'), "{shown}");
+        }
+    }
+
+    #[test]
+    fn secrets_of_a_file_are_not_shown() {
+        for text in [
+            "bus = \"redis://u:hunter2@h\"",
+            "bus = \"redis://u:hunter2@h\" x",
+        ] {
+            let error = FileConfig::parse(text).unwrap_err();
+            assert!(
+                !format!("{error} {error:?}").contains("hunter2"),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("none.toml");
+        let large = folder.path().join("large.toml");
+        std::fs::write(&large, vec![b'#'; MAX_BYTES as usize + 1]).unwrap();
+        for (path, part) in [(&missing, "none.toml"), (&large, "limit")] {
+            let error = FileConfig::read(path).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(text in "[a-z=\"\\[\\]\\n:./?&%0-9 ]{0,60}") {
+            let _ = FileConfig::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! A bus URL in its parts: `scheme:body?option=value&option=value`.
+
+use bowline_events::{Error, ErrorKind, Result};
+
+/// The parts of a URL, percent decoded.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UrlParts {
+    pub(crate) scheme: String,
+    /// What stands between the scheme and the options.
+    pub(crate) body: String,
+    pub(crate) options: Vec<(String, String)>,
+}
+
+pub(crate) fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidInput, "bus url", message.into())
+}
+
+impl UrlParts {
+    /// Takes `url` apart. What the parts mean is not looked at.
+    pub(crate) fn parse(url: &str) -> Result<Self> {
+        let url = url.trim();
+        let Some((scheme, rest)) = url.split_once(':') else {
+            return Err(invalid(
+                "there is no scheme; write memory: or unix:///absolute/path.sock",
+            ));
+        };
+        let (body, query) = match rest.split_once('?') {
+            Some((body, query)) => (body, query),
+            None => (rest, ""),
+        };
+        if body.contains('#') || query.contains('#') {
+            return Err(invalid(
+                "a fragment (#...) means nothing here; write %23 for a # that belongs to the path",
+            ));
+        }
+        let options = query
+            .split('&')
+            .filter(|option| !option.is_empty())
+            .map(|option| {
+                let (name, value) = option.split_once('=').ok_or_else(|| {
+                    invalid(format!(
+                        "option {:?} has no value; write {option}=value",
+                        option
+                    ))
+                })?;
+                Ok((decode(name)?, decode(value)?))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            scheme: scheme.to_ascii_lowercase(),
+            body: decode(body)?,
+            options,
+        })
+    }
+}
+
+/// Replaces every `%XX`. A plus sign stays a plus sign.
+fn decode(text: &str) -> Result<String> {
+    if !text.contains('%') {
+        return Ok(text.to_owned());
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        if byte != b'%' {
+            bytes.push(byte);
+            rest = tail;
+            continue;
+        }
+        let value = tail
+            .get(..2)
+            .and_then(|digits| Some(hex(digits[0])? * 16 + hex(digits[1])?))
+            .ok_or_else(|| {
+                invalid(
+                    "a % must be followed by two hexadecimal digits; write %25 for a percent sign",
+                )
+            })?;
+        bytes.push(value);
+        rest = &tail[2..];
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        invalid("the decoded text is not UTF-8; only UTF-8 paths can be named").with_source(error)
+    })
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+}
+
+/// Percent encodes what has a meaning in a URL, so that [`UrlParts::parse`] gives `text` back.
+pub(crate) fn encode(text: &str) -> String {
+    let mut url = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '%' | '?' | '#' | '&' => {
+                url.push_str(&format!("%{:02X}", u32::from(character)));
+            }
+            c if c.is_control() || c.is_whitespace() => {
+                let mut buffer = [0; 4];
+                for byte in c.encode_utf8(&mut buffer).bytes() {
+                    url.push_str(&format!("%{byte:02X}"));
+                }
+            }
+            c => url.push(c),
+        }
+    }
+    url
+}
+
+/// `url` with user name, password and the value of every option that looks like a secret hidden: fit to be printed.
+///
+/// Nothing is validated; a text that is no URL comes back as it is.
+///
+/// ```
+/// let shown = bowline_runtime::redact_url("redis://me:hunter2@host/0?token=abc&db=1");
+/// assert_eq!(shown, "redis://***@host/0?token=***&db=1");
+/// ```
+pub fn redact_url(url: &str) -> String {
+    let (head, query) = match url.split_once('?') {
+        Some((head, query)) => (head, Some(query)),
+        None => (url, None),
+    };
+    let mut shown = match head.split_once("://") {
+        Some((scheme, rest)) => {
+            let end = rest.find('/').unwrap_or(rest.len());
+            match rest[..end].rfind('@') {
+                Some(at) => format!("{scheme}://***{}", &rest[at..]),
+                None => head.to_owned(),
+            }
+        }
+        None => head.to_owned(),
+    };
+    let Some(query) = query else { return shown };
+    for (n, option) in query.split('&').enumerate() {
+        shown.push(if n == 0 { '?' } else { '&' });
+        match option.split_once('=') {
+            Some((name, _)) if is_secret(name) => {
+                shown.push_str(name);
+                shown.push_str("=***");
+            }
+            _ => shown.push_str(option),
+        }
+    }
+    shown
+}
+
+fn is_secret(option: &str) -> bool {
+    const WORDS: [&str; 6] = ["pass", "token", "secret", "key", "credential", "auth"];
+    let option = option.to_lowercase();
+    WORDS.iter().any(|word| option.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_url_comes_apart() {
+        let parts = UrlParts::parse("UNIX:///run/a%20b%3F.sock?x=1&&y=a%26b").unwrap();
+        assert_eq!(parts.scheme, "unix");
+        assert_eq!(parts.body, "///run/a b?.sock");
+        assert_eq!(
+            parts.options,
+            [("x".into(), "1".into()), ("y".into(), "a&b".into())]
+        );
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused_with_the_remedy() {
+        let table = [
+            ("", "scheme"),
+            ("/run/events.sock", "scheme"),
+            ("unix:///a?x", "x=value"),
+            ("unix:///a%", "two hexadecimal digits"),
+            ("unix:///a%4", "two hexadecimal digits"),
+            ("unix:///a%zz", "two hexadecimal digits"),
+            ("unix:///a%ff", "UTF-8"),
+            ("unix:///a#b", "%23"),
+        ];
+        for (url, part) in table {
+            let error = UrlParts::parse(url).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert!(error.to_string().contains(part), "{url:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_hidden() {
+        let table = [
+            ("memory:", "memory:"),
+            ("unix:///run/x.sock?a=1", "unix:///run/x.sock?a=1"),
+            ("redis://:pw@h:1/0", "redis://***@h:1/0"),
+            ("redis://u:p@w@h", "redis://***@h"),
+            ("x://h?API_KEY=1&b=2", "x://h?API_KEY=***&b=2"),
+            ("no url", "no url"),
+        ];
+        for (url, shown) in table {
+            assert_eq!(redact_url(url), shown);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn encoding_is_undone_by_parsing(path in "[^\\x00]{0,40}", value in "[^\\x00]{0,20}") {
+            let url = format!("unix:///{}?v={}", encode(&path), encode(&value));
+            let parts = UrlParts::parse(&url).unwrap();
+            prop_assert_eq!(parts.body, format!("///{path}"));
+            prop_assert_eq!(&parts.options[0].1, &value);
+        }
+
+        #[test]
+        fn nothing_panics(text in ".{0,60}") {
+            let _ = UrlParts::parse(&text);
+            let _ = redact_url(&text);
+        }
+    }
+}

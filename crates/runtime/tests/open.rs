@@ -1,0 +1,71 @@
+//! Opening what was configured: every option arrives, and opening alone touches nothing.
+
+use bowline_events::{ErrorKind, NewEvent, PubSubExt, StartFrom, SubscribeOptions};
+use bowline_runtime::{BusConfig, OpenBus};
+
+fn open(url: &str) -> bowline_events::Result<OpenBus> {
+    OpenBus::open(&BusConfig::from_url(url)?)
+}
+
+#[tokio::test]
+async fn a_memory_bus_keeps_events_unless_it_is_told_not_to() {
+    for (url, replays) in [
+        ("memory:", true),
+        ("memory:?max_bytes=1MiB&replay=true", true),
+        ("memory:?replay=false", false),
+    ] {
+        let bus = open(url).unwrap();
+        assert_eq!(bus.pubsub().capabilities().replay, replays, "{url}");
+        assert_eq!((bus.is_broker(), bus.remote_clients()), (None, None));
+        let shared = bus.shared();
+        shared.publish("t", NewEvent::new("a", "r")).await.unwrap();
+        let options = SubscribeOptions::new().start(StartFrom::Earliest);
+        let mut reader = bus.pubsub().subscribe("t", options).await.unwrap();
+        shared.publish("t", NewEvent::new("b", "r")).await.unwrap();
+        let first = reader.next().await.unwrap().unwrap();
+        assert_eq!(first.event_type, if replays { "a" } else { "b" }, "{url}");
+    }
+}
+
+#[cfg(feature = "unix")]
+mod unix {
+    use super::*;
+
+    #[test]
+    fn opening_touches_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sub/events.sock");
+        let bus = open(&format!("unix://{}", path.display())).unwrap();
+        assert_eq!(
+            (bus.is_broker(), bus.remote_clients()),
+            (Some(false), Some(0))
+        );
+        assert!(!folder.path().join("sub").exists());
+    }
+
+    #[test]
+    fn limits_reach_the_bus() {
+        let bus = open("unix:///a/b.sock?max_frame_bytes=4KiB").unwrap();
+        assert_eq!(bus.pubsub().capabilities().max_event_bytes, Some(4096));
+        for option in [
+            "max_frame_bytes=0",
+            "max_client_queue_bytes=0",
+            "send_window_bytes=0",
+            "membership_ack_timeout=0s",
+            "publish_deadline=0s",
+            "path_check_interval=0s",
+        ] {
+            let error = open(&format!("unix:///a/b.sock?{option}")).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            let (name, _) = option.split_once('=').unwrap();
+            assert!(error.to_string().contains(name), "{option}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_refused() {
+        let error = open(&format!("unix:///{}", "x".repeat(107))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("107"), "{error}");
+    }
+}
