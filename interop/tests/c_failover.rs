@@ -271,6 +271,83 @@ fn c9_a_burst_from_rust_survives_the_death_of_the_broker() {
     }
 }
 
+/// As much as the publisher can, so that there is always something on its way when the broker dies.
+#[test]
+fn c9_a_flood_from_rust_is_neither_doubled_nor_disordered() {
+    const COUNT: u64 = 20_000;
+    for _ in 0..rounds(2) {
+        for row in trios().into_iter().filter(|row| row[1] == Rust) {
+            eprintln!("{row:?}");
+            let bus = bus!();
+            let [x, y, z] = bus.start_all(row);
+            for peer in [&x, &y, &z] {
+                peer.subscribe_with("t", "flood", json!({ "quiet": true }));
+                peer.subscribe("end", "all");
+            }
+            let flood = json!({ "topic": "t", "count": COUNT, "bytes": 100 });
+            let flood = y.begin("publishMany", flood);
+            y.reached("flood", COUNT / 8);
+            x.kill();
+            let report = flood.wait();
+            assert_eq!(report["rejected"], 0, "{report}");
+            bus.reachable("end", &[(&y, "all"), (&z, "all")]);
+            // The old broker may have taken in the whole rest before it died; this one is for the new broker.
+            y.call(
+                "publishMany",
+                json!({ "topic": "t", "count": 1, "from": COUNT }),
+            );
+            let readers = [&y, &z].into_iter().filter(|peer| peer.kind() == Rust);
+            for reader in readers {
+                let stats = eventually("the last event arrives", || {
+                    let stats = reader.stats("flood");
+                    if stats["lastSeq"] == COUNT {
+                        Ok(stats)
+                    } else {
+                        Err(stats.to_string())
+                    }
+                });
+                assert_eq!(stats["duplicates"], 0, "{}: {stats}", reader.name());
+                assert_eq!(stats["outOfOrder"], 0, "{}: {stats}", reader.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn c9_nothing_that_rust_peers_publish_after_the_death_is_lost() {
+    for _ in 0..rounds(3) {
+        for row in with_peers(&[[Rust, Rust, Rust], [Node, Rust, Rust]]) {
+            let bus = bus!();
+            let [x, y, z] = meet(&bus, row);
+            x.kill();
+            // At once: nobody has a new broker yet.
+            for number in 0..20 {
+                y.publish("t", json!(number));
+                z.publish("t", json!(100 + number));
+            }
+            for reader in [&y, &z] {
+                let got = numbers(&reader.seen_until("all", |seen| numbers(seen).len() >= 40));
+                let (from_y, from_z): (Vec<u64>, Vec<u64>) =
+                    got.iter().partition(|number| **number < 100);
+                assert_eq!(
+                    from_y,
+                    (0..20).collect::<Vec<_>>(),
+                    "{row:?}, at {}",
+                    reader.name()
+                );
+                assert_eq!(
+                    from_z,
+                    (100..120).collect::<Vec<_>>(),
+                    "{row:?}, at {}",
+                    reader.name()
+                );
+            }
+            bus.converged(&[&y, &z]);
+            whole(&bus, &[&y, &z]);
+        }
+    }
+}
+
 #[test]
 fn c10_a_burst_from_node_reaches_rust_at_most_once() {
     const COUNT: u64 = 400;
@@ -358,6 +435,30 @@ fn c14_a_subscribe_waits_for_a_stopped_broker() {
 }
 
 #[test]
+fn c14_publishes_wait_out_a_stopped_broker() {
+    const COUNT: u64 = 2000;
+    for row in pairs().into_iter().filter(|row| row[1] == Rust) {
+        let bus = bus!();
+        let [broker, client] = meet(&bus, row);
+        client.subscribe_with("flood", "quiet", json!({ "quiet": true }));
+        broker.stop();
+        let flood = client.begin(
+            "publishMany",
+            json!({ "topic": "flood", "count": COUNT, "bytes": 100 }),
+        );
+        std::thread::sleep(Duration::from_millis(300));
+        broker.cont();
+        assert_eq!(flood.wait()["rejected"], 0);
+        let stats = client.reached("quiet", COUNT);
+        assert_eq!(
+            (&stats["distinct"], &stats["outOfOrder"]),
+            (&json!(COUNT), &json!(0)),
+            "{stats}"
+        );
+    }
+}
+
+#[test]
 fn c14_after_its_patience_a_subscribe_proceeds() {
     for row in pairs().into_iter().filter(|row| row[1] == Rust) {
         let bus = bus!();
@@ -401,6 +502,31 @@ fn g1_members_stay_whole_while_brokers_come_and_go() {
             let everybody: Vec<&Peer> = members.iter().collect();
             bus.converged(&everybody);
             whole(&bus, &everybody);
+        }
+    }
+}
+
+#[test]
+fn g2_many_events_arrive_complete_and_in_order() {
+    const COUNT: u64 = 20_000;
+    for row in pairs() {
+        let bus = bus!();
+        let peers = bus.start_all(row);
+        for peer in &peers {
+            for label in ["one", "two"] {
+                peer.subscribe_with("t", label, json!({ "quiet": true }));
+            }
+        }
+        for (round, publisher) in (1..).zip(&peers) {
+            let flood = json!({ "topic": "t", "count": COUNT, "from": (round - 1) * COUNT });
+            assert_eq!(publisher.call("publishMany", flood)["published"], COUNT);
+            for peer in &peers {
+                for label in ["one", "two"] {
+                    let stats = peer.reached(label, COUNT * round);
+                    assert_eq!(stats["distinct"], COUNT * round, "{row:?}: {stats}");
+                    assert_eq!(stats["outOfOrder"], 0, "{row:?}: {stats}");
+                }
+            }
         }
     }
 }

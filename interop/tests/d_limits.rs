@@ -1,5 +1,7 @@
 //! Group D: limits, and consumers that are slower than what they subscribed to.
 
+use std::time::Duration;
+
 use bowline_interop::roles::{both, pairs};
 use bowline_interop::{Kind, bus, eventually, numbers};
 use serde_json::json;
@@ -188,6 +190,31 @@ fn d6_a_reader_that_pauses_below_the_limit_catches_up() {
             assert_eq!(paused.frame()["event"]["data"]["seq"], seq);
         }
         assert_eq!(broker.remote_clients(), 2);
+    }
+}
+
+#[test]
+fn d6_a_slow_reader_that_makes_progress_loses_nothing_to_a_broker_in_rust() {
+    const COUNT: u64 = 200;
+    for row in pairs().into_iter().filter(|row| row[0] == Rust) {
+        for publisher in 0..2 {
+            eprintln!("{row:?}, publisher {publisher}");
+            let bus = bus!();
+            let peers = bus.start_all_with(row, json!({ "maxRemoteClientQueuedBytes": 1 << 20 }));
+            peers[0].subscribe("elsewhere", "b");
+            peers[1].subscribe("elsewhere", "c");
+            let mut slow = bus.connect();
+            slow.subscribe("t");
+            // Six times what the queue may hold.
+            let flood = json!({ "topic": "t", "count": COUNT, "bytes": 32 * 1024 });
+            let flood = peers[publisher].begin("publishMany", flood);
+            for seq in 0..COUNT {
+                assert_eq!(slow.frame()["event"]["data"]["seq"], seq);
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            assert_eq!(flood.wait()["published"], COUNT);
+            assert_eq!(peers[0].remote_clients(), 2);
+        }
     }
 }
 
