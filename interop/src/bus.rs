@@ -83,7 +83,33 @@ impl Bus {
             socket,
             options,
             folder: self.folder(),
+            user: None,
         })
+    }
+
+    /// A Rust peer that is not allowed everything: a process of root runs it as another user, with the program copied to where
+    /// that user finds it.
+    ///
+    /// # Panics
+    /// When the program cannot be copied.
+    pub fn start_unprivileged(&self, options: Value) -> Peer {
+        const NOBODY: u32 = 65_534;
+        let is_root = rustix::process::geteuid().is_root();
+        let program = self.folder().join("peer");
+        if let Err(error) = std::fs::copy(&self.rust_peer, &program) {
+            panic!("cannot copy the peer to {}: {error}", program.display());
+        }
+        let peer = Peer::launch(Launch {
+            kind: Kind::Rust,
+            name: "unprivileged".into(),
+            rust_peer: &program,
+            socket: &self.socket(),
+            options,
+            folder: self.folder(),
+            user: is_root.then_some(NOBODY),
+        });
+        peer.wait_ready();
+        peer
     }
 
     /// A bare connection to the socket.

@@ -6,7 +6,13 @@
 //!
 //! Everything here is for tests: every wait has the deadline [`PATIENCE`], and whatever goes wrong panics with what was seen.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "tests write JSON values where they pass them"
+)]
+
 mod bus;
+mod island;
 mod peer;
 mod process;
 mod raw;

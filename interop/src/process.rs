@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) socket: &'a Path,
     pub(crate) options: Value,
     pub(crate) folder: &'a Path,
+    /// The user to run as; `None`: the present one.
+    pub(crate) user: Option<u32>,
 }
 
 impl Launch<'_> {
@@ -39,6 +42,9 @@ impl Launch<'_> {
             .arg(self.socket)
             .arg(self.options.to_string())
             .env("TMPDIR", self.folder);
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         command
     }
 }

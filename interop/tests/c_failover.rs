@@ -1,103 +1,27 @@
-//! Group C: brokers die, close, lose their socket, or never were there.
+//! Group C, the rows about brokers that die, close or stand still.
 
-use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixListener;
-use std::time::{Duration, SystemTime};
+use std::fs;
+use std::time::Duration;
 
-use bowline_interop::roles::{have_node, pairs, rounds, trios, with_peers};
-use bowline_interop::{Bus, Kind, Peer, bus, eventually, numbers};
+use bowline_interop::roles::{pairs, rounds, trios, with_peers};
+use bowline_interop::{Kind, Peer, bus, eventually, numbers};
 use serde_json::{Value, json};
 
 use Kind::{Node, Rust};
-
-/// Everybody subscribes `all` to topic `t`, in order: the first becomes the broker.
-fn meet<const N: usize>(bus: &Bus, row: [Kind; N]) -> [Peer; N] {
-    eprintln!("{row:?}");
-    let peers = bus.start_all(row);
-    for peer in &peers {
-        peer.subscribe("t", "all");
-    }
-    peers
-}
-
-/// Every publish of everybody reaches everybody exactly once.
-#[track_caller]
-fn whole(bus: &Bus, peers: &[&Peer]) {
-    let readers: Vec<(&Peer, &str)> = peers.iter().map(|peer| (*peer, "all")).collect();
-    bus.reachable("t", &readers);
-    let before: Vec<usize> = readers
-        .iter()
-        .map(|(peer, label)| numbers(&peer.seen(label)).len())
-        .collect();
-    let mut sent = Vec::new();
-    for round in 0..3 {
-        for (at, peer) in (0..).zip(peers) {
-            peer.publish("t", json!(1000 + round * 10 + at));
-            sent.push(1000 + round * 10 + at);
-        }
-    }
-    for (at, reader) in readers.iter().enumerate() {
-        // Everybody's own connection is in order, so a mark of each publisher is behind its events.
-        let mut got = Vec::new();
-        for publisher in peers {
-            got = numbers(&bus.settled(publisher, "t", &[*reader])[0])[before[at]..].to_vec();
-        }
-        got.sort_unstable();
-        assert_eq!(got, sent, "at {}", reader.0.name());
-    }
-}
-
-#[track_caller]
-fn lock_is_gone(bus: &Bus) {
-    eventually("the election lock is gone", || match bus.lock().exists() {
-        false => Ok(()),
-        true => Err("still there".into()),
-    });
-}
-
-fn leave_stale_socket(bus: &Bus) {
-    // Dropping a listener leaves its file.
-    drop(UnixListener::bind(bus.socket()).unwrap());
-}
-
-fn names_an_election(error: &str) -> bool {
-    error.contains("election")
-}
-
-/// Subscribes everybody at the same time. Node peers may be refused by a known defect and try again; Rust peers may not.
-#[track_caller]
-fn subscribe_all(peers: &[Peer]) {
-    let pending: Vec<_> = peers
-        .iter()
-        .map(|peer| (peer, peer.begin_subscribe("t", "all", json!({}))))
-        .collect();
-    for (peer, first) in pending {
-        let mut result = first.result();
-        while let Err(error) = &result {
-            assert!(
-                peer.kind() == Node && names_an_election(error),
-                "{}: {error}",
-                peer.name()
-            );
-            result = peer.begin_subscribe("t", "all", json!({})).result();
-        }
-    }
-}
 
 #[test]
 fn c1_c2_a_killed_broker_is_replaced() {
     for _ in 0..rounds(1) {
         for row in trios() {
             let bus = bus!();
-            let [x, y, z] = meet(&bus, row);
+            let [x, y, z] = bus.meet(row);
             for peer in [&x, &y, &z] {
                 peer.join("jobs", "member", "g");
             }
             x.kill();
             bus.converged(&[&y, &z]);
-            whole(&bus, &[&y, &z]);
-            lock_is_gone(&bus);
+            bus.whole(&[&y, &z]);
+            bus.lock_is_gone();
             for number in 0..4 {
                 y.publish("jobs", json!(number));
             }
@@ -111,11 +35,11 @@ fn c1_c2_a_killed_broker_is_replaced() {
 fn c3_a_closed_broker_is_replaced_and_spares_its_successor() {
     for row in trios() {
         let bus = bus!();
-        let [x, y, z] = meet(&bus, row);
+        let [x, y, z] = bus.meet(row);
         x.close();
         let successor = [&y, &z][bus.converged(&[&y, &z])];
-        whole(&bus, &[&y, &z]);
-        lock_is_gone(&bus);
+        bus.whole(&[&y, &z]);
+        bus.lock_is_gone();
         // A closing Node broker may remove the socket of its successor, which only Rust repairs.
         if x.kind() == Rust || successor.kind() == Rust {
             eventually("the socket is there", || {
@@ -129,82 +53,12 @@ fn c3_a_closed_broker_is_replaced_and_spares_its_successor() {
 fn c4_the_last_one_removes_the_socket() {
     for row in pairs() {
         let bus = bus!();
-        let [x, y] = meet(&bus, row);
+        let [x, y] = bus.meet(row);
         x.close();
         bus.converged(&[&y]);
         y.close();
         assert!(!bus.socket().exists(), "{row:?}");
         assert!(!bus.lock().exists(), "{row:?}");
-    }
-}
-
-#[test]
-fn c5_many_start_over_a_stale_socket() {
-    for _ in 0..rounds(2) {
-        for row in with_peers(&[[Node, Rust, Node, Rust], [Rust, Rust, Rust, Rust]]) {
-            let bus = bus!();
-            leave_stale_socket(&bus);
-            let peers = bus.start_all(row);
-            subscribe_all(&peers);
-            let peers = peers.each_ref();
-            bus.converged(&peers);
-            whole(&bus, &peers);
-            lock_is_gone(&bus);
-        }
-    }
-}
-
-#[test]
-fn c6_many_start_on_a_free_path() {
-    for _ in 0..rounds(2) {
-        for row in with_peers(&[[Node, Rust, Node, Rust], [Rust, Rust, Rust, Rust]]) {
-            let bus = bus!();
-            let peers = bus.start_all(row);
-            subscribe_all(&peers);
-            let peers = peers.each_ref();
-            bus.converged(&peers);
-            whole(&bus, &peers);
-        }
-    }
-}
-
-#[test]
-fn c7_a_fresh_lock_of_somebody_else_is_respected() {
-    let bus = bus!();
-    leave_stale_socket(&bus);
-    let stale = fs::metadata(bus.socket()).unwrap().ino();
-    File::create(bus.lock()).unwrap();
-    let peers = bus.start_all([Rust, Rust]);
-    let pending = [&peers[0], &peers[1]].map(|peer| peer.begin_subscribe("t", "all", json!({})));
-    // The lock holder takes its time; what is asserted is that nobody has acted by then.
-    std::thread::sleep(Duration::from_millis(700));
-    assert!(pending.iter().all(|one| !one.is_done()));
-    assert_eq!(fs::metadata(bus.socket()).unwrap().ino(), stale);
-    assert!(bus.lock().exists());
-    fs::remove_file(bus.lock()).unwrap();
-    for one in pending {
-        one.wait();
-    }
-    let peers = peers.each_ref();
-    bus.converged(&peers);
-    whole(&bus, &peers);
-    lock_is_gone(&bus);
-}
-
-#[test]
-fn c8_an_abandoned_lock_is_broken() {
-    for row in with_peers(&[[Rust, Rust], [Rust, Node]]) {
-        let bus = bus!();
-        leave_stale_socket(&bus);
-        let lock = File::create(bus.lock()).unwrap();
-        lock.set_modified(SystemTime::now() - Duration::from_secs(3))
-            .unwrap();
-        let peers = bus.start_all(row);
-        subscribe_all(&peers);
-        let peers = peers.each_ref();
-        bus.converged(&peers);
-        whole(&bus, &peers);
-        lock_is_gone(&bus);
     }
 }
 
@@ -254,7 +108,7 @@ fn c9_a_burst_from_rust_survives_the_death_of_the_broker() {
     for _ in 0..rounds(2) {
         for row in trios().into_iter().filter(|row| row[1] == Rust) {
             let bus = bus!();
-            let [x, y, z] = meet(&bus, row);
+            let [x, y, z] = bus.meet(row);
             let report = burst_over_a_kill(&y, &x, COUNT);
             assert_eq!(report["rejected"], 0, "{report}");
             bus.converged(&[&y, &z]);
@@ -266,7 +120,7 @@ fn c9_a_burst_from_rust_survives_the_death_of_the_broker() {
             distinct.dedup();
             assert_eq!(distinct.len(), got.len(), "an id twice at {}", y.name());
             one_gap(&seqs(&y), &y);
-            whole(&bus, &[&y, &z]);
+            bus.whole(&[&y, &z]);
         }
     }
 }
@@ -318,7 +172,7 @@ fn c9_nothing_that_rust_peers_publish_after_the_death_is_lost() {
     for _ in 0..rounds(3) {
         for row in with_peers(&[[Rust, Rust, Rust], [Node, Rust, Rust]]) {
             let bus = bus!();
-            let [x, y, z] = meet(&bus, row);
+            let [x, y, z] = bus.meet(row);
             x.kill();
             // At once: nobody has a new broker yet.
             for number in 0..20 {
@@ -343,7 +197,7 @@ fn c9_nothing_that_rust_peers_publish_after_the_death_is_lost() {
                 );
             }
             bus.converged(&[&y, &z]);
-            whole(&bus, &[&y, &z]);
+            bus.whole(&[&y, &z]);
         }
     }
 }
@@ -357,7 +211,7 @@ fn c10_a_burst_from_node_reaches_rust_at_most_once() {
             .filter(|row| row[1] == Node && row[2] == Rust)
         {
             let bus = bus!();
-            let [x, y, z] = meet(&bus, row);
+            let [x, y, z] = bus.meet(row);
             burst_over_a_kill(&y, &x, COUNT);
             bus.reachable("t", &[(&y, "all"), (&z, "all")]);
             let stats = z.stats("all");
@@ -368,60 +222,10 @@ fn c10_a_burst_from_node_reaches_rust_at_most_once() {
 }
 
 #[test]
-fn c11_a_rust_broker_that_lost_its_socket_forms_one_island_with_newcomers() {
-    for row in with_peers(&[[Rust, Rust, Node], [Rust, Node, Rust], [Rust, Rust, Rust]]) {
-        eprintln!("{row:?}");
-        let bus = bus!();
-        let peers = bus.start_all_with(row, json!({ "brokerPathCheckIntervalMs": 200 }));
-        peers[0].subscribe("t", "all");
-        peers[1].subscribe("t", "all");
-        fs::remove_file(bus.socket()).unwrap();
-        peers[2].subscribe("t", "all");
-        let peers = peers.each_ref();
-        bus.converged(&peers);
-        whole(&bus, &peers);
-    }
-}
-
-#[test]
-fn c12_rust_recreates_the_socket_that_a_closing_node_broker_removed() {
-    if !have_node() {
-        return;
-    }
-    let bus = bus!();
-    let [old, new, late] = bus.start_all_with(
-        [Node, Rust, Rust],
-        json!({ "brokerPathCheckIntervalMs": 200 }),
-    );
-    old.subscribe("t", "all");
-    fs::remove_file(bus.socket()).unwrap();
-    new.subscribe("t", "all");
-    // Node does not watch its path, so there are two islands now.
-    assert!(old.is_broker() && new.is_broker());
-    old.close();
-    late.subscribe("t", "all");
-    bus.converged(&[&new, &late]);
-    whole(&bus, &[&new, &late]);
-    assert!(bus.socket().exists());
-}
-
-#[test]
-fn c13_a_replaced_broker_leaves_the_socket_of_its_successor_alone() {
-    let bus = bus!();
-    let peer = bus.start_with(Rust, json!({ "brokerPathCheckIntervalMs": 600_000 }));
-    peer.subscribe("t", "all");
-    fs::remove_file(bus.socket()).unwrap();
-    let _successor = bus.raw_broker();
-    let inode = fs::metadata(bus.socket()).unwrap().ino();
-    peer.close();
-    assert_eq!(fs::metadata(bus.socket()).unwrap().ino(), inode);
-}
-
-#[test]
 fn c14_a_subscribe_waits_for_a_stopped_broker() {
     for row in pairs().into_iter().filter(|row| row[1] == Rust) {
         let bus = bus!();
-        let [broker, client] = meet(&bus, row);
+        let [broker, client] = bus.meet(row);
         broker.stop();
         let pending = client.begin_subscribe("u", "late", json!({}));
         // Time in which an eager client would have given up.
@@ -439,7 +243,7 @@ fn c14_publishes_wait_out_a_stopped_broker() {
     const COUNT: u64 = 2000;
     for row in pairs().into_iter().filter(|row| row[1] == Rust) {
         let bus = bus!();
-        let [broker, client] = meet(&bus, row);
+        let [broker, client] = bus.meet(row);
         client.subscribe_with("flood", "quiet", json!({ "quiet": true }));
         broker.stop();
         let flood = client.begin(
@@ -475,33 +279,19 @@ fn c14_after_its_patience_a_subscribe_proceeds() {
 }
 
 #[test]
-fn c16_a_path_that_is_too_long_is_refused() {
-    let bus = bus!();
-    let folder = bus.folder().join("f".repeat(60));
-    let path = folder.join("s".repeat(107 - folder.as_os_str().len()));
-    assert_eq!(path.as_os_str().len(), 108);
-    let peer = bus.spawn_at(Rust, &path, json!({}));
-    assert_eq!(peer.ended().code(), Some(70));
-    let remarks = peer.remarks();
-    let message = remarks[0]["fatal"].as_str().unwrap();
-    assert!(message.contains("107"), "{message}");
-    assert!(!folder.exists());
-}
-
-#[test]
 fn g1_members_stay_whole_while_brokers_come_and_go() {
     for row in with_peers(&[[Node, Rust, Node, Rust], [Rust, Rust, Rust, Rust]]) {
         let bus = bus!();
-        let mut members: Vec<Peer> = meet(&bus, row).into();
+        let mut members: Vec<Peer> = bus.meet(row).into();
         for _ in 0..rounds(3) {
             let broker = members.remove(bus.converged(&members.iter().collect::<Vec<_>>()));
             broker.kill();
             let [replacement] = bus.start_all([broker.kind()]);
-            subscribe_all(std::slice::from_ref(&replacement));
+            bus.meet_at_once(&[&replacement]);
             members.push(replacement);
             let everybody: Vec<&Peer> = members.iter().collect();
             bus.converged(&everybody);
-            whole(&bus, &everybody);
+            bus.whole(&everybody);
         }
     }
 }

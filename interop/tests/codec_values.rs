@@ -1,5 +1,7 @@
 //! The values of the codec vectors, on their way between the languages.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;

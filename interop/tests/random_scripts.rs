@@ -3,6 +3,8 @@
 //! A script is a list of phases. In each, memberships change, at times the broker or a client is killed and started anew, and
 //! then everybody publishes at the same time. `BOWLINE_SEED` repeats a run, `BOWLINE_ROUNDS` sets how many scripts there are.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -53,10 +53,6 @@ fn number(command: &Value, name: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("{} needs \"{name}\"", command["cmd"]))
 }
 
-fn message(error: impl ToString) -> String {
-    error.to_string()
-}
-
 impl Driver {
     pub(crate) fn new(bus: UnixSocketPubSub) -> Self {
         Self {
@@ -78,13 +74,17 @@ impl Driver {
             "resetStats" => self.label(command).await?.subscriber.reset(),
             "reached" => return self.reached(command).await,
             "status" => {}
-            "flush" => self.bus.flush().await.map_err(message)?,
-            "close" => self.bus.close().await.map_err(message)?,
-            "exit" if command["close"] == true => self.bus.close().await.map_err(message)?,
+            "flush" => self.bus.flush().await.map_err(|error| error.to_string())?,
+            "close" => self.close().await?,
+            "exit" if command["close"] == true => self.close().await?,
             "exit" => {}
             other => return Err(format!("unknown command {other:?}")),
         }
         Ok(self.status())
+    }
+
+    async fn close(&self) -> Result<(), String> {
+        self.bus.close().await.map_err(|error| error.to_string())
     }
 
     fn status(&self) -> Value {
@@ -119,7 +119,7 @@ impl Driver {
             .bus
             .subscribe_with(&topic, options)
             .await
-            .map_err(message)?;
+            .map_err(|error| error.to_string())?;
         let (stop, stopped) = oneshot::channel();
         let reading = read(
             Arc::clone(&label.subscriber),
@@ -160,13 +160,14 @@ impl Driver {
     async fn publish(&self, command: &Value) -> Result<(), String> {
         let topic = Topic::new(required(command, "topic")?);
         let text = Bytes::from(revive(&command["event"])?);
-        let event = NewEvent::from_json(&text, Dialect::Tagged).map_err(message)?;
+        let event =
+            NewEvent::from_json(&text, Dialect::Tagged).map_err(|error| error.to_string())?;
         let mut options = PublishOptions::default();
         options.local_only = command["localOnly"] == true;
         self.bus
             .publish_with(&topic, event, options)
             .await
-            .map_err(message)?;
+            .map_err(|error| error.to_string())?;
         Ok(())
     }
 
@@ -176,12 +177,14 @@ impl Driver {
         kind: &'static str,
         data: String,
     ) -> Result<(), String> {
-        let event = NewEvent::new(kind, "r").with_json(data).map_err(message)?;
+        let event = NewEvent::new(kind, "r")
+            .with_json(data)
+            .map_err(|error| error.to_string())?;
         let published = self
             .bus
             .publish_with(topic, event, PublishOptions::default())
             .await;
-        published.map(drop).map_err(message)
+        published.map(drop).map_err(|error| error.to_string())
     }
 
     async fn publish_many(&self, command: &Value) -> Reply {
@@ -207,7 +210,8 @@ impl Driver {
 
     async fn publish_big(&self, command: &Value) -> Reply {
         let topic = Topic::new(required(command, "topic")?);
-        let chars = usize::try_from(number(command, "chars")?).map_err(message)?;
+        let chars =
+            usize::try_from(number(command, "chars")?).map_err(|error| error.to_string())?;
         let data = json!({ "big": "x".repeat(chars) }).to_string();
         let reply = digest(data.as_bytes());
         self.publish_json(&topic, "big", data).await?;
@@ -233,7 +237,7 @@ impl Driver {
 async fn stop(reader: Reader) -> Result<(), String> {
     // A reader that ended by itself no longer listens.
     let _ = reader.stop.send(());
-    reader.task.await.map_err(message)?
+    reader.task.await.map_err(|error| error.to_string())?
 }
 
 async fn read(
@@ -245,7 +249,7 @@ async fn read(
     loop {
         let item = tokio::select! {
             biased;
-            _ = &mut stopped => return subscription.unsubscribe().await.map_err(message),
+            _ = &mut stopped => return subscription.unsubscribe().await.map_err(|error| error.to_string()),
             item = subscription.next() => item,
         };
         match item {
