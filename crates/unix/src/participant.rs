@@ -337,7 +337,7 @@ impl Participant {
             self.check_event(topic, data, topic.len(), 2)
         };
         if let Err(error) = checked {
-            return OpFuture::ready(Err(error));
+            return OpFuture::ready(Err(error.with_subject(topic)));
         }
         let object = Bytes::from(object);
         let event = event.stamp();

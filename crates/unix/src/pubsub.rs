@@ -1,5 +1,6 @@
 //! The bus as users see it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -8,7 +9,8 @@ use std::time::Duration;
 
 use bowline_events::{
     Capabilities, DeliveryModes, NewEvent, OpFuture, Ordering, PubSub, PublishOptions,
-    PublishSafety, Published, Reach, Result, SubscribeOptions, Subscription, Topic, TopicInfo,
+    PublishSafety, Published, Reach, Result, SubscribeOptions, Subscription, Text, Topic,
+    TopicInfo,
 };
 
 use crate::local::{MAX_DELIVERIES, REDELIVERY_STEP};
@@ -144,7 +146,9 @@ impl UnixSocketPubSub {
             })
             .await;
             participant.shutdown.notify_one();
-            self.ended().await;
+            let end = participant.options.flush_timeout + Duration::from_secs(1);
+            // A supervisor whose runtime does not run any more ends nothing, and holds nothing up.
+            let _ = tokio::time::timeout(end, self.ended()).await;
         }
         participant.local.close().await
     }
@@ -161,42 +165,39 @@ impl UnixSocketPubSub {
         }
     }
 
+    /// Own memberships, and those of all clients when this is the broker. How many subscribers share the membership of another
+    /// process is not known.
     fn list(&self) -> Vec<TopicInfo> {
         let participant = self.participant();
-        let mut topics: Vec<TopicInfo> = Vec::new();
-        let remote = participant.hub.with(|broker| {
-            let known = broker.topics().map(|subscribers| {
-                let mut info = TopicInfo::new(subscribers.topic.clone());
-                info.subscribers =
-                    Some(subscribers.remote.len() as u64 + u64::from(subscribers.local));
-                info.groups = subscribers
-                    .groups
-                    .iter()
-                    .map(|group| group.name.clone())
-                    .collect();
+        let link = participant.link();
+        let mut topics: BTreeMap<Topic, TopicInfo> = BTreeMap::new();
+        let mut info_of = |topic: &Topic, group: Option<&Text>, subscribers: Option<u64>| {
+            let info = topics.entry(topic.clone()).or_insert_with(|| {
+                let mut info = TopicInfo::new(topic.clone());
+                info.subscribers = Some(0);
                 info
             });
-            known.collect::<Vec<_>>()
-        });
-        if let Some(remote) = remote {
-            topics = remote;
-        } else {
-            for membership in participant.link().memberships.active() {
-                let at = topics
-                    .iter()
-                    .position(|info| info.topic == membership.topic);
-                let at = at.unwrap_or_else(|| {
-                    topics.push(TopicInfo::new(membership.topic.clone()));
-                    topics.len() - 1
-                });
-                match membership.group {
-                    Some(group) => topics[at].groups.push(group),
-                    None => topics[at].subscribers = Some(1),
+            match group {
+                Some(group) if info.groups.contains(group) => {}
+                Some(group) => info.groups.push(group.clone()),
+                None => info.subscribers = info.subscribers.zip(subscribers).map(|(a, b)| a + b),
+            }
+        };
+        for membership in link.memberships.active() {
+            let own = link.memberships.subscribers(&membership) as u64;
+            info_of(&membership.topic, membership.group.as_ref(), Some(own));
+        }
+        participant.hub.with(|broker| {
+            for subscribers in broker.topics() {
+                for group in &subscribers.groups {
+                    info_of(&subscribers.topic, Some(&group.name), None);
+                }
+                if !subscribers.remote.is_empty() {
+                    info_of(&subscribers.topic, None, None);
                 }
             }
-        }
-        topics.sort_by(|a, b| a.topic.cmp(&b.topic));
-        topics
+        });
+        topics.into_values().collect()
     }
 }
 

@@ -182,7 +182,7 @@ async fn closing_ends_subscriptions_and_removes_the_socket() {
     client.close().await.unwrap();
     assert_eq!(types(&mut at_broker, 1).await, ["last"]);
     while let Some(item) = at_client.next().await {
-        item.unwrap();
+        assert!(item.is_ok());
     }
     broker.close().await.unwrap();
     broker.close().await.unwrap();
@@ -247,12 +247,9 @@ async fn topics_are_those_that_a_process_knows() {
             .map(|info| (info.topic.to_string(), info.subscribers, info.groups.len()))
             .collect::<Vec<_>>()
     };
-    assert_eq!(
-        known(&broker).await,
-        [("a".to_owned(), Some(2), 0), ("b".to_owned(), Some(0), 1)]
-    );
-    assert_eq!(
-        known(&client).await,
-        [("a".to_owned(), Some(1), 0), ("b".to_owned(), None, 1)]
-    );
+    // How many subscribers share the membership of another process is not known.
+    let expected = [("a".to_owned(), None, 0), ("b".to_owned(), Some(0), 1)];
+    assert_eq!(known(&broker).await, expected);
+    let expected = [("a".to_owned(), Some(1), 0), ("b".to_owned(), Some(0), 1)];
+    assert_eq!(known(&client).await, expected);
 }

@@ -393,7 +393,7 @@ async fn a_socket_of_somebody_else_is_left_alone() {
     if root {
         std::os::unix::fs::chown(&place.socket, Some(12345), Some(12345)).unwrap();
     } else {
-        fs::set_permissions(&place.socket, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&place.socket, fs::Permissions::from_mode(0o000)).unwrap();
     }
     let before = fs::metadata(&place.socket).unwrap().ino();
     assert_eq!(

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use bowline_events::{PubSub, PubSubExt, SubscribeOptions};
 use serde_json::{Value, json};
 use support::{Place, event, next, silent, types, until};
@@ -385,6 +387,71 @@ async fn a_client_that_stops_for_a_while_loses_nothing_below_the_limit() {
         assert_eq!(peer.json().await["event"]["type"], "e");
     }
     assert_eq!(bus.stats().kicked_clients, 0);
+}
+
+#[tokio::test]
+async fn a_reader_that_is_slow_slows_publishers_and_loses_nothing() {
+    let place = Place::new();
+    let bus = place
+        .builder()
+        .max_client_queue_bytes(1 << 20)
+        .build()
+        .unwrap();
+    let _own = bus.subscribe("own", SubscribeOptions::new()).await.unwrap();
+    let client = place.bus();
+    let _there = client
+        .subscribe("own", SubscribeOptions::new())
+        .await
+        .unwrap();
+    for publisher in [bus.clone(), client] {
+        let mut slow = place.raw().await;
+        slow.ask(
+            r#"{"type":"subscribe","topic":"t"}"#,
+            r#"{"type":"subscribed","topic":"t"}"#,
+        )
+        .await;
+        let data = format!("\"{}\"", "x".repeat(16 * 1024));
+        let publish = tokio::spawn(async move {
+            for n in 0..250 {
+                publisher
+                    .publish("t", event(&n.to_string(), &data))
+                    .await
+                    .unwrap();
+            }
+        });
+        for n in 0..250 {
+            if n % 10 == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            assert_eq!(slow.json().await["event"]["type"], n.to_string());
+        }
+        publish.await.unwrap();
+    }
+    assert_eq!(bus.stats().kicked_clients, 0);
+}
+
+#[tokio::test]
+async fn a_peer_cannot_fill_the_memory_with_memberships() {
+    let place = Place::new();
+    let bus = place
+        .builder()
+        .max_client_queue_bytes(64 * 1024)
+        .build()
+        .unwrap();
+    let _own = bus.subscribe("own", SubscribeOptions::new()).await.unwrap();
+    let mut peer = place.raw().await;
+    let mut accepted = 0;
+    loop {
+        peer.send(&format!(r#"{{"type":"subscribe","topic":"t{accepted}"}}"#))
+            .await;
+        if peer.line().await.is_none() {
+            break;
+        }
+        accepted += 1;
+    }
+    assert!(accepted > 100, "{accepted}");
+    until("its topics are gone", || bus.remote_client_count() == 0).await;
+    assert_eq!(bus.topics().await.unwrap().len(), 1);
 }
 
 #[tokio::test]

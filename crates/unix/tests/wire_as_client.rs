@@ -390,6 +390,50 @@ async fn an_event_that_the_broker_had_not_read_when_it_died_goes_to_the_next_one
 }
 
 #[tokio::test]
+async fn an_event_that_two_brokers_give_is_delivered_once() {
+    let (place, listener) = foreign();
+    let bus = place.bus();
+    let subscribe = bus.subscribe("t", SubscribeOptions::new());
+    let serve = async {
+        for _ in 0..2 {
+            let mut peer = Raw::accept(&listener).await;
+            peer.line().await.unwrap();
+            peer.send(r#"{"type":"subscribed","topic":"t"}"#).await;
+            peer.send(&format!(r#"{{"type":"event","topic":"t",{EVENT}}}"#))
+                .await;
+        }
+        let mut peer = Raw::accept(&listener).await;
+        peer.line().await.unwrap();
+        let later = EVENT
+            .replace("dc10", "dc11")
+            .replace(r#""e""#, r#""later""#);
+        peer.send(&format!(r#"{{"type":"event","topic":"t",{later}}}"#))
+            .await;
+        peer
+    };
+    let (subscription, _peer) = tokio::join!(subscribe, serve);
+    assert_eq!(types(&mut subscription.unwrap(), 2).await, ["e", "later"]);
+    assert_eq!((bus.stats().duplicates, bus.stats().failovers), (1, 2));
+}
+
+#[tokio::test]
+async fn what_was_published_before_the_last_handle_was_dropped_goes_out() {
+    let (place, listener) = foreign();
+    let bus = place.bus();
+    let serve = Raw::accept(&listener);
+    let (mut peer, published) = tokio::join!(serve, bus.publish("t", event("0", "1")));
+    published.unwrap();
+    for n in 1..100 {
+        bus.publish("t", event(&n.to_string(), "1")).await.unwrap();
+    }
+    drop(bus);
+    for n in 0..100 {
+        assert_eq!(peer.json().await["event"]["type"], n.to_string());
+    }
+    assert!(peer.is_closed().await);
+}
+
+#[tokio::test]
 async fn a_full_window_is_a_retryable_error_after_the_deadline_and_nothing_was_sent() {
     let (place, listener) = foreign();
     let bus = place

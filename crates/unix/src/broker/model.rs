@@ -411,3 +411,48 @@ proptest! {
         }
     }
 }
+
+/// Frames with a part of them broken.
+fn broken_line() -> impl Strategy<Value = Vec<u8>> {
+    let frames = [
+        r#"{"type":"publish","topic":"t0","event":{"id":"x","type":"e","createdAt":1,"data":{"__m_codec__":"Date","v":"2026-01-01T00:00:00.000Z"}},"localOnly":true}"#,
+        r#"{"type":"publish","topic":"t\u0030","event":{"d\u0061ta":[1,{"a":null}],"deliveryAttempt":3}}"#,
+        r#"{"type":"subscribe","topic":"t1","group":{"__m_codec__":"Undefined"}}"#,
+    ];
+    let frame = proptest::sample::select(frames.to_vec());
+    (frame, 0usize..200, any::<u8>(), 0usize..4).prop_map(|(frame, at, byte, cut)| {
+        let mut line = frame.as_bytes().to_vec();
+        let at = at % line.len();
+        line[at] = byte;
+        line.drain(at..(at + cut).min(line.len()));
+        line.retain(|byte| *byte != b'\n');
+        line.push(b'\n');
+        line
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_peer_sends_others_get_whole_json_lines(
+        broken in proptest::collection::vec(broken_line(), 0..30),
+    ) {
+        let mut subject = Subject::new(usize::MAX / 2);
+        for op in [Op::Connect, Op::Connect, Op::Subscribe(1, 0, None), Op::JoinLocal(0, None)] {
+            subject.apply(&op, None);
+        }
+        for line in broken {
+            let block = Bytes::from(String::from_utf8_lossy(&line).into_owned());
+            subject.line(0, block.to_vec());
+        }
+        subject.write(usize::MAX);
+        for line in lines(&subject.read[1]) {
+            let line = &subject.read[1][line];
+            prop_assert!(serde_json::from_slice::<serde_json::Value>(line).is_ok(), "{}", String::from_utf8_lossy(line));
+        }
+        subject.apply(&Op::Publish(0, 0), None);
+        subject.write(usize::MAX);
+        let last = lines(&subject.read[1]).last().map(|line| subject.read[1][line].to_vec());
+        let last: serde_json::Value = serde_json::from_slice(&last.unwrap_or_default()).expect("a frame");
+        prop_assert_eq!(&last["event"]["type"], "0");
+    }
+}

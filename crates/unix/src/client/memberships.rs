@@ -140,6 +140,13 @@ impl Memberships {
         of_topic.filter_map(|membership| membership.group).collect()
     }
 
+    /// Subscribers of this process that share `membership`.
+    pub(crate) fn subscribers(&self, membership: &Membership) -> usize {
+        self.entries
+            .get(membership)
+            .map_or(0, |entry| entry.subscribers)
+    }
+
     /// A number that stands for `membership` as long as it has subscribers; `None` when it has none.
     pub(crate) fn number(&self, membership: &Membership) -> Option<u64> {
         let entry = self.entries.get(membership)?;
