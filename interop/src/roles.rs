@@ -85,6 +85,20 @@ pub fn rounds(default: usize) -> usize {
         .unwrap_or(default)
 }
 
+/// Where random scenarios begin: `BOWLINE_SEED`, else the time.
+pub fn seed() -> u64 {
+    let fresh = || {
+        std::time::UNIX_EPOCH
+            .elapsed()
+            .unwrap_or_default()
+            .as_secs()
+    };
+    std::env::var("BOWLINE_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(fresh)
+}
+
 /// The folder of the Node project.
 pub(crate) fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()

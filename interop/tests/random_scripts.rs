@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bowline_interop::roles::{have_node, rounds};
+use bowline_interop::roles::{have_node, rounds, seed};
 use bowline_interop::{Bus, Kind, Peer, bus, eventually, numbers};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -264,14 +264,6 @@ fn run(first: usize, phases: &[Phase], kinds: &[Kind; PEERS]) {
         }
     }
     world.check_nothing_more();
-}
-
-fn seed() -> u64 {
-    let fresh = || std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-    std::env::var("BOWLINE_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or_else(fresh)
 }
 
 #[test]
