@@ -33,6 +33,10 @@ pub struct BenchArgs {
     #[arg(long, value_name = "NUMBER")]
     pub(crate) warm_up: Option<f64>,
 
+    /// Who plays the roles of W4, such as `broker=node,publisher=rust`; rust unless BENCH_ROLE_… says otherwise.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    pub(crate) roles: String,
+
     /// List the measurements instead of making them.
     #[arg(long)]
     pub(crate) list: bool,
@@ -58,6 +62,7 @@ impl BenchArgs {
             args.push("--json".into());
         }
         args.push(format!("--filter={}", self.filter));
+        args.push(format!("--roles={}", self.roles));
         args.extend(self.seconds.map(|seconds| format!("--seconds={seconds}")));
         args.extend(self.warm_up.map(|seconds| format!("--warm-up={seconds}")));
         args

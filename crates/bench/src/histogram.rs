@@ -58,6 +58,11 @@ impl Histogram {
         self.n
     }
 
+    /// The largest latency; 0 when there is none.
+    pub(crate) fn max_ns(&self) -> u64 {
+        self.max_ns
+    }
+
     /// Quantile in microseconds with three decimals; `None` when nothing was recorded.
     pub(crate) fn quantile_us(&self, q: f64) -> Option<f64> {
         let wanted = ((q * self.n as f64).ceil() as u64).max(1);

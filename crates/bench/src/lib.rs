@@ -10,11 +10,14 @@ mod line;
 mod measurement;
 mod payload;
 mod publishers;
+mod role;
 mod settings;
 mod subject;
 mod w1;
 mod w2;
 mod w3;
+mod w4;
+mod w9;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -46,7 +49,15 @@ pub fn run(args: &BenchArgs, program: &[OsString]) -> ExitCode {
 
 /// Whether there was anything to do.
 fn try_run(args: &BenchArgs, program: &[OsString]) -> Result<bool> {
-    let all = measurements();
+    if let Some(socket) = &args.role {
+        role::serve(socket, &args.settings()?)?;
+        return Ok(true);
+    }
+    if let Some(kind) = &args.start {
+        print(&w9::child(kind)?)?;
+        return Ok(true);
+    }
+    let all = measurements(args, program)?;
     if let Some(number) = args.only {
         let measurement = all.get(number).ok_or("there is no such measurement")?;
         measure(args, measurement)?;
@@ -88,11 +99,19 @@ fn try_run(args: &BenchArgs, program: &[OsString]) -> Result<bool> {
     }
 }
 
-fn measurements() -> Vec<Measurement> {
+fn measurements(args: &BenchArgs, program: &[OsString]) -> Result<Vec<Measurement>> {
+    let settings = args.settings()?;
+    let roles = w4::Roles::choose(&args.roles, program)?;
     let mut all = w1::measurements();
     all.extend(w2::measurements());
     all.extend(w3::measurements());
-    all
+    all.extend(w4::measurements(
+        &roles,
+        settings.failovers,
+        settings.failover_rate,
+    ));
+    all.extend(w9::measurements(program));
+    Ok(all)
 }
 
 /// Whether `name` is the workload of `subject` or what it is a part of.

@@ -33,6 +33,10 @@ impl Members {
         self
     }
 
+    pub(crate) fn append(&mut self, mut more: Self) {
+        self.0.append(&mut more.0);
+    }
+
     pub(crate) fn json(&self) -> String {
         // Strings, numbers and arrays of them always have a JSON form.
         serde_json::to_string(self).unwrap_or_default()
@@ -177,8 +181,8 @@ fn json(subject: &Subject, outcome: &Outcome, process: Members) -> Members {
         .with("p50_us", outcome.p50_us)
         .with("p99_us", outcome.p99_us)
         .with("rss_mb", outcome.rss_mb);
-    line.0.extend(outcome.extras.0.iter().cloned());
-    line.0.extend(process.0);
+    line.append(outcome.extras.clone());
+    line.append(process);
     line
 }
 

@@ -1,34 +1,32 @@
-//! The two ways of publishing: as fast as a number of awaited tasks can, and at a rate without awaiting.
+//! Publishing as fast as a number of awaited tasks can.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bowline_events::{NewEvent, OpFuture, PubSub, PublishOptions, Published, Topic};
+use bowline_events::{OpFuture, PubSub, PublishOptions, Published, Topic};
 
 use crate::clock::now_ns;
+use crate::payload::BenchEvents;
 
-/// Makes the event of a number and publishes it.
+/// Publishes P(n) on one topic.
 pub(crate) struct Publisher {
     bus: Arc<dyn PubSub>,
     topic: Topic,
-    make: Box<dyn Fn(u64) -> bowline_events::Result<NewEvent> + Send + Sync>,
+    events: BenchEvents,
 }
 
 impl Publisher {
-    pub(crate) fn new(
-        bus: &Arc<dyn PubSub>,
-        topic: &Topic,
-        make: impl Fn(u64) -> bowline_events::Result<NewEvent> + Send + Sync + 'static,
-    ) -> Arc<Self> {
+    pub(crate) fn new(bus: &Arc<dyn PubSub>, topic: &Topic, events: BenchEvents) -> Arc<Self> {
         Arc::new(Self {
             bus: Arc::clone(bus),
             topic: topic.clone(),
-            make: Box::new(make),
+            events,
         })
     }
 
-    pub(crate) fn publish(&self, seq: u64) -> OpFuture<'_, Published> {
-        match (self.make)(seq) {
+    /// Publishes the event numbered `seq` with the stamp `now_ns`; 0 leaves it unstamped.
+    pub(crate) fn publish(&self, seq: u64, now_ns: u64) -> OpFuture<'_, Published> {
+        match self.events.event(seq, now_ns) {
             Ok(event) => self
                 .bus
                 .publish_with(&self.topic, event, PublishOptions::default()),
@@ -74,6 +72,8 @@ struct Blast {
 
 /// The clock is read before every publish whose number is a multiple of this.
 const CLOCK_EVERY: u64 = 64;
+/// Events whose number is a multiple of this are stamped.
+pub(crate) const STAMP_EVERY: u64 = 10;
 
 /// `width` tasks that each publish and await that, until `length` has passed. Numbers count the calls of all tasks, and the
 /// events are on the bus in their order.
@@ -128,6 +128,11 @@ impl Blast {
         }
         let seq = counts.next;
         counts.next += 1;
-        Some(self.publisher.publish(seq))
+        let stamp = if seq.is_multiple_of(STAMP_EVERY) {
+            now_ns()
+        } else {
+            0
+        };
+        Some(self.publisher.publish(seq, stamp))
     }
 }

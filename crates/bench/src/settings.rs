@@ -18,6 +18,8 @@ pub(crate) enum Flavor {
 pub(crate) struct Settings {
     pub(crate) length: Duration,
     pub(crate) warm_up: Duration,
+    pub(crate) failovers: usize,
+    pub(crate) failover_rate: u64,
     pub(crate) flavor: Flavor,
 }
 
@@ -29,6 +31,8 @@ impl Settings {
         Ok(Self {
             length: duration("BENCH_SECONDS", 3.0)?,
             warm_up: duration("BENCH_WARMUP_SECONDS", 0.5)?,
+            failovers: number("FAILOVERS", 20)?,
+            failover_rate: number("FAILOVER_RATE", 1000)?,
             flavor: match number("BENCH_WORKERS", 0)? {
                 0 => Flavor::CurrentThread,
                 workers => Flavor::MultiThread(workers),

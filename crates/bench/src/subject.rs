@@ -11,13 +11,12 @@ use crate::Result;
 use crate::clock::now_ns;
 use crate::histogram::Histogram;
 use crate::payload::Stamped;
+use crate::publishers::STAMP_EVERY;
 use crate::settings::Flavor;
 
 /// How long deliveries may take to come in after the last publish.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(1);
-/// Events whose number is a multiple of this are stamped.
-pub(crate) const STAMP_EVERY: u64 = 10;
 
 pub(crate) fn runtime(flavor: Flavor) -> Result<Runtime> {
     let mut builder = match flavor {
@@ -28,7 +27,7 @@ pub(crate) fn runtime(flavor: Flavor) -> Result<Runtime> {
             builder
         }
     };
-    Ok(builder.enable_time().build()?)
+    Ok(builder.enable_all().build()?)
 }
 
 /// Runs `work` as a task of a fresh runtime.
@@ -39,15 +38,6 @@ pub(crate) fn run<T: Send + 'static>(
     let runtime = runtime(flavor)?;
     // A task, since the thread that blocks on a multi-threaded runtime is not one of its workers.
     runtime.block_on(runtime.spawn(work))?
-}
-
-/// The instant to stamp event `seq` with, 0 for most.
-pub(crate) fn stamp(seq: u64) -> u64 {
-    if seq.is_multiple_of(STAMP_EVERY) {
-        now_ns()
-    } else {
-        0
-    }
 }
 
 /// What one subscriber saw.

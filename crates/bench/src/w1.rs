@@ -11,7 +11,7 @@ use crate::measurement::Measurement;
 use crate::payload::{BenchEvents, Encoding};
 use crate::publishers::{Publisher, blast};
 use crate::settings::Settings;
-use crate::subject::{Shared, Tallies, run, stamp};
+use crate::subject::{Shared, Tallies, run};
 
 const TOPIC: &str = "bench";
 const BYTES: usize = 200;
@@ -27,8 +27,7 @@ pub(crate) fn publisher(
     topic: &Topic,
     encoding: Encoding,
 ) -> Arc<Publisher> {
-    let events = BenchEvents::new(BYTES, encoding);
-    Publisher::new(bus, topic, move |seq| events.event(seq, stamp(seq)))
+    Publisher::new(bus, topic, BenchEvents::new(BYTES, encoding))
 }
 
 async fn read(mut subscription: Subscription, tally: Shared) {

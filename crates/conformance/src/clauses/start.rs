@@ -150,7 +150,13 @@ pub async fn a_group_keeps_its_position(fixture: &dyn Fixture) -> ClauseResult {
     let mut seen = drain_until(&session, &mut members, 10).await?;
     for start in [StartFrom::Earliest, StartFrom::Offset(3), StartFrom::Latest] {
         let options = SubscribeOptions::new().group("workers").start(start);
-        members.push(session.subscribe(TOPIC, options).await?);
+        let topic = TOPIC.into();
+        let member = session.subscriber.subscribe_with(&topic, options);
+        match session.within("subscribe", member).await? {
+            // A bus without history for groups may refuse to promise one.
+            Err(error) if error.kind() == ErrorKind::Unsupported => {}
+            member => members.push(session.reader(member?)),
+        }
     }
     session.publish_numbers(TOPIC, 10..30).await?;
     seen.extend(drain_until(&session, &mut members, 20).await?);

@@ -67,16 +67,10 @@ impl CachingSource {
         into: &mut VecDeque<Delivery>,
         max: usize,
     ) -> Poll<Option<Fill>> {
-        if self.taken.is_empty() {
-            match ready!(self.live.poll_fill(cx, &mut self.taken, max)) {
-                Fill::Some => {}
-                Fill::Notice(notice) => match notice.kind() {
-                    ErrorKind::Cleared => self.splice.live_cleared(),
-                    ErrorKind::Truncated => self.splice.live_lost(),
-                    _ => return Poll::Ready(Some(Fill::Notice(notice))),
-                },
-                other => return Poll::Ready(Some(other)),
-            }
+        if self.taken.is_empty()
+            && let Some(fill) = ready!(self.poll_taken(cx, max))
+        {
+            return Poll::Ready(Some(fill));
         }
         while !self.splice.is_holding() {
             let Some(delivery) = self.taken.pop_front() else {
@@ -85,6 +79,35 @@ impl CachingSource {
             self.splice.live(delivery, into);
         }
         Poll::Ready(None)
+    }
+
+    /// Takes what the live side has; `None` when it was a delivery or something for the splice.
+    fn poll_taken(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<Option<Fill>> {
+        match ready!(self.live.poll_fill(cx, &mut self.taken, max)) {
+            Fill::Some => {}
+            Fill::Notice(notice) => match notice.kind() {
+                ErrorKind::Cleared => self.splice.live_cleared(),
+                ErrorKind::Truncated => self.splice.live_lost(),
+                _ => return Poll::Ready(Some(Fill::Notice(notice))),
+            },
+            other => return Poll::Ready(Some(other)),
+        }
+        Poll::Ready(None)
+    }
+
+    /// Looks at the first live event, if one is there, before the first page.
+    fn peek_live(&mut self, cx: &mut Context<'_>, max: usize) -> Option<Fill> {
+        while self.taken.is_empty() {
+            match self.poll_taken(cx, max) {
+                Poll::Pending => return None,
+                Poll::Ready(None) => {}
+                Poll::Ready(fill) => return fill,
+            }
+        }
+        if let Some(first) = self.taken.front() {
+            self.splice.peek(first);
+        }
+        None
     }
 }
 
@@ -98,6 +121,13 @@ impl SubscriptionSource for CachingSource {
         loop {
             match self.splice.step() {
                 Step::Read(from) => {
+                    if self.splice.wants_live_first() {
+                        match self.peek_live(cx, max) {
+                            // The history is still to be read after the end of the live side.
+                            None | Some(Fill::End) => {}
+                            Some(fill) => return Poll::Ready(fill),
+                        }
+                    }
                     if let Outcome::Notice(notice) = ready!(self.poll_page(cx, from, into)) {
                         return Poll::Ready(Fill::Notice(notice));
                     }

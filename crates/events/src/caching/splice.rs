@@ -37,6 +37,8 @@ pub(super) struct Splice {
     reading: bool,
     /// The live side was cleared; the next page shows what that means.
     cleared: bool,
+    /// The generation was taken from a page before any live event showed which one was there when the subscriber attached.
+    blind: bool,
     /// The subscriber was told of a new history before the live side said so.
     told: bool,
     /// A live delivery that cannot be placed before the cache was asked.
@@ -58,6 +60,7 @@ impl Splice {
             lenient: start == StartFrom::Earliest,
             reading: next.is_some(),
             cleared: false,
+            blind: false,
             told: false,
             held: None,
         }
@@ -67,6 +70,18 @@ impl Splice {
         match self.next {
             Some(next) if self.reading => Step::Read(next),
             _ => Step::Live,
+        }
+    }
+
+    /// Whether the first live event would tell which history the subscriber attached to.
+    pub(super) fn wants_live_first(&self) -> bool {
+        self.generation.is_none() && !self.cleared
+    }
+
+    /// A live event that was published since the subscriber attached.
+    pub(super) fn peek(&mut self, delivery: &Delivery) {
+        if self.generation.is_none() && !self.cleared {
+            self.generation.clone_from(&delivery.event().generation);
         }
     }
 
@@ -95,7 +110,10 @@ impl Splice {
             self.told = !cleared;
             return self.restart(page.generation, page.first);
         }
-        self.generation = page.generation;
+        if self.generation.is_none() {
+            self.generation = page.generation;
+            self.blind = self.generation.is_some();
+        }
         let lenient = std::mem::take(&mut self.lenient);
         if next < page.first {
             self.next = Some(page.first);
@@ -170,6 +188,7 @@ impl Splice {
         let index = delivery.event().index;
         if let Some(index) = index {
             self.next = Some(index + 1);
+            self.blind = false;
             if delivery.event().generation != self.generation {
                 self.generation = delivery.event().generation.clone();
             }
@@ -192,6 +211,9 @@ impl Splice {
             && event.generation != self.generation;
         if straggler || index < next {
             drop(held.ack());
+            if straggler && std::mem::take(&mut self.blind) {
+                return Outcome::Notice(self.cleared_notice());
+            }
             return Outcome::Next;
         }
         self.accept(held, out);
@@ -203,11 +225,16 @@ impl Splice {
 
     fn restart(&mut self, generation: Option<Text>, first: u64) -> Outcome {
         self.generation = generation;
+        self.blind = false;
         self.next = Some(first);
         self.reading = true;
+        Outcome::Notice(self.cleared_notice())
+    }
+
+    fn cleared_notice(&self) -> Error {
         let message =
             "the history was cleared or has expired; reading goes on at the start of the new one";
-        Outcome::Notice(Error::new(ErrorKind::Cleared, "replay", message).with_subject(&self.topic))
+        Error::new(ErrorKind::Cleared, "replay", message).with_subject(&self.topic)
     }
 }
 

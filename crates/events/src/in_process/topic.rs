@@ -278,7 +278,10 @@ impl TopicState {
     pub(super) fn detach(self: &Arc<Self>, act: impl FnOnce(&mut Inner)) {
         let empty = self.update(|inner| {
             act(inner);
-            inner.log.expire(Timestamp::now());
+            // While others read, the next append trims.
+            if !inner.log.has_readers() {
+                inner.log.expire(Timestamp::now());
+            }
             inner.log.is_idle()
         });
         if empty && let Some(bus) = self.bus.upgrade() {

@@ -558,11 +558,14 @@ impl TopicLog {
         self.closed
     }
 
+    /// Whether anybody reads, grouped or not.
+    pub fn has_readers(&self) -> bool {
+        !self.readers.is_empty() || self.groups.values().any(|group| group.member_count() > 0)
+    }
+
     /// Whether nobody reads and nothing is kept.
     pub fn is_idle(&self) -> bool {
-        self.readers.is_empty()
-            && self.entries.len() == 0
-            && self.groups.values().all(|group| group.member_count() == 0)
+        self.entries.len() == 0 && !self.has_readers()
     }
 
     /// Bytes kept.

@@ -90,6 +90,11 @@ pub(crate) struct Subscribers {
 }
 
 impl Subscribers {
+    /// Whether there are subscribers in other processes.
+    pub(crate) fn is_remote(&self) -> bool {
+        !self.remote.is_empty() || self.groups.iter().any(|group| !group.remote.is_empty())
+    }
+
     fn is_empty(&self) -> bool {
         !self.local && self.remote.is_empty() && self.groups.is_empty()
     }

@@ -1,6 +1,5 @@
 //! The routing state machine: frames in, queued bytes and local events out. No input or output happens here.
 
-use std::collections::HashSet;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Instant;
@@ -8,59 +7,16 @@ use std::time::Instant;
 use bowline_events::{Event, Text, Topic, json};
 use bytes::Bytes;
 
+use super::clients::{ClientId, Clients};
 use super::encode::{Body, Encoded, FAN_OUT_TAIL, SHARE_FROM};
 use super::horizon::Horizon;
-use super::queue::{Part, Queue, Run};
+use super::queue::{Part, Run};
+use super::route::{Limits, Outputs, Route, Sink};
 use super::topics::{Member, Membership, Subscribers, Topics};
 use crate::event::Reader;
 use crate::frame::{Frame, Ignored, Kind, RawText};
 use crate::hazard;
 use crate::stamp::{Now, STAMPED, Stamp};
-
-/// A connection. Ordered by the time of connecting; never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ClientId {
-    pub(crate) serial: u64,
-    slot: usize,
-}
-
-impl ClientId {
-    /// Stands for the broker's own process where frames of its own are replayed.
-    pub(crate) const OWN: Self = Self {
-        serial: u64::MAX,
-        slot: usize::MAX,
-    };
-}
-
-/// What bounds the memory of a broker, in bytes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// A frame, the newline not counted.
-    pub(crate) frame: usize,
-    /// What waits for one client, newlines included.
-    pub(crate) queue: usize,
-    /// A queue from which on publishers are slowed down.
-    pub(crate) high_watermark: usize,
-}
-
-/// An event for a subscriber in the broker's own process.
-#[derive(Debug)]
-pub(crate) struct LocalEvent {
-    pub(crate) topic: Topic,
-    pub(crate) group: Option<Text>,
-    pub(crate) event: Event,
-}
-
-/// What routing frames led to, beside the bytes that were queued; see [`Broker::finish`] for those.
-#[derive(Debug, Default)]
-pub(crate) struct Outputs {
-    /// In order of delivery.
-    pub(crate) local: Vec<LocalEvent>,
-    /// Clients that were removed because their queue was full.
-    pub(crate) kicked: Vec<ClientId>,
-    /// Clients above the high watermark that still take what they are sent.
-    pub(crate) congested: Vec<ClientId>,
-}
 
 /// What was not passed on.
 #[derive(Debug, Default, Clone, Copy)]
@@ -75,22 +31,11 @@ pub(crate) struct Counters {
     pub(crate) recovered: u64,
 }
 
-#[derive(Debug)]
-struct Client {
-    id: ClientId,
-    memberships: HashSet<Membership>,
-    /// What the memberships take in memory, roughly.
-    membership_bytes: usize,
-    queue: Queue,
-}
-
 /// The broker of one socket.
 #[derive(Debug)]
 pub(crate) struct Broker {
     limits: Limits,
-    clients: Vec<Option<Client>>,
-    connected: usize,
-    next_serial: u64,
+    clients: Clients,
     topics: Topics,
     run: Run,
     /// Clients with frames in the present run.
@@ -106,9 +51,7 @@ impl Broker {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            clients: Vec::new(),
-            connected: 0,
-            next_serial: 0,
+            clients: Clients::default(),
             topics: Topics::default(),
             run: Run::default(),
             dirty: Vec::new(),
@@ -132,7 +75,7 @@ impl Broker {
 
     /// The number of connections.
     pub(crate) fn connected(&self) -> usize {
-        self.connected
+        self.clients.len()
     }
 
     /// Topics with subscribers, here or there.
@@ -141,36 +84,16 @@ impl Broker {
     }
 
     pub(crate) fn connect(&mut self, now: Instant) -> ClientId {
-        let free = self.clients.iter().position(Option::is_none);
-        let slot = free.unwrap_or_else(|| {
-            self.clients.push(None);
-            self.clients.len() - 1
-        });
-        let id = ClientId {
-            serial: self.next_serial,
-            slot,
-        };
-        self.next_serial += 1;
-        self.connected += 1;
-        self.clients[slot] = Some(Client {
-            id,
-            memberships: HashSet::new(),
-            membership_bytes: 0,
-            queue: Queue::new(now),
-        });
-        id
+        self.clients.connect(now)
     }
 
-    /// Forgets a client and what is queued for it. Without effect when it is gone already.
+    /// Forgets a client and what is queued for it. False when it is gone already.
     pub(crate) fn disconnect(&mut self, id: ClientId) -> bool {
-        if client(&mut self.clients, id).is_none() {
+        let Some(gone) = self.clients.disconnect(id) else {
             return false;
-        }
-        if let Some(gone) = self.clients[id.slot].take() {
-            self.connected -= 1;
-            for membership in &gone.memberships {
-                self.topics.leave(membership, Member::Remote(id));
-            }
+        };
+        for membership in gone.memberships() {
+            self.topics.leave(membership, Member::Remote(id));
         }
         true
     }
@@ -208,19 +131,16 @@ impl Broker {
 
     fn subscribe(&mut self, from: ClientId, frame: &Frame<'_>, now: Now, out: &mut Outputs) {
         let membership = membership(frame);
-        let Some(client) = client(&mut self.clients, from) else {
+        let Some(client) = self.clients.get(from) else {
             return;
         };
-        let new = !client.memberships.contains(&membership);
+        let new = !client.holds(&membership);
         if new {
-            let bytes = client.membership_bytes + weight(&membership);
-            if bytes > self.limits.queue {
+            if !client.join(&membership, self.limits.queue) {
                 out.kicked.push(from);
                 self.remove_kicked(out);
                 return;
             }
-            client.membership_bytes = bytes;
-            client.memberships.insert(membership.clone());
             self.topics.join(&membership, Member::Remote(from));
         }
         self.acknowledge(Kind::Subscribed, from, frame, now, out);
@@ -231,11 +151,10 @@ impl Broker {
 
     fn unsubscribe(&mut self, from: ClientId, frame: &Frame<'_>, now: Now, out: &mut Outputs) {
         let membership = membership(frame);
-        let Some(client) = client(&mut self.clients, from) else {
+        let Some(client) = self.clients.get(from) else {
             return;
         };
-        if client.memberships.remove(&membership) {
-            client.membership_bytes -= weight(&membership);
+        if client.leave(&membership) {
             self.topics.leave(&membership, Member::Remote(from));
         }
         self.acknowledge(Kind::Unsubscribed, from, frame, now, out);
@@ -421,10 +340,8 @@ impl Broker {
 
     /// Whether an event of `topic` has to be encoded: it has receivers in other processes, now or possibly soon.
     pub(crate) fn leaves_process(&mut self, topic: &str) -> bool {
-        self.horizon.is_some()
-            || self.topics.get_mut(topic).is_some_and(|subscribers| {
-                !subscribers.remote.is_empty() || !subscribers.groups.is_empty()
-            })
+        let subscribers = self.topics.get_mut(topic);
+        self.horizon.is_some() || subscribers.is_some_and(|subscribers| subscribers.is_remote())
     }
 
     fn send(&mut self, to: ClientId, parts: &[Part], now: Now, out: &mut Outputs) -> bool {
@@ -460,7 +377,7 @@ impl Broker {
             horizon.finish_run(&run);
         }
         let mut ready = std::mem::take(&mut self.dirty);
-        ready.retain(|id| match client(&mut self.clients, *id) {
+        ready.retain(|id| match self.clients.get(*id) {
             Some(client) => {
                 client.queue.finish_run(&run);
                 true
@@ -472,7 +389,7 @@ impl Broker {
 
     /// What is to be written to `id`, unless somebody is writing to it already.
     pub(crate) fn take(&mut self, id: ClientId) -> Option<VecDeque<Bytes>> {
-        client(&mut self.clients, id)?.queue.take()
+        self.clients.get(id)?.queue.take()
     }
 
     /// Takes back what could not be written. Returns whether the queue fell to the high watermark with that.
@@ -484,7 +401,7 @@ impl Broker {
         now: Instant,
     ) -> bool {
         let high = self.limits.high_watermark;
-        client(&mut self.clients, id).is_some_and(|client| {
+        self.clients.get(id).is_some_and(|client| {
             let above = client.queue.bytes() > high;
             client.queue.give_back(written, rest, now);
             above && client.queue.bytes() <= high
@@ -494,23 +411,15 @@ impl Broker {
     /// Whether `id` still has more queued than the high watermark and still makes progress.
     pub(crate) fn is_congested(&mut self, id: ClientId, now: Instant) -> bool {
         let high = self.limits.high_watermark;
-        client(&mut self.clients, id)
+        self.clients
+            .get(id)
             .is_some_and(|client| client.queue.bytes() > high && !client.queue.is_stalled(now))
     }
 
     /// Bytes that wait for all clients together.
     pub(crate) fn queued(&self) -> usize {
-        let clients = self.clients.iter().flatten();
-        clients.map(|client| client.queue.bytes()).sum()
+        self.clients.queued()
     }
-}
-
-/// What a membership counts for beside its texts, in bytes.
-const MEMBERSHIP_BYTES: usize = 256;
-
-fn weight(membership: &Membership) -> usize {
-    let group = membership.group.as_ref().map_or(0, |group| group.len());
-    MEMBERSHIP_BYTES + 2 * (membership.topic.len() + group)
 }
 
 fn membership(frame: &Frame<'_>) -> Membership {
@@ -519,160 +428,5 @@ fn membership(frame: &Frame<'_>) -> Membership {
         group: frame
             .group
             .map(|group| Text::from(group.decode().into_owned())),
-    }
-}
-
-fn client(clients: &mut [Option<Client>], id: ClientId) -> Option<&mut Client> {
-    clients
-        .get_mut(id.slot)?
-        .as_mut()
-        .filter(|client| client.id == id)
-}
-
-/// Where frames are queued.
-struct Sink<'a> {
-    clients: &'a mut [Option<Client>],
-    dirty: &'a mut Vec<ClientId>,
-    limits: &'a Limits,
-    now: Now,
-}
-
-impl Sink<'_> {
-    /// Queues a frame; false when the client's queue has no room for it, which is the end of the client.
-    fn send<'p>(
-        &mut self,
-        to: ClientId,
-        parts: impl Iterator<Item = &'p Part> + Clone,
-        out: &mut Outputs,
-    ) -> bool {
-        let Some(client) = client(self.clients, to) else {
-            return true;
-        };
-        let queue = &mut client.queue;
-        let bytes: usize = parts.clone().map(Part::len).sum();
-        if queue.bytes() + bytes > self.limits.queue {
-            if !out.kicked.contains(&to) {
-                out.kicked.push(to);
-            }
-            return false;
-        }
-        if queue.push(parts, self.now.instant) {
-            self.dirty.push(to);
-        }
-        if queue.bytes() > self.limits.high_watermark
-            && !queue.is_stalled(self.now.instant)
-            && !out.congested.contains(&to)
-        {
-            out.congested.push(to);
-        }
-        true
-    }
-}
-
-/// One event on its way to all that want it.
-struct Route<'a> {
-    sink: Sink<'a>,
-    run: &'a mut Run,
-    encoded: &'a mut Encoded,
-    stamp: &'a Stamp,
-    horizon: &'a mut Option<Horizon>,
-}
-
-impl Route<'_> {
-    /// The order is that of the reference: the broker's own ungrouped subscribers, ungrouped clients, one member per group.
-    fn event(
-        &mut self,
-        topics: &mut Topics,
-        topic: &str,
-        raw_topic: &[u8],
-        body: Body<'_>,
-        event: impl FnOnce() -> Event,
-        out: &mut Outputs,
-    ) {
-        let now = self.sink.now.instant;
-        self.horizon.take_if(|horizon| horizon.is_over(now));
-        let subscribers = topics.get_mut(topic);
-        if subscribers.is_none() && self.horizon.is_none() {
-            return;
-        }
-        self.encoded.write(self.run, raw_topic, body, self.stamp);
-        let mut served = Vec::new();
-        if let Some(subscribers) = subscribers {
-            let mut local = subscribers
-                .local
-                .then_some(None)
-                .into_iter()
-                .collect::<Vec<_>>();
-            self.fan_out(subscribers, out);
-            for group in &mut subscribers.groups {
-                if self.group(group, &mut local, out) && self.horizon.is_some() {
-                    served.push(group.name.clone());
-                }
-            }
-            if !local.is_empty() {
-                let event = event();
-                out.local.extend(local.into_iter().map(|group| LocalEvent {
-                    topic: subscribers.topic.clone(),
-                    group,
-                    event: event.clone(),
-                }));
-            }
-        }
-        self.keep(topic, served);
-    }
-
-    fn fan_out(&mut self, subscribers: &Subscribers, out: &mut Outputs) {
-        if subscribers.remote.is_empty() {
-            return;
-        }
-        let tail = self.tail(FAN_OUT_TAIL);
-        for id in &subscribers.remote {
-            let parts = self.encoded.parts.iter().chain(std::iter::once(&tail));
-            self.sink.send(*id, parts, out);
-        }
-    }
-
-    /// Gives the event to the member whose turn it is; a member that is kicked by it passes it on. False without members.
-    fn group(
-        &mut self,
-        group: &mut super::topics::Group,
-        local: &mut Vec<Option<Text>>,
-        out: &mut Outputs,
-    ) -> bool {
-        for _ in 0..group.len() {
-            match group.next() {
-                None => return false,
-                Some(Member::Local) => {
-                    local.push(Some(group.name.clone()));
-                    return true;
-                }
-                Some(Member::Remote(id)) if out.kicked.contains(&id) => {}
-                Some(Member::Remote(id)) => {
-                    let tail = self.tail(&group.tail);
-                    let parts = self.encoded.parts.iter().chain(std::iter::once(&tail));
-                    if self.sink.send(id, parts, out) {
-                        return true;
-                    }
-                }
-            }
-        }
-        false
-    }
-
-    fn tail(&mut self, bytes: &[u8]) -> Part {
-        let start = self.run.len();
-        self.run.push(bytes);
-        Part::Run(start..self.run.len())
-    }
-
-    fn keep(&mut self, topic: &str, served: Vec<Text>) {
-        let Some(horizon) = self.horizon else {
-            return;
-        };
-        let mut parts = self.encoded.parts.clone();
-        if let Some(Part::Run(first)) = parts.first_mut() {
-            first.start += self.encoded.event_at;
-        }
-        horizon.keep(Topic::from(topic.to_owned()), parts, served);
     }
 }

@@ -1,0 +1,70 @@
+// Which members of a line are compared, and what is wanted of them.
+
+/** Members where more is better are listed under `more`, the others under `less`; `counts` are shown, not divided. */
+export const MEMBERS = {
+  W1: { more: ['deliveries_per_s'], less: ['p50_us', 'p99_us'], counts: ['lost', 'misordered'] },
+  W2: { more: ['events_per_s'], less: ['p50_us', 'p99_us'], counts: ['lost'] },
+  'W3.publish': { more: ['events_per_s'], less: ['p50_us', 'p99_us', 'tail10_p50_us', 'rss_growth_mb'], counts: [] },
+  'W3.replay': { more: [], less: ['first_ms', 'last_ms'], counts: ['lost', 'misordered'] },
+  'W3.storm': { more: ['events_per_s'], less: ['seconds', 'attach_p99_us'], counts: ['lost', 'misordered'] },
+  'W3.topics': {
+    more: ['events_per_s'],
+    less: ['rss_mb'],
+    counts: ['topics_with_complete_history', 'topics_whose_index_restarted', 'live_subscriber_got', 'replay_subscriber_got'],
+  },
+  'W4.throughput': {
+    more: ['deliveries_per_s'],
+    less: ['p50_us', 'p99_us', 'rss_mb'],
+    counts: ['lost', 'out_of_order_or_dup', 'rejected'],
+  },
+  'W4.latency': { more: [], less: ['p50_us', 'p99_us', 'max_us', 'rss_mb'], counts: ['lost'] },
+  'W4.failover': {
+    more: [],
+    less: ['recovery_ms.p50', 'recovery_ms.max', 'longest_publish_stall_ms'],
+    counts: [
+      'resolved_during_failover_but_lost.total_per_subscriber',
+      'resolved_before_kill_but_lost',
+      'rejected',
+      'never_settled',
+      'duplicates',
+      'reordered',
+      'never_recovered',
+      'subscribers_deaf_at_end',
+      'unhandled_errors',
+    ],
+  },
+  'W9.startup': { more: [], less: ['p50_us', 'p99_us', 'rss_mb'], counts: [] },
+};
+
+const ratio = (workload, params, member, least) => ({ workload, params, member, least });
+const limit = (workload, params, member, most) => ({ workload, params, member, most });
+
+/** `least`: the ratio in our favour; `most`: the value itself. `params` is a part of the parameters as compact JSON. */
+const TARGETS = [
+  ratio('W1', '{"subscribers":1,"', 'deliveries_per_s', 10),
+  ratio('W1', '{"subscribers":100,"', 'deliveries_per_s', 2),
+  ratio('W3.publish', '', 'events_per_s', 12),
+  ratio('W3.storm', '"offset":0', 'seconds', 10),
+  ratio('W4.throughput', '{"subscribers":1,"payload_bytes":200,"in_flight":1}', 'deliveries_per_s', 10),
+  ratio('W4.throughput', '{"subscribers":1,"payload_bytes":16384,"in_flight":1}', 'deliveries_per_s', 10),
+  ratio('W4.throughput', '{"subscribers":8,"payload_bytes":200,"in_flight":1}', 'deliveries_per_s', 15),
+  limit('W4.latency', '{"subscribers":1,', 'p50_us', 60),
+  limit('W4.latency', '{"subscribers":1,', 'p99_us', 300),
+  limit('W4.failover', '', 'recovery_ms.p50', 20),
+  limit('W4.failover', '', 'recovery_ms.max', 100),
+  limit('W9.startup', '"bus"', 'p50_us', 15_000),
+  limit('W9.startup', '"bus"', 'rss_mb', 12),
+];
+/** A Rust publisher and a Node subscriber, with a Rust broker. */
+const MIXED_TARGET = { least: 2 };
+
+/** The target of a member, if it has one. Lines with JSON payloads and mixed roles have none of the others. */
+export function targetOf({ workload, params }, member, roles) {
+  const text = JSON.stringify(params);
+  if (roles) return roles === 'broker=rust,publisher=rust,subscriber=node' && member === 'deliveries_per_s' ? MIXED_TARGET : undefined;
+  if (text.includes('"payload":"json"')) return undefined;
+  return TARGETS.find(target => target.workload === workload && target.member === member && text.includes(target.params));
+}
+
+/** The value of a member, which may be one of a group: `recovery_ms.p50`. */
+export const valueOf = (line, member) => member.split('.').reduce((value, name) => value?.[name], line) ?? null;

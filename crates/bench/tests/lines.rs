@@ -1,0 +1,137 @@
+//! The program as it is used: short measurements, and whether their lines are what `bench/README.md` promises.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn bench(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bowline-bench"))
+        .args(args)
+        .env("FAILOVERS", "1")
+        .output()
+        .expect("the program starts")
+}
+
+/// The names of the members of the only line, in order, and the line.
+fn measure(args: &[&str]) -> (Vec<String>, Value) {
+    let output = bench(&[args, &["--json", "--seconds=0.05", "--warm-up=0.01"]].concat());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(output.status.success(), "{args:?}: {errors}");
+    assert_eq!(text.lines().count(), 1, "{args:?}: {text}");
+    let line: Value = serde_json::from_str(&text).expect("JSON");
+    let mut names: Vec<_> = line
+        .as_object()
+        .expect("an object")
+        .keys()
+        .cloned()
+        .collect();
+    names.sort_by_key(|name| text.find(&format!("\"{name}\":")));
+    (names, line)
+}
+
+/// What every line begins and ends with, around the extras.
+fn members(extras: &[&str]) -> Vec<String> {
+    let head = "workload params events seconds events_per_s p50_us p99_us rss_mb";
+    let all = head.split(' ').chain(extras.iter().copied());
+    all.chain(["proc_cpu_s", "load1"])
+        .map(String::from)
+        .collect()
+}
+
+#[test]
+fn fan_out_loses_nothing_and_keeps_the_order() {
+    for filter in ["\"in_flight\":1000", "\"in_flight\":1,"] {
+        for payload in [":200}", "json"] {
+            let part = format!("{{\"subscribers\":8,{filter}");
+            let (names, line) = list_one("w1", &part, payload);
+            let extras = ["deliveries", "deliveries_per_s", "lost", "misordered"];
+            assert_eq!(names, members(&extras));
+            assert_eq!((&line["lost"], &line["misordered"]), (&0.into(), &0.into()));
+            assert!(line["events"].as_u64() > Some(0));
+        }
+    }
+}
+
+/// Measures the one line of `workload` whose listing contains both texts.
+fn list_one(workload: &str, first: &str, second: &str) -> (Vec<String>, Value) {
+    let listing = bench(&[workload, "--list"]).stdout;
+    let listing = String::from_utf8(listing).expect("UTF-8");
+    let mut found = listing
+        .lines()
+        .filter(|line| line.contains(first) && line.contains(second));
+    let (name, params) = found
+        .next()
+        .and_then(|line| line.split_once(' '))
+        .expect("listed");
+    assert_eq!(found.next(), None, "{first} {second}");
+    measure(&[workload, &format!("--filter={name}{params}")])
+}
+
+#[test]
+fn every_member_of_a_group_gets_its_share() {
+    let (names, line) = measure(&["w2", "--filter=\"in_flight\":1,"]);
+    assert_eq!(names, members(&["acked", "lost", "per_member"]));
+    assert_eq!(
+        (&line["lost"], &line["acked"]),
+        (&0.into(), &line["events"])
+    );
+    let shares = line["per_member"].as_array().expect("four counts");
+    assert!(shares.len() == 4 && shares.iter().all(|share| share.as_u64() > Some(0)));
+}
+
+#[test]
+fn a_storm_of_observers_is_complete() {
+    let (names, line) = measure(&["w3.storm", "--filter=\"live_during\":200"]);
+    let extras = ["attach_p99_us", "complete_observers", "lost", "misordered"];
+    assert_eq!(names, members(&extras));
+    let seen =
+        ["complete_observers", "lost", "misordered", "events"].map(|name| line[name].as_u64());
+    assert_eq!(seen, [Some(1000), Some(0), Some(0), Some(1_200_000)]);
+}
+
+#[test]
+fn many_topics_keep_their_histories() {
+    let (_, line) = measure(&["w3.topics", "--filter=:700,"]);
+    let expected = [
+        ("topics_with_complete_history", 700),
+        ("events_still_cached", 7000),
+        ("topics_whose_index_restarted", 0),
+        ("live_subscriber_got", 7000),
+        ("replay_subscriber_got", 7000),
+    ];
+    for (name, count) in expected {
+        assert_eq!(line[name], count, "{name}");
+    }
+}
+
+#[test]
+fn three_processes_pass_events_on() {
+    let (names, line) = measure(&["w4.latency", "--filter=\"subscribers\":1,"]);
+    assert_eq!(names, members(&["lost", "max_us", "roles"]));
+    assert_eq!((&line["events"], &line["lost"]), (&50.into(), &0.into()));
+}
+
+#[test]
+fn a_fresh_process_delivers_its_first_event() {
+    let (names, line) = measure(&["w9", "--filter=\"kind\":\"bus\""]);
+    assert_eq!(names, members(&[]));
+    assert_eq!(line["events"], 11);
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused_with_the_reason() {
+    for (args, reason) in [
+        (vec!["w7"], "no workload \"w7\""),
+        (vec!["w1", "--seconds=-1"], "from 0 on"),
+        (vec!["w4", "--roles=broker=deno"], "use rust or node"),
+        (vec!["w4", "--roles=boss=rust"], "no role \"boss\""),
+    ] {
+        let output = bench(&args);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && errors.contains(reason),
+            "{args:?}: {errors}"
+        );
+    }
+}
