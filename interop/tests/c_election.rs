@@ -110,10 +110,7 @@ fn c12_rust_recreates_the_socket_that_a_closing_node_broker_removed() {
         return;
     }
     let bus = bus!();
-    let [old, new, late] = bus.start_all_with(
-        [Node, Rust, Rust],
-        json!({ "brokerPathCheckIntervalMs": 200 }),
-    );
+    let [old, new, late] = bus.start_all([Node, Rust, Rust]);
     old.subscribe("t", "all");
     fs::remove_file(bus.socket()).unwrap();
     new.subscribe("t", "all");

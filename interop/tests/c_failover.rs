@@ -203,6 +203,41 @@ fn c9_nothing_that_rust_peers_publish_after_the_death_is_lost() {
 }
 
 #[test]
+fn c9_what_the_dead_broker_was_never_given_goes_to_the_next_one() {
+    const COUNT: u64 = 2500;
+    for _ in 0..rounds(2) {
+        for row in trios().into_iter().filter(|row| row[1] == Rust) {
+            eprintln!("{row:?}");
+            let bus = bus!();
+            let [x, y, z] = bus.meet(row);
+            y.subscribe_with("flood", "quiet", json!({ "quiet": true }));
+            // More than the kernel takes for a broker that does not read, less than the send window holds on top of it.
+            x.stop();
+            let flood = json!({ "topic": "flood", "count": COUNT, "bytes": 100 });
+            assert_eq!(y.call("publishMany", flood)["rejected"], 0);
+            x.kill();
+            let stats = eventually("the last event arrives", || {
+                let stats = y.stats("quiet");
+                if stats["lastSeq"] == COUNT - 1 {
+                    Ok(stats)
+                } else {
+                    Err(stats.to_string())
+                }
+            });
+            let first = stats["firstSeq"].as_u64().unwrap_or_default();
+            assert_eq!(stats["count"], COUNT - first, "{stats}");
+            assert_eq!(
+                (&stats["duplicates"], &stats["outOfOrder"]),
+                (&json!(0), &json!(0)),
+                "{stats}"
+            );
+            bus.converged(&[&y, &z]);
+            bus.whole(&[&y, &z]);
+        }
+    }
+}
+
+#[test]
 fn c10_a_burst_from_node_reaches_rust_at_most_once() {
     const COUNT: u64 = 400;
     for _ in 0..rounds(2) {
@@ -219,6 +254,34 @@ fn c10_a_burst_from_node_reaches_rust_at_most_once() {
             assert_eq!(stats["outOfOrder"], 0, "{stats}");
         }
     }
+}
+
+#[test]
+fn c10_an_event_that_a_second_connection_brings_again_is_delivered_once() {
+    let event = |number: u32, id: &str| {
+        let event = json!({ "type": "x", "runId": "r", "data": number, "id": id });
+        json!({ "type": "event", "topic": "t", "event": event })
+    };
+    let ids = [
+        "2f1c7d3e-5a6b-4c8d-9e0f-112233445566",
+        "2f1c7d3e-5a6b-4c8d-9e0f-112233445567",
+    ];
+    let bus = bus!();
+    let broker = bus.raw_broker();
+    let client = bus.start(Rust);
+    let subscribing = client.begin_subscribe("t", "all", json!({}));
+    let mut wire = broker.accept();
+    wire.acknowledge();
+    subscribing.wait();
+    wire.send_frame(&event(1, ids[0]));
+    client.wait_seen("all", 1);
+    drop(wire);
+    let mut wire = broker.accept();
+    wire.acknowledge();
+    wire.send_frame(&event(1, ids[0]));
+    wire.send_frame(&event(2, ids[1]));
+    client.seen_until("all", |seen| numbers(seen).contains(&2));
+    assert_eq!(numbers(&client.seen("all")), [1, 2]);
 }
 
 #[test]
