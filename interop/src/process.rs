@@ -213,12 +213,17 @@ impl Drop for Process {
 }
 
 fn listen(output: ChildStdout, shared: &Shared) {
-    for line in BufReader::new(output).lines() {
-        let Ok(line) = line else { break };
-        let message = serde_json::from_str(&line)
-            .unwrap_or_else(|error| Value::String(format!("not a message ({error}): {line}")));
+    let mut output = BufReader::new(output);
+    let mut line = Vec::new();
+    // A line without an end is what a killed peer was writing.
+    while output.read_until(b'\n', &mut line).is_ok() && line.ends_with(b"\n") {
+        let message = serde_json::from_slice(&line).unwrap_or_else(|error| {
+            let line = String::from_utf8_lossy(&line);
+            Value::String(format!("not a message ({error}): {line}"))
+        });
         shared.lock().add(message);
         shared.changed.notify_all();
+        line.clear();
     }
     shared.lock().ended = true;
     shared.changed.notify_all();

@@ -203,6 +203,28 @@ fn c9_nothing_that_rust_peers_publish_after_the_death_is_lost() {
 }
 
 #[test]
+fn c9_a_node_client_misses_nothing_that_its_new_broker_in_rust_publishes() {
+    for _ in 0..rounds(3) {
+        for row in with_peers(&[[Rust, Rust, Node], [Node, Rust, Node]]) {
+            let bus = bus!();
+            let [x, y, z] = bus.meet(row);
+            x.kill();
+            for number in 0..20 {
+                y.publish("t", json!(number));
+            }
+            let broker = bus.converged(&[&y, &z]);
+            bus.reachable("t", &[(&y, "all"), (&z, "all")]);
+            let got = numbers(&z.seen("all"));
+            // A broker in Node keeps nothing for those who are still on their way; nothing was on its own way to be doubled.
+            let wanted: Vec<u64> = (20_u64.saturating_sub(got.len() as u64)..20).collect();
+            assert_eq!(got, wanted, "{row:?}");
+            assert!(broker == 1 || got.len() == 20, "{row:?}: {got:?}");
+            bus.whole(&[&y, &z]);
+        }
+    }
+}
+
+#[test]
 fn c9_what_the_dead_broker_was_never_given_goes_to_the_next_one() {
     const COUNT: u64 = 2500;
     for _ in 0..rounds(2) {

@@ -16,18 +16,27 @@ const PEERS: usize = 4;
 const SPAN: u64 = 1_000_000;
 /// Events that each process publishes, one per millisecond or so.
 const EVENTS: u64 = 1000;
+/// Size of each: what is published to a stopped broker is soon more than the kernel takes.
+const BYTES: u64 = 1500;
 
 #[derive(Debug, Clone)]
 enum Trouble {
     Kill,
     Close,
+    /// Stopped for so many milliseconds, so that others are in the middle of writing to it, and killed then.
+    Freeze(u64),
     /// Stopped for so many milliseconds.
     Stop(u64),
 }
 
 /// Whom it hits, and how many milliseconds later the next comes.
 fn script() -> impl Strategy<Value = Vec<(usize, Trouble, u64)>> {
-    let trouble = prop_oneof![3 => Just(Trouble::Kill), 1 => Just(Trouble::Close), 1 => (10..150_u64).prop_map(Trouble::Stop)];
+    let trouble = prop_oneof![
+        2 => Just(Trouble::Kill),
+        1 => Just(Trouble::Close),
+        2 => (50..400_u64).prop_map(Trouble::Freeze),
+        1 => (10..150_u64).prop_map(Trouble::Stop),
+    ];
     prop::collection::vec((0..PEERS, trouble, 0..250_u64), 3..8)
 }
 
@@ -50,7 +59,7 @@ impl World {
         // Not waited for: it goes on while things happen.
         let _ = peer.begin(
             "publishMany",
-            json!({ "topic": "t", "count": EVENTS, "from": from, "everyMs": 1 }),
+            json!({ "topic": "t", "count": EVENTS, "from": from, "bytes": BYTES, "everyMs": 1 }),
         );
         peer
     }
@@ -61,6 +70,12 @@ impl World {
                 self.peers[at].stop();
                 std::thread::sleep(Duration::from_millis(*millis));
                 self.peers[at].cont();
+            }
+            Trouble::Freeze(millis) => {
+                self.peers[at].stop();
+                std::thread::sleep(Duration::from_millis(*millis));
+                self.peers[at].kill();
+                self.replace(at);
             }
             Trouble::Kill => {
                 self.peers[at].kill();
