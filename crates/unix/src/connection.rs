@@ -96,7 +96,11 @@ fn end(participant: &Participant, ending: Ending) {
     link.memberships.disconnected();
     let left = link.window.disconnected(ending);
     drop(link);
-    add(&participant.counters.resent_frames, left as u64);
+    add(&participant.counters.resent_frames, left.frames as u64);
+    if left.given_up {
+        tracing::error!("every broker ended the connection over one event; it was given up");
+        add(&participant.counters.rejected_events, 1);
+    }
     participant.changed.notify_waiters();
 }
 

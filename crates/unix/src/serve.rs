@@ -103,26 +103,27 @@ impl Serving {
         let interval = participant.options.path_check_interval;
         let mut check_at = tokio::time::Instant::now() + interval;
         loop {
+            // In this order: own events may wake us all the time, and must not keep peers out.
             let next = first(
+                participant.shutdown.notified(),
                 first(
-                    participant.shutdown.notified(),
-                    participant.hub.wake.notified(),
+                    self.listener.accept(),
+                    first(sleep_until(check_at), participant.hub.wake.notified()),
                 ),
-                first(self.listener.accept(), sleep_until(check_at)),
             )
             .await;
             match next {
-                First::Left(First::Left(())) => return false,
-                First::Left(First::Right(())) => {
-                    participant.hub.flush_own();
-                    continue;
-                }
+                First::Left(()) => return false,
                 First::Right(First::Left(Ok((stream, _)))) => admit(participant, stream),
                 First::Right(First::Left(Err(error))) => {
                     tracing::warn!(%error, "a client could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
-                First::Right(First::Right(())) => {}
+                First::Right(First::Right(First::Left(()))) => {}
+                First::Right(First::Right(First::Right(()))) => {
+                    participant.hub.flush_own();
+                    continue;
+                }
             }
             match election::review(&participant.path, &self.bound) {
                 Ok(Standing::Fine) => check_at = tokio::time::Instant::now() + interval,

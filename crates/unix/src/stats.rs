@@ -18,7 +18,8 @@ pub struct Stats {
     pub refused_connections: u64,
     /// Lines that were not frames.
     pub malformed_frames: u64,
-    /// Events that were not passed on: a Node process would not survive them, or they are too large.
+    /// Events that were not passed on: a Node process would not survive them, they are too large, or four brokers in a row ended
+    /// the connection over one of our own.
     pub rejected_events: u64,
     /// Frames that were sent again to the next broker because the last one had not taken them.
     pub resent_frames: u64,

@@ -434,6 +434,30 @@ async fn what_was_published_before_the_last_handle_was_dropped_goes_out() {
 }
 
 #[tokio::test]
+async fn an_event_that_no_broker_takes_does_not_block_the_others_for_ever() {
+    let (place, listener) = foreign();
+    let bus = place.bus();
+    // A peer with a smaller limit hangs up in the middle of the line.
+    let hang_up = async {
+        for _ in 0..4 {
+            let mut peer = Raw::accept(&listener).await;
+            let mut part = [0; 1000];
+            peer.read_exact(&mut part).await;
+        }
+        Raw::accept(&listener).await
+    };
+    let publish = async {
+        bus.publish("t", event("large", &format!("\"{}\"", "x".repeat(1 << 20))))
+            .await
+            .unwrap();
+        bus.publish("t", event("next", "1")).await.unwrap();
+    };
+    let (mut peer, ()) = tokio::join!(hang_up, publish);
+    assert_eq!(peer.json().await["event"]["type"], "next");
+    assert_eq!(bus.stats().rejected_events, 1);
+}
+
+#[tokio::test]
 async fn a_full_window_is_a_retryable_error_after_the_deadline_and_nothing_was_sent() {
     let (place, listener) = foreign();
     let bus = place

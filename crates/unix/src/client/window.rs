@@ -1,8 +1,9 @@
 //! The send window: frames in the order of the calls, from the call until the kernel has taken them.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use memchr::memrchr;
+use memchr::{memchr, memchr_iter, memrchr};
 
 /// Bytes of one write.
 const CHUNK: usize = 128 * 1024;
@@ -56,6 +57,18 @@ pub(crate) enum Ending {
     Unread,
 }
 
+/// How often a frame is sent again that was under way when its connection ended.
+const MAX_RESENDS: u32 = 3;
+
+/// What a lost connection leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Left {
+    /// Frames for the next broker.
+    pub(crate) frames: usize,
+    /// One frame was given up.
+    pub(crate) given_up: bool,
+}
+
 /// The window of one participant. Survives connections.
 #[derive(Debug)]
 pub(crate) struct Window {
@@ -68,6 +81,8 @@ pub(crate) struct Window {
     spare: Vec<Vec<u8>>,
     /// The chunk that was written last, if it held publish frames.
     last: Option<Vec<u8>>,
+    /// The frame that was under way when the last connection ended, by its hash, and in how many it was.
+    suspect: (u64, u32),
 }
 
 impl Window {
@@ -79,6 +94,7 @@ impl Window {
             taken: false,
             spare: Vec::new(),
             last: None,
+            suspect: (0, 0),
         }
     }
 
@@ -178,15 +194,27 @@ impl Window {
     }
 
     /// The connection is gone: membership frames are dropped, frames that the broker certainly never got are to be written
-    /// again. Returns the number of frames that are left.
-    pub(crate) fn disconnected(&mut self, ending: Ending) -> usize {
+    /// again. A frame that ended several connections in a row is given up, or no other would ever get through.
+    pub(crate) fn disconnected(&mut self, ending: Ending) -> Left {
+        let given_up = self.rewind(ending) && self.give_up_poison();
+        let frames = |chunk: &Chunk| memchr_iter(b'\n', chunk.rest()).count();
+        Left {
+            frames: self.chunks.iter().map(frames).sum(),
+            given_up,
+        }
+    }
+
+    /// Makes the first chunk begin with the first frame that the broker did not get. Whether that frame was under way.
+    fn rewind(&mut self, ending: Ending) -> bool {
         self.taken = false;
         let unread = ending == Ending::Unread;
         // What was written last is at the front, or was finished before.
         let last = self.last.take();
         let front = self.chunks.front_mut().filter(|chunk| chunk.written > 0);
         let began = front.is_some();
+        let mut suspect = false;
         if let Some(front) = front {
+            suspect = !front.control;
             front.rewind(unread);
             if !front.control {
                 // The next connection begins with what is left.
@@ -206,15 +234,45 @@ impl Window {
                 bytes,
                 ..Chunk::default()
             });
+            suspect = true;
         }
         self.chunks.retain(|chunk| !chunk.control);
-        let frames = |chunk: &Chunk| memchr::memchr_iter(b'\n', chunk.rest()).count();
-        self.chunks.iter().map(frames).sum()
+        suspect
+    }
+
+    /// Counts how often the frame at the front was the one under way when a connection ended; takes it out when that was too
+    /// often. Whether it did.
+    fn give_up_poison(&mut self) -> bool {
+        let Some(front) = self.chunks.front_mut() else {
+            return false;
+        };
+        let end = memchr(b'\n', &front.bytes).map_or(front.bytes.len(), |at| at + 1);
+        let mut hasher = DefaultHasher::new();
+        front.bytes[..end].hash(&mut hasher);
+        let frame = hasher.finish();
+        self.suspect = match self.suspect {
+            (before, times) if before == frame => (frame, times + 1),
+            _ => (frame, 1),
+        };
+        let given_up = self.suspect.1 > MAX_RESENDS;
+        if given_up {
+            front.bytes.drain(..end);
+            self.bytes -= end;
+            self.suspect = (0, 0);
+            if self
+                .chunks
+                .front()
+                .is_some_and(|front| front.bytes.is_empty())
+            {
+                self.chunks.pop_front();
+            }
+        }
+        given_up
     }
 
     /// Takes everything out: whole publish frames, each with its newline.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Vec<u8>> + '_ {
-        self.disconnected(Ending::Closed);
+        self.rewind(Ending::Closed);
         self.bytes = 0;
         self.chunks.drain(..).map(|chunk| chunk.bytes)
     }

@@ -9,7 +9,7 @@ use bowline_events::{Delivery, NewEvent, Subscription};
 use bowline_unix::{UnixSocketBuilder, UnixSocketPubSub};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
@@ -91,6 +91,14 @@ impl Raw {
     pub(crate) async fn send(&mut self, line: &str) {
         self.writer.write_all(line.as_bytes()).await.unwrap();
         self.writer.write_all(b"\n").await.unwrap();
+    }
+
+    /// Reads exactly so many bytes.
+    pub(crate) async fn read_exact(&mut self, bytes: &mut [u8]) {
+        timeout(SOON, self.reader.read_exact(bytes))
+            .await
+            .expect("bytes in time")
+            .unwrap();
     }
 
     /// The next line; `None` at the end of the stream.
