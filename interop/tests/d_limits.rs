@@ -125,6 +125,56 @@ fn d4_what_would_not_fit_as_an_event_is_refused_and_the_rest_arrives() {
     }
 }
 
+#[test]
+fn d4_an_event_that_only_the_broker_finds_too_large_does_not_stop_the_rest() {
+    for row in pairs().into_iter().filter(|row| row[1] == Rust) {
+        eprintln!("{row:?}");
+        let bus = bus!();
+        let broker = bus.start_with(row[0], json!({ "maxInboundFrameBytes": 1000 }));
+        let client = bus.start(row[1]);
+        broker.subscribe("t", "b");
+        client.subscribe("t", "c");
+        client.publish("t", json!(1));
+        // It ends the connection; what becomes of it is the publisher's to say, but it must not come back for ever.
+        let large = json!({ "topic": "t", "chars": 5000 });
+        let _ = client.begin("publishBig", large).result();
+        // What is written behind it on that connection may be lost with it.
+        bus.reachable("t", &[(&broker, "b"), (&client, "c")]);
+        client.publish("t", json!(2));
+        bus.settled(&client, "t", &[(&broker, "b"), (&client, "c")]);
+        for (peer, label) in [(&broker, "b"), (&client, "c")] {
+            assert_eq!(numbers(&peer.seen(label)), [1, 2], "{}", peer.name());
+        }
+    }
+}
+
+#[test]
+fn d8_a_client_with_a_smaller_limit_misses_only_what_it_cannot_take() {
+    for row in pairs() {
+        eprintln!("{row:?}");
+        let bus = bus!();
+        let broker = bus.start(row[0]);
+        let client = bus.start_with(row[1], json!({ "maxInboundFrameBytes": 1000 }));
+        broker.subscribe("t", "b");
+        client.subscribe("t", "c");
+        broker.publish("t", json!(1));
+        client.wait_seen("c", 1);
+        broker.call("publishBig", json!({ "topic": "t", "chars": 5000 }));
+        bus.reachable("t", &[(&broker, "b"), (&client, "c")]);
+        broker.publish("t", json!(2));
+        client.seen_until("c", |seen| numbers(seen) == [1, 2]);
+        assert_eq!(
+            broker
+                .wait_seen("b", 3)
+                .iter()
+                .filter(|one| one.event()["type"] == "big")
+                .count(),
+            1
+        );
+        assert_eq!(broker.remote_clients(), 1);
+    }
+}
+
 trait Lengths {
     fn map_len(&self) -> Vec<usize>;
 }
