@@ -1,6 +1,8 @@
 //! Group B: consumer groups across languages.
 
-use bowline_interop::roles::{rounds, trios};
+use std::time::Duration;
+
+use bowline_interop::roles::{pairs, rounds, trios};
 use bowline_interop::{Bus, Kind, Peer, Seen, bus, eventually, ids, numbers};
 use serde_json::json;
 
@@ -182,6 +184,58 @@ fn b8_a_nack_comes_back_to_the_same_process() {
             assert_eq!(
                 ids(&seen)[1..],
                 [ids(&seen)[0].clone(), ids(&seen)[0].clone()]
+            );
+        }
+    }
+}
+
+#[test]
+fn b8_a_refused_event_comes_seven_times() {
+    let never = json!({ "nackUntil": 100 });
+    let never_in_group = json!({ "nackUntil": 100, "group": "g" });
+    for row in pairs() {
+        let bus = bus!();
+        let peers = bus.start_all(row);
+        for peer in &peers {
+            peer.subscribe("t", "content");
+            peer.subscribe_with("t", "refuses", never.clone());
+            peer.subscribe_with("t", "member", never_in_group.clone());
+        }
+        peers[0].publish("t", json!(0));
+        peers[1].publish("t", json!(1));
+        let labels = || {
+            peers
+                .iter()
+                .flat_map(|peer| [(peer, "refuses", 14), (peer, "member", 7)])
+        };
+        for (peer, label, deliveries) in labels() {
+            peer.wait_seen(label, deliveries);
+        }
+        // Longer than it would take for an eighth delivery to come.
+        std::thread::sleep(Duration::from_millis(900));
+        for (peer, label, deliveries) in labels() {
+            let seen = peer.seen(label);
+            assert_eq!(seen.len(), deliveries, "{label} at {}", peer.name());
+            for number in 0..2 {
+                let attempts: Vec<u64> = seen
+                    .iter()
+                    .filter(|one| *one.data() == number)
+                    .map(Seen::attempt)
+                    .collect();
+                let all: Vec<u64> = (1..=7).collect();
+                assert!(
+                    attempts == all || attempts.is_empty(),
+                    "{label} at {}: {attempts:?}",
+                    peer.name()
+                );
+            }
+        }
+        for peer in &peers {
+            assert_eq!(
+                peer.seen("content").len(),
+                2,
+                "{}: nacks of others concern nobody",
+                peer.name()
             );
         }
     }

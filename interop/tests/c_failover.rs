@@ -59,6 +59,16 @@ fn c4_the_last_one_removes_the_socket() {
         y.close();
         assert!(!bus.socket().exists(), "{row:?}");
         assert!(!bus.lock().exists(), "{row:?}");
+        let event = json!({ "topic": "t", "event": { "type": "x", "runId": "r" } });
+        for peer in [&x, &y] {
+            let error = peer
+                .begin("publish", event.clone())
+                .result()
+                .expect_err("a closed bus");
+            assert!(error.contains("closed"), "{error}");
+            peer.close();
+        }
+        assert!(!bus.socket().exists(), "{row:?}");
     }
 }
 
