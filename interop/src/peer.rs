@@ -90,9 +90,10 @@ impl Peer {
         self.process.ended();
     }
 
-    /// SIGSTOP.
+    /// SIGSTOP, and waits until it stands.
+    #[track_caller]
     pub fn stop(&self) {
-        self.process.signal(Signal::STOP);
+        self.process.stop();
     }
 
     /// SIGCONT.

@@ -10,11 +10,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value;
 
 use crate::roles::project;
-use crate::{Kind, PATIENCE, Seen};
+use crate::{Kind, PATIENCE, Seen, eventually};
 
 /// What to start.
 pub(crate) struct Launch<'a> {
@@ -192,6 +192,22 @@ impl Process {
         if matches!(child.try_wait(), Ok(None)) {
             let _ = kill_process(self.pid, signal);
         }
+    }
+
+    /// Stops the peer and waits until all of its threads stand: a signal is only a request.
+    #[track_caller]
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::STOP);
+        eventually("the process stands", || {
+            let asked = waitid(
+                WaitId::Pid(self.pid),
+                WaitIdOptions::STOPPED | WaitIdOptions::NOHANG,
+            );
+            match asked {
+                Ok(Some(_)) => Ok(()),
+                other => Err(format!("{} says {other:?}", self.name)),
+            }
+        });
     }
 
     /// Waits for the end.
