@@ -57,6 +57,7 @@
 //! | `send_window_bytes` | 1 MiB | `publish` waits for the broker |
 //! | `publish_deadline` | 5 s | `publish` fails, retryable, and nothing was sent |
 //! | `membership_ack_timeout` | 5 s | `subscribe` trusts a connection that stands, and fails, retryable, without one |
+//! | `recovery_horizon` | 500 ms, 8 MiB | see *Failover* |
 //! | nesting of JSON | 128 levels | refused when published, dropped when received |
 //! | path | 107 bytes | [`InvalidInput`](bowline_events::ErrorKind::InvalidInput) |
 //!

@@ -35,6 +35,7 @@ pub struct UnixSocketBuilder {
     pub(crate) publish_deadline: Duration,
     pub(crate) path_check_interval: Duration,
     pub(crate) flush_timeout: Duration,
+    pub(crate) recovery_horizon: Duration,
     pub(crate) allow_group: Option<u32>,
     pub(crate) reclaim_plain_file: bool,
 }
@@ -51,6 +52,7 @@ impl UnixSocketBuilder {
             publish_deadline: Duration::from_secs(5),
             path_check_interval: Duration::from_secs(1),
             flush_timeout: Duration::from_secs(1),
+            recovery_horizon: Duration::from_millis(500),
             allow_group: None,
             reclaim_plain_file: true,
         }
@@ -103,6 +105,13 @@ impl UnixSocketBuilder {
     /// How long `flush` and `close` wait for what is queued; 1 s by default.
     pub fn flush_timeout(mut self, timeout: Duration) -> Self {
         self.flush_timeout = timeout;
+        self
+    }
+
+    /// How long a broker that took over from another one keeps what it publishes for peers that are not back yet; 500 ms by
+    /// default, zero switches it off. At most 8 MiB are kept.
+    pub fn recovery_horizon(mut self, span: Duration) -> Self {
+        self.recovery_horizon = span;
         self
     }
 

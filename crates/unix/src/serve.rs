@@ -54,7 +54,7 @@ fn begin(participant: &Participant, was_client: bool) {
     let mut link = participant.link();
     let mut broker = Broker::new(participant.options.limits());
     if was_client {
-        broker.open_horizon(Instant::now());
+        broker.open_horizon(Instant::now(), participant.options.recovery_horizon);
     }
     link.memberships.disconnected();
     for membership in link.memberships.active() {

@@ -9,7 +9,7 @@ use crate::options::UnixSocketBuilder;
 const SCHEME: &str = "unix://";
 
 /// The options, each with a method of the same name on the builder.
-const OPTIONS: [&str; 10] = [
+const OPTIONS: [&str; 11] = [
     "max_frame_bytes",
     "max_client_queue_bytes",
     "high_watermark",
@@ -18,6 +18,7 @@ const OPTIONS: [&str; 10] = [
     "publish_deadline",
     "path_check_interval",
     "flush_timeout",
+    "recovery_horizon",
     "allow_group",
     "reclaim_plain_file",
 ];
@@ -57,6 +58,7 @@ fn set(builder: UnixSocketBuilder, name: &str, value: &str) -> Result<UnixSocket
         "publish_deadline" => builder.publish_deadline(duration(name, value)?),
         "path_check_interval" => builder.path_check_interval(duration(name, value)?),
         "flush_timeout" => builder.flush_timeout(duration(name, value)?),
+        "recovery_horizon" => builder.recovery_horizon(duration(name, value)?),
         "allow_group" => builder.allow_group(value.parse().map_err(|_| {
             invalid(
                 name,

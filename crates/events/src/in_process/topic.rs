@@ -1,17 +1,18 @@
 //! One topic: its log, and whom to wake.
 
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::append::{Appendable, Appended};
+use super::pressure::Pressure;
 use super::{Shared, closed};
-use crate::log::{AppendError, Backlog, LogConfig, LogStats, MemberId, ReaderId, TopicLog};
+use crate::log::{AppendError, LogConfig, LogStats, MemberId, ReaderId, TopicLog};
 use crate::{CachePage, Error, ErrorKind, Event, Result, Text, Timestamp, Topic, TopicInfo};
 
 pub(super) struct TopicState {
@@ -20,10 +21,10 @@ pub(super) struct TopicState {
     born: u64,
     inner: Mutex<Inner>,
     /// Wakes publishers that wait for readers.
-    room: Notify,
+    pub(super) room: Notify,
     /// Goes up when batches are to be handed over although they are not full.
     flushes: AtomicU64,
-    bus: Weak<Shared>,
+    pub(super) bus: Weak<Shared>,
     /// Bytes kept in all topics of the bus.
     bytes: Arc<AtomicUsize>,
 }
@@ -35,13 +36,13 @@ pub(super) struct Inner {
     members: HashMap<MemberId, Waker>,
     /// When the armed timer goes off.
     timer_at: Option<Instant>,
-    publishers_wait: bool,
+    pub(super) publishers_wait: bool,
     /// How often waiting publishers were let go because readers caught up.
-    releases: u64,
+    pub(super) releases: u64,
     /// A timer is under way at which waiting publishers look again.
-    ticking: bool,
+    pub(super) ticking: bool,
     /// How often that timer went off.
-    ticks: u64,
+    pub(super) ticks: u64,
     last_append: i64,
     /// Names the incarnation of the log that its positions count in.
     label: Text,
@@ -49,44 +50,6 @@ pub(super) struct Inner {
     counted: usize,
     /// The topic was taken off the bus; attach to its successor.
     removed: bool,
-}
-
-/// An event on its way into a log.
-pub(super) enum Appendable {
-    /// As it is.
-    Ready(Arc<Event>),
-    /// To get its position as index.
-    Indexed(Event),
-}
-
-impl Appendable {
-    pub(super) fn event(&self) -> &Event {
-        match self {
-            Self::Ready(event) => event,
-            Self::Indexed(event) => event,
-        }
-    }
-
-    fn place(self, seq: u64, generation: &Text) -> Arc<Event> {
-        match self {
-            Self::Ready(event) => event,
-            Self::Indexed(mut event) => {
-                event.index = Some(seq);
-                event.generation = Some(generation.clone());
-                Arc::new(event)
-            }
-        }
-    }
-}
-
-/// The result of an append.
-pub(super) struct Appended {
-    pub(super) seq: u64,
-    pub(super) pressure: Option<Pressure>,
-    /// The incarnation of the log, where the event was indexed.
-    pub(super) generation: Option<Text>,
-    /// To be fired when no lock of the bus is held.
-    pub(super) wakes: Wakes,
 }
 
 /// Wake-ups that are due once the lock is released.
@@ -175,7 +138,7 @@ impl TopicState {
         &self.topic
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -324,19 +287,6 @@ impl TopicState {
         });
     }
 
-    /// Has all waiting publishers look again after `delay`: one timer for all of them.
-    fn arm_tick(self: &Arc<Self>, delay: Duration) -> bool {
-        let Some(runtime) = self.bus.upgrade().and_then(|bus| bus.runtime()) else {
-            return false;
-        };
-        let tick = Tick(Arc::downgrade(self));
-        runtime.spawn(async move {
-            tokio::time::sleep(delay).await;
-            drop(tick);
-        });
-        true
-    }
-
     fn timer_fired(self: &Arc<Self>, at: Instant) {
         let mut wakes = Wakes::default();
         let next = self.update(|inner| {
@@ -445,74 +395,6 @@ impl TopicState {
             subscribers: Some(stats.readers as u64),
             groups: inner.log.groups(),
             ..TopicInfo::new(self.topic.clone())
-        }
-    }
-}
-
-/// Readers of a topic are too far behind.
-pub(super) struct Pressure(Arc<TopicState>);
-
-impl Pressure {
-    /// Waits until they caught up, stand still, or the longest delay is over.
-    ///
-    /// Time is counted in ticks of one timer for all who wait: a clock read by each of a thousand publishers costs more than
-    /// the events.
-    pub(super) async fn wait(self) {
-        let state = self.0;
-        let mut begun = None;
-        loop {
-            let mut notified = pin!(state.room.notified());
-            {
-                let mut inner = state.lock();
-                let (releases, ticks) = *begun.get_or_insert((inner.releases, inner.ticks));
-                let backlog = inner.log.config().backlog;
-                if inner.releases != releases {
-                    return;
-                }
-                if !inner.ticking {
-                    inner.log.mark_stalled(Instant::now());
-                }
-                let patience = ticks_of(backlog.max_delay, tick_of(&backlog));
-                if !inner.log.is_pressed() || inner.ticks - ticks >= patience {
-                    return;
-                }
-                notified.as_mut().enable();
-                inner.publishers_wait = true;
-                if !inner.ticking {
-                    inner.ticking = state.arm_tick(tick_of(&backlog));
-                }
-                if !inner.ticking {
-                    return;
-                }
-            }
-            notified.await;
-        }
-    }
-}
-
-/// The timer ticks at least twice in the longest delay.
-fn tick_of(backlog: &Backlog) -> Duration {
-    (backlog.max_delay / 2).min(backlog.stall_after)
-}
-
-/// Whole ticks in `delay`. A publisher waits for so many, the first of which may be nearly over when it comes, so that nobody
-/// waits longer than `delay`.
-fn ticks_of(delay: Duration, tick: Duration) -> u64 {
-    let ticks = delay.as_nanos().checked_div(tick.as_nanos());
-    ticks.map_or(0, |ticks| u64::try_from(ticks).unwrap_or(u64::MAX))
-}
-
-/// Ends when its time is over or its runtime is; either way those who wait look again.
-struct Tick(Weak<TopicState>);
-
-impl Drop for Tick {
-    fn drop(&mut self) {
-        if let Some(state) = self.0.upgrade() {
-            let mut inner = state.lock();
-            inner.ticking = false;
-            inner.ticks += 1;
-            drop(inner);
-            state.room.notify_waiters();
         }
     }
 }

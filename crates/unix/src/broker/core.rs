@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bowline_events::{Event, Text, Topic, json};
 use bytes::Bytes;
@@ -63,9 +63,9 @@ impl Broker {
         }
     }
 
-    /// Keeps what is published in the next half second for peers that are still on their way back.
-    pub(crate) fn open_horizon(&mut self, now: Instant) {
-        self.horizon = Some(Horizon::new(now));
+    /// Keeps what is published in the next `span` for peers that are still on their way back.
+    pub(crate) fn open_horizon(&mut self, now: Instant, span: Duration) {
+        self.horizon = Some(Horizon::new(now, span));
     }
 
     /// The counts since they were last taken.

@@ -10,9 +10,6 @@ use super::ClientId;
 use super::queue::{Part, Run};
 use super::topics::Membership;
 
-/// How long after the promotion events are kept.
-const SPAN: Duration = Duration::from_millis(500);
-
 /// Bytes of events that are kept; the oldest go first.
 const BYTES: usize = 8 * 1024 * 1024;
 
@@ -27,7 +24,7 @@ pub(crate) struct Kept {
     served: Vec<Text>,
 }
 
-/// The events since a promotion, for half a second.
+/// The events since a promotion, for a short time.
 #[derive(Debug)]
 pub(crate) struct Horizon {
     until: Instant,
@@ -39,9 +36,9 @@ pub(crate) struct Horizon {
 }
 
 impl Horizon {
-    pub(crate) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant, span: Duration) -> Self {
         Self {
-            until: now + SPAN,
+            until: now + span,
             kept: VecDeque::new(),
             unfinished: 0,
             bytes: 0,

@@ -456,3 +456,44 @@ proptest! {
         prop_assert_eq!(&last["event"]["type"], "0");
     }
 }
+
+#[test]
+fn what_is_published_within_the_horizon_is_given_to_whoever_comes_back_within_it() {
+    let mut subject = Subject::new(usize::MAX / 2);
+    let start = Now::read();
+    let span = std::time::Duration::from_millis(500);
+    subject.broker.open_horizon(start.instant, span);
+    let at = |share: u32| Now {
+        instant: start.instant + span * share / 4,
+        wall: start.wall,
+    };
+    let send = |subject: &mut Subject, client: usize, now: Now, line: &str| {
+        let block = Bytes::from(format!("{line}\n"));
+        let id = subject.clients[client].expect("connected");
+        subject
+            .broker
+            .line(id, &block, 0..line.len(), now, &mut Outputs::default());
+        subject.write(usize::MAX);
+    };
+    for op in [Op::Connect, Op::Connect, Op::Connect] {
+        subject.apply(&op, None);
+    }
+    let publish = |n: u32| format!(r#"{{"type":"publish","topic":"t0","event":{{"type":"{n}"}}}}"#);
+    let subscribe = r#"{"type":"subscribe","topic":"t0"}"#;
+    send(&mut subject, 0, at(0), &publish(0));
+    send(&mut subject, 1, at(1), subscribe);
+    send(&mut subject, 0, at(2), &publish(1));
+    send(&mut subject, 2, at(3), subscribe);
+    send(&mut subject, 0, at(5), &publish(2));
+    subject.apply(&Op::Connect, None);
+    send(&mut subject, 3, at(5), subscribe);
+    let all = [
+        "subscribed t0 -",
+        "event t0 - 0",
+        "event t0 - 1",
+        "event t0 - 2",
+    ];
+    assert_eq!(subject.frames(1), all);
+    assert_eq!(subject.frames(2), all);
+    assert_eq!(subject.frames(3), ["subscribed t0 -"]);
+}

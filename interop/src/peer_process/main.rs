@@ -1,0 +1,46 @@
+//! A bus of ours in a process of its own, driven over standard input and output as `peer.mjs` is; see `README.md`.
+
+mod channel;
+mod commands;
+mod options;
+mod subscriber;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::commands::Driver;
+
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fatal(&error.to_string()),
+    };
+    let mut arguments = std::env::args().skip(1);
+    let bus = arguments
+        .next()
+        .ok_or_else(|| "usage: bowline-interop-peer <socket path> [options as JSON]".to_owned())
+        .and_then(|path| {
+            let _inside = runtime.enter();
+            options::open(&path, &arguments.next().unwrap_or_else(|| "{}".into()))
+        });
+    match bus {
+        Ok(bus) => {
+            let driver = Arc::new(Driver::new(bus));
+            channel::say(&json!({ "ready": true, "pid": std::process::id() }));
+            runtime.block_on(channel::serve(driver));
+            ExitCode::SUCCESS
+        }
+        Err(message) => fatal(&message),
+    }
+}
+
+fn fatal(message: &str) -> ExitCode {
+    channel::say(&json!({ "fatal": message }));
+    ExitCode::from(70)
+}
