@@ -39,7 +39,19 @@ impl Default for Histogram {
 impl Histogram {
     /// Records a latency in nanoseconds.
     pub(crate) fn add(&mut self, ns: u64) {
-        self.counts[bucket(ns)] += 1;
+        self.add_to(bucket(ns), ns);
+    }
+
+    /// Records a latency in each of `histograms`.
+    pub(crate) fn add_to_each(histograms: [Option<&mut Self>; 3], ns: u64) {
+        let bucket = bucket(ns);
+        for histogram in histograms.into_iter().flatten() {
+            histogram.add_to(bucket, ns);
+        }
+    }
+
+    fn add_to(&mut self, bucket: usize, ns: u64) {
+        self.counts[bucket] += 1;
         self.n += 1;
         self.max_ns = self.max_ns.max(ns);
     }

@@ -165,7 +165,17 @@ struct ChunkData {
 #[derive(Debug, serde::Serialize)]
 struct Delta {
     id: &'static str,
-    text: String,
+    text: PaddedSeq,
+}
+
+/// The text of a delta: a number, and padding that all deltas share.
+#[derive(Debug)]
+struct PaddedSeq(Digits<10>, &'static str);
+
+impl Serialize for PaddedSeq {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}{}", self.0.as_str(), self.1))
+    }
 }
 
 const CHUNK_BYTES: usize = 200;
@@ -175,9 +185,7 @@ static PAD: LazyLock<String> = LazyLock::new(|| "x".repeat(CHUNK_BYTES));
 
 /// C(200) number `seq`.
 pub(crate) fn chunk_event(seq: u64) -> NewEvent {
-    let mut text = String::with_capacity(10 + CHUNK_PAD);
-    text.push_str(Digits::<10>::new(seq).as_str());
-    text.push_str(&PAD[..CHUNK_PAD]);
+    let text = PaddedSeq(Digits::new(seq), &PAD[..CHUNK_PAD]);
     let payload = Delta { id: "txt-0", text };
     NewEvent::new("chunk", "r").with_data(Payload::local(ChunkData {
         r#type: "text-delta",

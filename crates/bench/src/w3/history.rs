@@ -31,13 +31,9 @@ async fn publishing(bus: Arc<dyn PubSub>, topic: Topic, count: u64) -> Result<Ou
         bus.publish_with(&topic, event, PublishOptions::default())
             .await?;
         let ns = now_ns() - called;
-        all.add(ns);
-        if seq < count / 10 {
-            head.add(ns);
-        }
-        if seq >= count - count / 10 {
-            tail.add(ns);
-        }
+        let head = (seq < count / 10).then_some(&mut head);
+        let tail = (seq >= count - count / 10).then_some(&mut tail);
+        Histogram::add_to_each([Some(&mut all), head, tail], ns);
     }
     let took = seconds(now_ns() - start);
     let growth = clock::rss_mb().zip(rss_before);
