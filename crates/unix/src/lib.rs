@@ -29,9 +29,11 @@
 //! - **Order.** All events pass through one broker: every subscriber sees them in one order, and those of one publisher in the
 //!   order of its calls, also across a failover.
 //! - **Once.** In steady state every subscriber gets an event exactly once. When a broker is killed, Rust processes on a Rust
-//!   broker still get every event exactly once, as long as the process of its publisher lives: a broker confirms what it has
-//!   routed, unconfirmed frames go to the next broker under the same number, a number always gives the same event id, and
-//!   subscribers recognise the last 4,096 ids. Where Node is involved, see *Peers of other versions*.
+//!   broker still get every event exactly once, with one exception: what waited in the memory of that broker for a receiver that
+//!   was behind is lost to this receiver. The rest follows from confirmations: a broker confirms what it has routed, unconfirmed
+//!   frames go to the next broker under the same number, a number always gives the same event id, and subscribers recognise the
+//!   last 4,096 ids. It holds as long as the process of the publisher lives. Where Node is involved, see *Peers of other
+//!   versions*.
 //! - **What `publish` means.** A resolved publish is in the ordered send window of this process, or with the broker. Frames that
 //!   a dying broker had not taken go to the next one, in order and once.
 //! - **Failover.** Peers look for the next broker at once and subscribe anew with all their memberships in one write. A broker

@@ -1,5 +1,6 @@
 //! One participant of the bus: its role, its send window, its memberships.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -298,9 +299,8 @@ impl Participant {
         event::write(event, out)?;
         self.check_event(topic, &out[object..], object - start, 1)?;
         // Node ignores members that it does not know.
-        out.extend_from_slice(b",\"seq\":");
-        out.extend_from_slice(number.to_string().as_bytes());
-        out.extend_from_slice(b"}\n");
+        write!(out, ",\"seq\":{number}}}\n")
+            .map_err(|error| self.path.io("encode a frame", error))?;
         Ok(())
     }
 
