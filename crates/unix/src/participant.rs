@@ -299,7 +299,7 @@ impl Participant {
         event::write(event, out)?;
         self.check_event(topic, &out[object..], object - start, 1)?;
         // Node ignores members that it does not know.
-        write!(out, ",\"seq\":{number}}}\n")
+        writeln!(out, ",\"seq\":{number}}}")
             .map_err(|error| self.path.io("encode a frame", error))?;
         Ok(())
     }
