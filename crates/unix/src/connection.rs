@@ -5,11 +5,12 @@ use std::io;
 use std::os::unix::net::UnixStream as StdStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bowline_events::{OpFuture, Published, Text, Topic};
 use bytes::Bytes;
 use tokio::net::UnixStream;
+use tokio::time::sleep_until;
 
 use crate::broker::Membership;
 use crate::client::{Acknowledged, Chunk, Ending, Recent};
@@ -19,6 +20,12 @@ use crate::line::{LineBuffer, is_blank, lines, utf8_block};
 use crate::participant::{Participant, Role};
 use crate::race::{First, first};
 use crate::stats::add;
+
+/// A topic that nobody subscribes to. Every broker acknowledges that it is not subscribed to.
+const PROBE: &str = "bowline.probe";
+
+/// How long a broker may take to answer before frames that may be known to it are given up.
+const GREETING_WAIT: Duration = Duration::from_secs(1);
 
 /// Takes part as a client until the connection ends or the bus is closed.
 pub(crate) async fn run(
@@ -71,10 +78,16 @@ fn write_at_once(participant: &Participant, stream: &UnixStream) {
 /// Subscribes anew to everything at once, ahead of what waits to be sent.
 fn begin(participant: &Participant, stream: &Arc<UnixStream>) {
     let mut link = participant.link();
-    let mut frames = Vec::new();
+    let publisher = participant.publisher;
+    let mut frames = format!("{{\"type\":\"hello\",\"publisher\":\"{publisher}\"}}\n").into_bytes();
     for membership in link.memberships.reconnected() {
         let group = membership.group.as_deref();
         write_membership(Kind::Subscribe, &membership.topic, group, &mut frames);
+    }
+    link.window.connected();
+    if link.window.waits() {
+        // A broker that answers this without having said welcome does not know what hello means.
+        write_membership(Kind::Unsubscribe, PROBE, None, &mut frames);
     }
     link.window.control_first(frames);
     link.role = Role::Client(Arc::clone(stream));
@@ -123,7 +136,20 @@ impl Drop for Taken<'_> {
 async fn write(participant: &Participant, stream: &UnixStream) {
     loop {
         let Some(chunk) = next_chunk(participant) else {
-            participant.outgoing.notified().await;
+            let held_since = {
+                let link = participant.link();
+                link.connected_at.filter(|_| link.window.is_held())
+            };
+            match held_since {
+                None => participant.outgoing.notified().await,
+                Some(since) => {
+                    let deadline = sleep_until((since + GREETING_WAIT).into());
+                    if let First::Right(()) = first(participant.outgoing.notified(), deadline).await
+                    {
+                        greeted(participant, false);
+                    }
+                }
+            }
             continue;
         };
         let mut taken = Taken {
@@ -144,6 +170,25 @@ async fn write(participant: &Participant, stream: &UnixStream) {
         // Whoever publishes in a loop goes on now, and what it publishes is gathered.
         tokio::task::yield_now().await;
     }
+}
+
+/// The broker confirms what it routes, or does not.
+fn greeted(participant: &Participant, confirms: bool) {
+    let mut link = participant.link();
+    let held = link.window.is_held();
+    let given_up = link.window.greeted(confirms);
+    if held {
+        participant.wake_writer(&mut link);
+    }
+    drop(link);
+    if given_up > 0 {
+        tracing::warn!(
+            events = given_up,
+            "the last broker may not have passed on some events, and the new one could double them; they were given up"
+        );
+        add(&participant.counters.rejected_events, given_up as u64);
+    }
+    participant.changed.notify_waiters();
 }
 
 fn next_chunk(participant: &Participant) -> Option<Chunk> {
@@ -276,6 +321,7 @@ impl Inbound<'_> {
         match frame.kind {
             Kind::Event => self.event(block, start, &frame),
             Kind::Subscribed | Kind::Unsubscribed => {
+                greeted(self.participant, false);
                 self.acknowledged(&frame);
                 None
             }
@@ -287,7 +333,17 @@ impl Inbound<'_> {
                 self.participant.link().directory.end();
                 None
             }
-            Kind::Subscribe | Kind::Unsubscribe | Kind::Publish => None,
+            Kind::Welcome => {
+                greeted(self.participant, true);
+                None
+            }
+            Kind::Confirmed => {
+                if let Some(number) = frame.number {
+                    self.participant.link().window.confirmed(number);
+                }
+                None
+            }
+            Kind::Subscribe | Kind::Unsubscribe | Kind::Publish | Kind::Hello => None,
         }
     }
 
@@ -298,9 +354,9 @@ impl Inbound<'_> {
         frame: &Frame<'_>,
     ) -> Option<(Membership, OpFuture<'static, Published>)> {
         self.find_target(frame);
-        let (membership, number) = self.target.found.as_ref()?;
+        let (membership, place) = self.target.found.as_ref()?;
         let event = self.reader.read(block, start, &frame.event);
-        if !self.recent.insert(&event.id, *number) {
+        if !self.recent.insert(&event.id, *place) {
             add(&self.participant.counters.duplicates, 1);
             return None;
         }
@@ -325,12 +381,13 @@ impl Inbound<'_> {
             return;
         }
         let membership = membership(frame);
-        let number = self.participant.link().memberships.number(&membership);
+        let subscribed = self.participant.link().memberships.is_active(&membership);
+        let place = Recent::place(&membership.topic, membership.group.as_deref());
         *target = Target {
             raw_topic: frame.topic.0.to_vec(),
             raw_group: group.map(<[u8]>::to_vec),
             version: Some(version),
-            found: number.map(|number| (membership, number)),
+            found: subscribed.then_some((membership, place)),
         };
     }
 

@@ -22,6 +22,12 @@ pub(crate) enum Kind {
     Topics,
     /// Ours: one row of that answer.
     Listed,
+    /// A client of ours tells who it is, so that its frames can be numbered.
+    Hello,
+    /// The answer: frames with numbers are confirmed.
+    Welcome,
+    /// All frames up to a number are routed.
+    Confirmed,
 }
 
 impl Kind {
@@ -36,11 +42,14 @@ impl Kind {
             Self::Event => "event",
             Self::Topics => "topics",
             Self::Listed => "listed",
+            Self::Hello => "hello",
+            Self::Welcome => "welcome",
+            Self::Confirmed => "confirmed",
         }
     }
 
     fn of(raw: &[u8]) -> Option<Self> {
-        const ALL: [Kind; 8] = [
+        const ALL: [Kind; 11] = [
             Kind::Event,
             Kind::Publish,
             Kind::Subscribe,
@@ -49,6 +58,9 @@ impl Kind {
             Kind::Unsubscribed,
             Kind::Topics,
             Kind::Listed,
+            Kind::Confirmed,
+            Kind::Hello,
+            Kind::Welcome,
         ];
         ALL.into_iter()
             .find(|kind| json::same_key(raw, kind.name()))
@@ -75,6 +87,10 @@ pub(crate) struct Frame<'a> {
     /// `None` without a group; the empty string is a group.
     pub(crate) group: Option<RawText<'a>>,
     pub(crate) local_only: bool,
+    /// The number of a publish frame of ours, or of the last one that is confirmed.
+    pub(crate) number: Option<u64>,
+    /// Who says hello.
+    pub(crate) publisher: Option<RawText<'a>>,
     pub(crate) event: EventParts,
 }
 
@@ -120,6 +136,8 @@ struct Reader {
     topic: Option<Range<usize>>,
     group: Option<Range<usize>>,
     local_only: Option<Range<usize>>,
+    number: Option<Range<usize>>,
+    publisher: Option<Range<usize>>,
     event: Option<Range<usize>>,
     parts: EventParts,
     /// The event is an envelope of the codec.
@@ -180,6 +198,8 @@ impl MemberVisitor for Reader {
             b"group" => &mut self.group,
             b"localOnly" => &mut self.local_only,
             b"event" => &mut self.event,
+            b"seq" => &mut self.number,
+            b"publisher" => &mut self.publisher,
             _ => return,
         };
         *slot = Some(value);
@@ -195,10 +215,11 @@ impl<'a> Frame<'a> {
             .kind
             .and_then(|range| Kind::of(string(&line[range])?))
             .ok_or(Ignored::UnknownKind)?;
-        let topic = reader
-            .topic
-            .and_then(|range| string(&line[range]))
-            .ok_or(Ignored::BadMember("topic"))?;
+        let topic = match reader.topic.and_then(|range| string(&line[range])) {
+            Some(topic) => topic,
+            None if matches!(kind, Kind::Hello | Kind::Welcome | Kind::Confirmed) => b"",
+            None => return Err(Ignored::BadMember("topic")),
+        };
         let group = match reader.group.map(|range| &line[range]) {
             None => None,
             Some(value) if is_absent(value) => None,
@@ -223,6 +244,13 @@ impl<'a> Frame<'a> {
             local_only: reader
                 .local_only
                 .is_some_and(|range| line[range] == *b"true"),
+            number: reader
+                .number
+                .and_then(|range| std::str::from_utf8(&line[range]).ok()?.parse().ok()),
+            publisher: reader
+                .publisher
+                .and_then(|range| string(&line[range]))
+                .map(RawText),
             event,
         })
     }

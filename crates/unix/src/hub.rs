@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::broker::{Broker, ClientId, Outputs};
+use crate::client::Recent;
 use crate::local::Local;
 use crate::stamp::Now;
 
@@ -51,6 +52,8 @@ struct State {
     conns: HashMap<ClientId, Arc<Conn>>,
     /// An own event was written at once and the flusher has not run since.
     wrote_inline: bool,
+    /// What this process got before it became broker; other publishers may send some of it again.
+    recent: Option<Recent>,
 }
 
 /// What has to be waited for after routing.
@@ -75,19 +78,23 @@ impl Hub {
     }
 
     /// Begins to be a broker.
-    pub(crate) fn open(&self, broker: Broker) {
+    ///
+    /// `recent` are the events that this process got from the last broker, if there was one.
+    pub(crate) fn open(&self, broker: Broker, recent: Option<Recent>) {
         let mut state = self.lock();
         state.broker = Some(broker);
+        state.recent = recent;
         state.wrote_inline = false;
     }
 
     /// Stops being a broker: all clients are cut off.
-    pub(crate) fn shut(&self) -> Option<Broker> {
+    pub(crate) fn shut(&self) -> Option<(Broker, Option<Recent>)> {
         let mut state = self.lock();
         for conn in state.conns.drain().map(|(_, conn)| conn) {
             conn.removed.notify_one();
         }
-        state.broker.take()
+        let recent = state.recent.take();
+        state.broker.take().map(|broker| (broker, recent))
     }
 
     /// Looks at the broker, or changes something that routes nothing.
@@ -283,6 +290,12 @@ impl State {
         let _run = (out.local.len() > 1).then(|| local.gate.shut());
         let mut slow = Vec::new();
         for event in out.local {
+            if let Some(recent) = &mut self.recent {
+                let place = Recent::place(&event.topic, event.group.as_deref());
+                if !recent.insert(&event.event.id, place) {
+                    continue;
+                }
+            }
             let delivered = local.deliver(&event.topic, event.group.as_ref(), event.event);
             if let Err(pending) = delivered.now_or_self() {
                 slow.push(pending);

@@ -28,12 +28,14 @@
 //!
 //! - **Order.** All events pass through one broker: every subscriber sees them in one order, and those of one publisher in the
 //!   order of its calls, also across a failover.
-//! - **At most once.** In steady state every subscriber gets an event exactly once. Around the death of a broker an event can
-//!   be lost, never doubled.
+//! - **Once.** In steady state every subscriber gets an event exactly once. When a broker is killed, Rust processes on a Rust
+//!   broker still get every event exactly once, with one exception: what waited in the memory of that broker for a receiver that
+//!   was behind is lost to this receiver. The rest follows from confirmations: a broker confirms what it has routed, unconfirmed
+//!   frames go to the next broker under the same number, a number always gives the same event id, and subscribers recognise the
+//!   last 4,096 ids. It holds as long as the process of the publisher lives. Where Node is involved, see *Peers of other
+//!   versions*.
 //! - **What `publish` means.** A resolved publish is in the ordered send window of this process, or with the broker. Frames that
-//!   a dying broker had not taken go to the next one, in order and once. If the kernel reports that the broker died with bytes
-//!   of ours unread, the last frame is sent again as well. Lost is what the broker had read and not passed on, and what stood
-//!   unread in its socket before that last frame.
+//!   a dying broker had not taken go to the next one, in order and once.
 //! - **Failover.** Peers look for the next broker at once and subscribe anew with all their memberships in one write. A broker
 //!   that took over keeps what it publishes in its first 500 ms (at most 8 MiB) and gives it to memberships that come back in
 //!   that time, Node peers included: a subscriber that was there before sees no gap, and a group gets only what none of its
@@ -74,6 +76,12 @@
 //! Events that would make a Node process exit are refused when published and dropped when relayed.
 //!
 //! # Peers of other versions
+//!
+//! Confirmations are frames (`hello`, `welcome`, `confirmed`) and a member (`seq`) that Node ignores. A Node broker confirms
+//! nothing and gives new ids: when it dies, events that it had read and not passed on are lost, and so is what stood unread in
+//! its socket before the last frame of a publisher; nothing is doubled. When a Rust broker dies, a Node subscriber may get an
+//! event again, with the same id, that was passed on and not yet confirmed; and if the next broker is a Node process, events
+//! of which nobody can tell whether they were passed on are given up, because it would double them.
 //!
 //! Every membership frame is acknowledged, so the oldest clients work. A broker so old that it does not know groups is refused
 //! for grouped subscriptions ([`Unsupported`](bowline_events::ErrorKind::Unsupported)), because it would give every event to

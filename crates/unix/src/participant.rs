@@ -1,5 +1,6 @@
 //! One participant of the bus: its role, its send window, its memberships.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
+use uuid::Uuid;
 
 use crate::broker;
 use crate::client::{Memberships, Window};
@@ -69,6 +71,8 @@ pub(crate) struct Link {
 pub(crate) struct Participant {
     pub(crate) options: UnixSocketBuilder,
     pub(crate) path: SocketPath,
+    /// Whose numbers the publish frames bear.
+    pub(crate) publisher: Uuid,
     link: Mutex<Link>,
     pub(crate) hub: Hub,
     pub(crate) local: Local,
@@ -90,6 +94,7 @@ impl Participant {
         Ok(Arc::new(Self {
             options,
             path,
+            publisher: Uuid::new_v4(),
             link: Mutex::new(Link {
                 role: Role::Idle,
                 closing: false,
@@ -179,7 +184,10 @@ impl Participant {
                 if link.pending.is_empty() && link.window.has_room() && !link.closing =>
             {
                 let stream = Arc::clone(stream);
-                let published = link.window.publish(|out| self.encode(topic, &event, out));
+                let number = link.window.number();
+                let published = link
+                    .window
+                    .publish(|out| self.encode(topic, &event, number, out));
                 if published.is_ok() {
                     self.send(&mut link, &stream);
                 }
@@ -224,9 +232,10 @@ impl Participant {
         event: &NewEvent,
     ) -> OpFuture<'static, Published> {
         let mut frame = Vec::new();
+        let number = link.window.number();
         let queued = self
             .ensure_started(&mut link, "publish")
-            .and_then(|_| self.encode(topic, event, &mut frame));
+            .and_then(|_| self.encode(topic, event, number, &mut frame));
         if let Err(error) = queued {
             return OpFuture::ready(Err(error));
         }
@@ -279,7 +288,13 @@ impl Participant {
     ///
     /// # Errors
     /// `TooLarge` when receivers would not take it, `InvalidPayload` when a Node process would not survive it.
-    fn encode(&self, topic: &Topic, event: &NewEvent, out: &mut Vec<u8>) -> Result<()> {
+    fn encode(
+        &self,
+        topic: &Topic,
+        event: &NewEvent,
+        number: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         let start = out.len();
         out.extend_from_slice(br#"{"type":"publish","topic":"#);
         json::escape_into(topic, out);
@@ -287,7 +302,9 @@ impl Participant {
         let object = out.len();
         event::write(event, out)?;
         self.check_event(topic, &out[object..], object - start, 1)?;
-        out.extend_from_slice(b"}\n");
+        // Node ignores members that it does not know.
+        writeln!(out, ",\"seq\":{number}}}")
+            .map_err(|error| self.path.io("encode a frame", error))?;
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep_until;
 
 use crate::broker::{Broker, ClientId};
+use crate::client::Recent;
 use crate::election::{self, Bound, Standing};
 use crate::hub::{Conn, Pressure};
 use crate::line::{LineBuffer, is_blank, lines, utf8_block};
@@ -27,14 +28,15 @@ pub(crate) async fn run(
     participant: &Arc<Participant>,
     bound: Bound,
     was_client: bool,
+    recent: &mut Recent,
 ) -> Result<()> {
     let mut broker = Serving {
         listener: listen(participant, &bound)?,
         bound,
     };
-    begin(participant, was_client);
+    begin(participant, was_client, recent);
     let replaced = broker.serve(participant).await;
-    end(participant);
+    end(participant, recent);
     if !replaced {
         election::remove_own(&participant.path, &broker.bound);
     }
@@ -50,17 +52,20 @@ fn listen(participant: &Participant, bound: &Bound) -> Result<UnixListener> {
 }
 
 /// Takes the role, with everything that this process subscribed to and still has to send.
-fn begin(participant: &Participant, was_client: bool) {
+fn begin(participant: &Participant, was_client: bool, recent: &mut Recent) {
     let mut link = participant.link();
     let mut broker = Broker::new(participant.options.limits());
     if was_client {
         broker.open_horizon(Instant::now(), participant.options.recovery_horizon);
     }
+    broker.set_own(participant.publisher);
     link.memberships.disconnected();
     for membership in link.memberships.active() {
         broker.join_local(&membership);
     }
-    participant.hub.open(broker);
+    participant
+        .hub
+        .open(broker, was_client.then(|| std::mem::take(recent)));
     let mut frames: Vec<_> = link.window.drain().collect();
     frames.extend(std::iter::from_fn(|| link.pending.next()));
     for block in frames.into_iter().map(bytes::Bytes::from) {
@@ -82,10 +87,11 @@ fn begin(participant: &Participant, was_client: bool) {
 }
 
 /// Gives the role back: clients are cut off and look for the next broker.
-fn end(participant: &Participant) {
+fn end(participant: &Participant, recent: &mut Recent) {
     let mut link = participant.link();
-    if let Some(mut broker) = participant.hub.shut() {
+    if let Some((mut broker, kept)) = participant.hub.shut() {
         participant.count(broker.take_counters());
+        *recent = kept.unwrap_or_default();
     }
     link.role = Role::Starting;
     drop(link);
@@ -254,12 +260,13 @@ fn route(
             for line in lines(&block) {
                 if line.len() > limit {
                     all = false;
-                    return;
+                    break;
                 }
                 if !is_blank(&block[line.clone()]) {
                     broker.line(id, &block, line, now, out);
                 }
             }
+            broker.confirm(id, now, out);
         })?;
     Some((pressure, all))
 }

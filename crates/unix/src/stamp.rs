@@ -53,12 +53,7 @@ impl Stamp {
         stamp
     }
 
-    /// A fresh id, at `wall`.
-    pub(crate) fn renew(&mut self, wall: Timestamp) {
-        self.set(Uuid::new_v4(), wall);
-    }
-
-    /// The stamp of an event that got one before; a text id is written as it is.
+    /// The stamp with this id and time.
     pub(crate) fn set(&mut self, id: Uuid, wall: Timestamp) {
         if wall != self.wall {
             self.write_time(wall);
@@ -66,6 +61,16 @@ impl Stamp {
         self.id = id;
         id.hyphenated()
             .encode_lower(&mut self.text[ID_START..ID_END]);
+    }
+
+    /// The id of the frame that `publisher` numbered `number`: always the same one, so that a frame that is sent to two brokers
+    /// is one event. As good as a random one as long as the publisher is.
+    pub(crate) fn derive(publisher: Uuid, number: u64) -> Uuid {
+        let (high, low) = publisher.as_u64_pair();
+        let first = mix(low ^ number);
+        let second = mix(high ^ first.rotate_left(32) ^ number);
+        let bits = u128::from(first) << 64 | u128::from(second);
+        uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid()
     }
 
     fn write_time(&mut self, wall: Timestamp) {
@@ -106,9 +111,33 @@ impl Stamp {
     }
 }
 
+/// Spreads every bit of the input over the output, one to one (the finaliser of SplitMix64).
+fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbered_frames_have_ids_of_their_own_that_never_change() {
+        let publisher = Uuid::from_u128(0x7cd3_2bbe_8126_4816_ad1f_5ccc_6ca0_dc10);
+        let other = Uuid::from_u128(0x7cd3_2bbe_8126_4816_ad1f_5ccc_6ca0_dc11);
+        let mut seen = std::collections::HashSet::new();
+        for number in 0..20_000 {
+            for publisher in [publisher, other] {
+                let id = Stamp::derive(publisher, number);
+                assert!(seen.insert(id));
+                assert_eq!(
+                    (id, id.get_version_num()),
+                    (Stamp::derive(publisher, number), 4)
+                );
+            }
+        }
+    }
 
     #[test]
     fn members_are_those_of_the_reference() {

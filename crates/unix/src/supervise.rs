@@ -30,7 +30,7 @@ pub(crate) async fn run(participant: Arc<Participant>) {
     while !participant.is_closing() {
         let outcome = match election::attempt(&participant.path) {
             Ok(Outcome::Broker(bound)) => {
-                let served = serve::run(&participant, bound, was_client).await;
+                let served = serve::run(&participant, bound, was_client, &mut recent).await;
                 was_client = false;
                 served.map(|()| true)
             }

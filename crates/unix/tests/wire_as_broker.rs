@@ -272,6 +272,34 @@ async fn an_old_client_that_wants_only_itself_is_echoed_alone() {
 }
 
 #[tokio::test]
+async fn a_numbered_frame_has_one_id_however_often_it_comes_and_is_confirmed() {
+    let place = Place::new();
+    let (_bus, mut own) = broker(&place).await;
+    let publisher = r#"{"type":"hello","publisher":"7cd32bbe-8126-4816-ad1f-5ccc6ca0dc10"}"#;
+    let frame = |number| {
+        format!(r#"{{"type":"publish","topic":"own","event":{{"type":"e"}},"seq":{number}}}"#)
+    };
+    let mut ids = Vec::new();
+    for number in [7, 8, 7] {
+        let mut peer = place.raw().await;
+        peer.ask(publisher, r#"{"type":"welcome"}"#).await;
+        peer.ask(
+            &frame(number),
+            &format!(r#"{{"type":"confirmed","seq":{number}}}"#),
+        )
+        .await;
+        ids.push(next(&mut own).await.id.to_string());
+    }
+    assert_eq!(ids[0], ids[2]);
+    assert_ne!(ids[0], ids[1]);
+    // Without a hello a number means nothing, and nobody asked for a confirmation.
+    let mut stranger = place.raw().await;
+    stranger.send(&frame(7)).await;
+    stranger.nothing_before_probe().await;
+    assert_ne!(next(&mut own).await.id.to_string(), ids[0]);
+}
+
+#[tokio::test]
 async fn a_line_may_be_as_long_as_the_limit_and_no_longer() {
     let cases: [(usize, &[u8], bool); 4] = [
         (200, b"\n", true),

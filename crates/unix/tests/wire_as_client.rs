@@ -59,7 +59,7 @@ async fn frames_are_written_as_every_generation_reads_them() {
     .unwrap();
     assert_eq!(
         peer.line().await.unwrap(),
-        r#"{"type":"publish","topic":"t","event":{"type":"hello","runId":"run-1","data":{  "s": "héllo" }}}"#
+        r#"{"type":"publish","topic":"t","event":{"type":"hello","runId":"run-1","data":{  "s": "héllo" }},"seq":2}"#
     );
     all.unsubscribe().await.unwrap();
     drop(second);
@@ -75,7 +75,7 @@ async fn frames_are_written_as_every_generation_reads_them() {
     bus.publish("t", NewEvent::new("last", "")).await.unwrap();
     assert_eq!(
         peer.line().await.unwrap(),
-        r#"{"type":"publish","topic":"t","event":{"type":"last","runId":""}}"#
+        r#"{"type":"publish","topic":"t","event":{"type":"last","runId":""},"seq":3}"#
     );
 }
 
@@ -455,6 +455,85 @@ async fn an_event_that_no_broker_takes_does_not_block_the_others_for_ever() {
     let (mut peer, ()) = tokio::join!(hang_up, publish);
     assert_eq!(peer.json().await["event"]["type"], "next");
     assert_eq!(bus.stats().rejected_events, 1);
+}
+
+/// A client that published three events, of which its broker read all and confirmed one before it died.
+async fn orphaned() -> (
+    Place,
+    UnixListener,
+    bowline_unix::UnixSocketPubSub,
+    Vec<String>,
+) {
+    let (place, listener) = foreign();
+    let bus = place.bus();
+    let serve = async {
+        let mut peer = Raw::accept(&listener).await;
+        assert!(
+            peer.any_line()
+                .await
+                .unwrap()
+                .starts_with(r#"{"type":"hello","publisher":""#)
+        );
+        peer.send(r#"{"type":"welcome"}"#).await;
+        let mut lines = Vec::new();
+        for _ in 0..3 {
+            lines.push(peer.line().await.unwrap());
+        }
+        peer.send(r#"{"type":"confirmed","seq":2}"#).await;
+        lines
+    };
+    let publish = async {
+        for kind in ["one", "two", "three"] {
+            bus.publish("t", event(kind, "1")).await.unwrap();
+        }
+    };
+    let (lines, ()) = tokio::join!(serve, publish);
+    assert!(
+        lines[0].contains(r#""one""#) && lines[0].ends_with(r#""seq":2}"#),
+        "{lines:?}"
+    );
+    (place, listener, bus, lines)
+}
+
+#[tokio::test]
+async fn what_a_broker_had_not_confirmed_goes_to_the_next_one_under_the_same_number() {
+    let (_place, listener, bus, lines) = orphaned().await;
+    let mut peer = Raw::accept(&listener).await;
+    // Until the broker says that it knows numbers, nothing that could be doubled is sent.
+    assert!(peer.any_line().await.unwrap().contains("hello"));
+    assert!(peer.any_line().await.unwrap().contains("unsubscribe"));
+    bus.publish("t", event("four", "1")).await.unwrap();
+    peer.send(r#"{"type":"welcome"}"#).await;
+    assert_eq!(peer.line().await.as_ref(), Some(&lines[1]));
+    assert_eq!(peer.line().await.as_ref(), Some(&lines[2]));
+    assert!(peer.line().await.unwrap().contains("four"));
+}
+
+#[tokio::test]
+async fn a_broker_that_is_just_dying_takes_nothing_with_it() {
+    let (_place, listener, bus, lines) = orphaned().await;
+    // It accepts, or would have, and is gone.
+    drop(Raw::accept(&listener).await);
+    bus.publish("t", event("four", "1")).await.unwrap();
+    let mut peer = Raw::accept(&listener).await;
+    peer.send(r#"{"type":"welcome"}"#).await;
+    for expected in [&lines[1], &lines[2]] {
+        assert_eq!(peer.line().await.as_ref(), Some(expected));
+    }
+    assert!(peer.line().await.unwrap().contains("four"));
+}
+
+#[tokio::test]
+async fn nothing_is_doubled_by_a_broker_that_does_not_know_numbers() {
+    let (_place, listener, bus, _) = orphaned().await;
+    let mut peer = Raw::accept(&listener).await;
+    peer.any_line().await.unwrap();
+    let probe = peer.any_line().await.unwrap();
+    peer.send(&probe.replace("unsubscribe", "unsubscribed"))
+        .await;
+    bus.publish("t", event("four", "1")).await.unwrap();
+    assert!(peer.line().await.unwrap().contains("four"));
+    assert_eq!(bus.stats().rejected_events, 2);
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
+use uuid::Uuid;
+
 use super::queue::Queue;
 use super::topics::Membership;
 
@@ -31,6 +33,10 @@ pub(super) struct Client {
     memberships: HashSet<Membership>,
     /// What the memberships take in memory, roughly.
     membership_bytes: usize,
+    /// Who numbers the frames that come from here.
+    pub(super) publisher: Option<Uuid>,
+    /// The last numbered frame that was routed and not confirmed.
+    pub(super) routed: Option<u64>,
     pub(super) queue: Queue,
 }
 
@@ -97,6 +103,8 @@ impl Clients {
             id,
             memberships: HashSet::new(),
             membership_bytes: 0,
+            publisher: None,
+            routed: None,
             queue: Queue::new(now),
         });
         id

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bowline_events::{Event, Text, Topic, json};
 use bytes::Bytes;
+use uuid::Uuid;
 
 use super::clients::{ClientId, Clients};
 use super::encode::{Body, Encoded, FAN_OUT_TAIL, SHARE_FROM};
@@ -44,6 +45,7 @@ pub(crate) struct Broker {
     stamp: Stamp,
     reader: Reader,
     horizon: Option<Horizon>,
+    own: Option<Uuid>,
     counters: Counters,
 }
 
@@ -59,6 +61,7 @@ impl Broker {
             stamp: Stamp::new(),
             reader: Reader::default(),
             horizon: None,
+            own: None,
             counters: Counters::default(),
         }
     }
@@ -123,11 +126,74 @@ impl Broker {
                 Kind::Unsubscribe => self.unsubscribe(from, &frame, now, out),
                 Kind::Publish => self.publish(from, block, start, &frame, now, out),
                 Kind::Topics => self.list(from, now, out),
-                Kind::Subscribed | Kind::Unsubscribed | Kind::Event | Kind::Listed => {}
+                Kind::Hello => self.welcome(from, &frame, now, out),
+                Kind::Subscribed
+                | Kind::Unsubscribed
+                | Kind::Event
+                | Kind::Welcome
+                | Kind::Confirmed
+                | Kind::Listed => {}
             },
             Err(Ignored::UnknownKind) => {}
             Err(Ignored::Malformed(_) | Ignored::BadMember(_)) => self.counters.malformed += 1,
         }
+    }
+
+    /// From now on the frames of this client get the ids that belong to their numbers, and are confirmed.
+    fn welcome(&mut self, from: ClientId, frame: &Frame<'_>, now: Now, out: &mut Outputs) {
+        let publisher = frame
+            .publisher
+            .and_then(|raw| Uuid::try_parse(&raw.decode()).ok());
+        let Some(client) = self.clients.get(from) else {
+            return;
+        };
+        client.publisher = publisher;
+        if publisher.is_some() {
+            self.tell(from, br#"{"type":"welcome"}"#, now, out);
+        }
+    }
+
+    /// Tells a client how far its frames are routed, if it wants to know.
+    pub(crate) fn confirm(&mut self, from: ClientId, now: Now, out: &mut Outputs) {
+        let routed = self
+            .clients
+            .get(from)
+            .and_then(|client| client.routed.take());
+        if let Some(number) = routed {
+            let frame = format!(r#"{{"type":"confirmed","seq":{number}}}"#);
+            self.tell(from, frame.as_bytes(), now, out);
+        }
+    }
+
+    fn tell(&mut self, to: ClientId, frame: &[u8], now: Now, out: &mut Outputs) {
+        let start = self.run.len();
+        self.run.push(frame);
+        self.run.push(b"\n");
+        let frame = [Part::Run(start..self.run.len())];
+        if !self.send(to, &frame, now, out) {
+            self.remove_kicked(out);
+        }
+    }
+
+    /// The id that belongs to a numbered frame; a random one for all others.
+    fn id_of(&mut self, from: ClientId, number: Option<u64>) -> Uuid {
+        let own = self.own.filter(|_| from == ClientId::OWN);
+        let client = self.clients.get(from);
+        let publisher = own.or_else(|| client.as_ref()?.publisher);
+        match (publisher, number) {
+            (Some(publisher), Some(number)) => {
+                if let Some(client) = client {
+                    client.routed = Some(number);
+                }
+                Stamp::derive(publisher, number)
+            }
+            _ => Uuid::new_v4(),
+        }
+    }
+
+    /// Numbered frames of [`ClientId::OWN`] are those of `publisher`.
+    pub(crate) fn set_own(&mut self, publisher: Uuid) {
+        self.own = Some(publisher);
     }
 
     fn subscribe(&mut self, from: ClientId, frame: &Frame<'_>, now: Now, out: &mut Outputs) {
@@ -247,6 +313,7 @@ impl Broker {
         now: Now,
         out: &mut Outputs,
     ) {
+        let id = self.id_of(from, frame.number);
         let parts = &frame.event;
         let range = start + parts.body.start..start + parts.body.end;
         let body = &block[range.clone()];
@@ -256,7 +323,7 @@ impl Broker {
             self.counters.rejected += 1;
             return;
         }
-        self.stamp.renew(now.wall);
+        self.stamp.set(id, now.wall);
         let body = match body {
             body if parts.is_stamped() => Body::Stamped(body),
             body if body.len() >= SHARE_FROM => Body::Share(block.slice(range)),

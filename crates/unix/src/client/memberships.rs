@@ -147,10 +147,9 @@ impl Memberships {
             .map_or(0, |entry| entry.subscribers)
     }
 
-    /// A number that stands for `membership` as long as it has subscribers; `None` when it has none.
-    pub(crate) fn number(&self, membership: &Membership) -> Option<u64> {
-        let entry = self.entries.get(membership)?;
-        (entry.subscribers > 0).then_some(entry.order)
+    /// Whether `membership` has subscribers.
+    pub(crate) fn is_active(&self, membership: &Membership) -> bool {
+        self.subscribers(membership) > 0
     }
 
     /// The broker acknowledged a request of `kind`.

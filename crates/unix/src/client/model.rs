@@ -58,7 +58,114 @@ impl Wire {
     }
 }
 
+fn frame_number(frame: &[u8]) -> u64 {
+    let text = std::str::from_utf8(frame).expect("ASCII");
+    text.trim_end_matches("}\n")
+        .rsplit(':')
+        .next()
+        .and_then(|digits| digits.parse().ok())
+        .expect("a number")
+}
+
+/// A frame that ends as publish frames do.
+fn numbered(number: u64, size: usize) -> Vec<u8> {
+    format!("p{}:{number}}}\n", "x".repeat(size)).into_bytes()
+}
+
+#[derive(Debug, Clone)]
+enum BrokerOp {
+    Publish(usize),
+    Write(usize),
+    /// The broker routes this many frames of those that it got.
+    Route(usize),
+    Confirm,
+    /// It dies, and the next one comes.
+    Die,
+}
+
+fn broker_op() -> impl Strategy<Value = BrokerOp> {
+    prop_oneof![
+        6 => (0usize..60).prop_map(BrokerOp::Publish),
+        5 => (0usize..200).prop_map(BrokerOp::Write),
+        4 => (0usize..6).prop_map(BrokerOp::Route),
+        3 => Just(BrokerOp::Confirm),
+        1 => Just(BrokerOp::Die),
+    ]
+}
+
 proptest! {
+    #[test]
+    fn brokers_that_confirm_lose_nothing_and_double_only_what_they_had_not_confirmed(
+        ops in proptest::collection::vec(broker_op(), 0..200),
+    ) {
+        let mut window = Window::new(usize::MAX);
+        let mut wire = Wire::default();
+        let mut held: Option<Chunk> = None;
+        let (mut published, mut confirmed) = (0, 0);
+        // What all brokers together routed, and what the present one did.
+        let (mut routed, mut here): (Vec<u64>, Vec<u64>) = (Vec::new(), Vec::new());
+        let mut gave_up = false;
+        window.connected();
+        window.greeted(true);
+        for op in ops {
+            match op {
+                BrokerOp::Publish(size) => {
+                    published += 1;
+                    let frame = numbered(published, size);
+                    window.publish(|out| { out.extend_from_slice(&frame); Ok::<(), ()>(()) }).unwrap();
+                }
+                BrokerOp::Write(bytes) => {
+                    if let Some(mut chunk) = held.take().or_else(|| window.take()) {
+                        let length = bytes.min(chunk.rest().len());
+                        wire.write(&chunk.rest()[..length]);
+                        chunk.advance(length);
+                        if chunk.is_done() { window.finished(chunk) } else { held = Some(chunk) }
+                    }
+                }
+                BrokerOp::Route(count) => {
+                    for frame in wire.frames.drain(..count.min(wire.frames.len())) {
+                        let number = frame_number(&frame);
+                        prop_assert!(number > confirmed, "{} was confirmed and came again", number);
+                        here.push(number);
+                    }
+                }
+                BrokerOp::Confirm => {
+                    if let Some(last) = here.last() {
+                        confirmed = *last;
+                        window.confirmed(confirmed);
+                    }
+                }
+                BrokerOp::Die => {
+                    if let Some(chunk) = held.take() {
+                        window.put_back(chunk);
+                    }
+                    let all_read = wire.frames.is_empty() && wire.bytes.is_empty();
+                    let left = window.disconnected(if all_read { Ending::Closed } else { Ending::Unread });
+                    gave_up |= left.given_up;
+                    window.connected();
+                    prop_assert!(window.take().is_none(), "frames wait for the greeting");
+                    window.greeted(true);
+                    wire = Wire::default();
+                    routed.append(&mut here);
+                }
+            }
+        }
+        routed.append(&mut here);
+        prop_assume!(!gave_up);
+        for frame in wire.frames {
+            routed.push(frame_number(&frame));
+        }
+        if let Some(chunk) = held.take() {
+            window.put_back(chunk);
+        }
+        let mut rest = Wire::default();
+        window.drain().for_each(|chunk| rest.write(&chunk));
+        routed.extend(rest.frames.iter().map(|frame| frame_number(frame)));
+        let mut seen = std::collections::HashSet::new();
+        routed.retain(|number| seen.insert(*number));
+        prop_assert_eq!(routed, (1..=published).collect::<Vec<_>>());
+    }
+
     #[test]
     fn every_frame_is_carried_once_and_in_order_whatever_breaks(
         ops in proptest::collection::vec(window_op(), 0..200),
@@ -68,13 +175,13 @@ proptest! {
         let mut carried: Vec<Vec<u8>> = Vec::new();
         let mut wire = Wire::default();
         let mut held: Option<Chunk> = None;
-        let mut number = 0;
+        let mut number: u64 = 0;
         let mut endings = 0;
         for op in ops {
             match op {
                 WindowOp::Publish(size) => {
                     number += 1;
-                    let frame = format!("p{number}{}\n", "x".repeat(size)).into_bytes();
+                    let frame = numbered(number, size);
                     window.publish(|out| { out.extend_from_slice(&frame); Ok::<(), ()>(()) }).unwrap();
                     expected.push_back(frame);
                 }
@@ -175,7 +282,7 @@ proptest! {
             }
             for topic in 0..3 {
                 let subscribed = counts[usize::from(topic)] > 0;
-                prop_assert_eq!(table.number(&of(topic)).is_some(), subscribed);
+                prop_assert_eq!(table.is_active(&of(topic)), subscribed);
                 let outstanding = wire.contains(&(Kind::Subscribe, topic));
                 if subscribed {
                     prop_assert_eq!(table.is_confirmed(&of(topic)), !outstanding);

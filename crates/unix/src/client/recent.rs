@@ -1,7 +1,7 @@
 //! The ids that came last, to recognise an event that comes twice.
 
 use std::collections::{HashSet, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 
 use bowline_events::EventId;
 
@@ -19,7 +19,15 @@ pub(crate) struct Recent {
 }
 
 impl Recent {
-    /// Remembers an event of a membership; false when it was there already. Ids that are no UUIDs are not remembered.
+    /// Stands for a membership; the same for everybody.
+    pub(crate) fn place(topic: &str, group: Option<&str>) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (topic, group).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Remembers an event of a membership, given as its [`place`](Self::place); false when it was there already. Ids that are no
+    /// UUIDs are not remembered.
     pub(crate) fn insert(&mut self, id: &EventId, membership: u64) -> bool {
         let EventId::Uuid(id) = id else {
             return true;

@@ -101,8 +101,18 @@ impl Raw {
             .unwrap();
     }
 
-    /// The next line; `None` at the end of the stream.
+    /// The next line that does not belong to the greeting of our clients; `None` at the end of the stream.
     pub(crate) async fn line(&mut self) -> Option<String> {
+        loop {
+            let line = self.any_line().await?;
+            if !line.starts_with(r#"{"type":"hello""#) && !line.contains("bowline.probe") {
+                return Some(line);
+            }
+        }
+    }
+
+    /// The next line; `None` at the end of the stream.
+    pub(crate) async fn any_line(&mut self) -> Option<String> {
         let mut line = String::new();
         let read = timeout(SOON, self.reader.read_line(&mut line));
         match read.await.expect("a line in time") {
