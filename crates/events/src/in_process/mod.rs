@@ -2,7 +2,9 @@
 //!
 //! A subscription owns no queue: it is a cursor, woken at most once between two reads. No lock is held across an await.
 
+mod append;
 mod builder;
+mod pressure;
 mod settle;
 mod source;
 mod topic;
@@ -21,10 +23,11 @@ use crate::{
     PublishSafety, Published, Reach, Result, SubscribeOptions, Subscription, SubscriptionSource,
     Text, Timestamp, Topic, TopicInfo, TopicMap,
 };
+use append::{Appendable, Appended};
 pub use builder::InProcessPubSubBuilder;
 use builder::Settings;
 use source::{MemberSource, ReaderSource};
-use topic::{Appendable, Appended, TopicState};
+use topic::TopicState;
 
 /// The bus of one process, on one log per topic.
 ///
@@ -308,7 +311,7 @@ impl Shared {
         let goal = self.settings.max_bytes - self.settings.max_bytes / 10;
         self.sweep();
         let mut states: Vec<_> = self.read_topics().values().cloned().collect();
-        states.sort_by_key(|state| state.last_append());
+        states.sort_by_cached_key(|state| state.last_touched());
         for state in states {
             if self.bytes.load(Relaxed) <= goal {
                 return;

@@ -4,7 +4,8 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::Shared;
-use super::topic::{Appendable, TopicState};
+use super::append::Appendable;
+use super::topic::TopicState;
 use crate::log::{DeadLetter, GroupId, ReaderId};
 use crate::{Event, OpFuture, Settle, Settlement, Topic};
 

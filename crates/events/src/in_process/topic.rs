@@ -1,27 +1,30 @@
 //! One topic: its log, and whom to wake.
 
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::append::{Appendable, Appended};
+use super::pressure::Pressure;
 use super::{Shared, closed};
 use crate::log::{AppendError, LogConfig, LogStats, MemberId, ReaderId, TopicLog};
 use crate::{CachePage, Error, ErrorKind, Event, Result, Text, Timestamp, Topic, TopicInfo};
 
 pub(super) struct TopicState {
     topic: Topic,
+    /// Topics made before this one.
+    born: u64,
     inner: Mutex<Inner>,
     /// Wakes publishers that wait for readers.
-    room: Notify,
+    pub(super) room: Notify,
     /// Goes up when batches are to be handed over although they are not full.
     flushes: AtomicU64,
-    bus: Weak<Shared>,
+    pub(super) bus: Weak<Shared>,
     /// Bytes kept in all topics of the bus.
     bytes: Arc<AtomicUsize>,
 }
@@ -33,11 +36,13 @@ pub(super) struct Inner {
     members: HashMap<MemberId, Waker>,
     /// When the armed timer goes off.
     timer_at: Option<Instant>,
-    publishers_wait: bool,
+    pub(super) publishers_wait: bool,
     /// How often waiting publishers were let go because readers caught up.
-    releases: u64,
+    pub(super) releases: u64,
     /// A timer is under way at which waiting publishers look again.
-    ticking: bool,
+    pub(super) ticking: bool,
+    /// How often that timer went off.
+    pub(super) ticks: u64,
     last_append: i64,
     /// Names the incarnation of the log that its positions count in.
     label: Text,
@@ -45,44 +50,6 @@ pub(super) struct Inner {
     counted: usize,
     /// The topic was taken off the bus; attach to its successor.
     removed: bool,
-}
-
-/// An event on its way into a log.
-pub(super) enum Appendable {
-    /// As it is.
-    Ready(Arc<Event>),
-    /// To get its position as index.
-    Indexed(Event),
-}
-
-impl Appendable {
-    pub(super) fn event(&self) -> &Event {
-        match self {
-            Self::Ready(event) => event,
-            Self::Indexed(event) => event,
-        }
-    }
-
-    fn place(self, seq: u64, generation: &Text) -> Arc<Event> {
-        match self {
-            Self::Ready(event) => event,
-            Self::Indexed(mut event) => {
-                event.index = Some(seq);
-                event.generation = Some(generation.clone());
-                Arc::new(event)
-            }
-        }
-    }
-}
-
-/// The result of an append.
-pub(super) struct Appended {
-    pub(super) seq: u64,
-    pub(super) pressure: Option<Pressure>,
-    /// The incarnation of the log, where the event was indexed.
-    pub(super) generation: Option<Text>,
-    /// To be fired when no lock of the bus is held.
-    pub(super) wakes: Wakes,
 }
 
 /// Wake-ups that are due once the lock is released.
@@ -142,8 +109,10 @@ impl Inner {
 
 impl TopicState {
     pub(super) fn new(topic: Topic, config: LogConfig, bus: &Arc<Shared>) -> Self {
+        static BORN: AtomicU64 = AtomicU64::new(0);
         Self {
             topic,
+            born: BORN.fetch_add(1, Relaxed),
             inner: Mutex::new(Inner {
                 log: TopicLog::new(config),
                 parked: Vec::new(),
@@ -152,6 +121,7 @@ impl TopicState {
                 publishers_wait: false,
                 releases: 0,
                 ticking: false,
+                ticks: 0,
                 last_append: 0,
                 label: fresh_label(),
                 counted: 0,
@@ -168,7 +138,7 @@ impl TopicState {
         &self.topic
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -317,22 +287,6 @@ impl TopicState {
         });
     }
 
-    /// Has all waiting publishers look again after `delay`: one timer for all of them.
-    fn arm_tick(self: &Arc<Self>, delay: Duration) -> bool {
-        let Some(runtime) = self.bus.upgrade().and_then(|bus| bus.runtime()) else {
-            return false;
-        };
-        let state = Arc::downgrade(self);
-        runtime.spawn(async move {
-            tokio::time::sleep(delay).await;
-            if let Some(state) = state.upgrade() {
-                state.lock().ticking = false;
-                state.room.notify_waiters();
-            }
-        });
-        true
-    }
-
     fn timer_fired(self: &Arc<Self>, at: Instant) {
         let mut wakes = Wakes::default();
         let next = self.update(|inner| {
@@ -419,8 +373,9 @@ impl TopicState {
         }
     }
 
-    pub(super) fn last_append(&self) -> i64 {
-        self.lock().last_append
+    /// Orders topics by their last append, those of one millisecond by age.
+    pub(super) fn last_touched(&self) -> (i64, u64) {
+        (self.lock().last_append, self.born)
     }
 
     pub(super) fn stats(&self) -> LogStats {
@@ -440,43 +395,6 @@ impl TopicState {
             subscribers: Some(stats.readers as u64),
             groups: inner.log.groups(),
             ..TopicInfo::new(self.topic.clone())
-        }
-    }
-}
-
-/// Readers of a topic are too far behind.
-pub(super) struct Pressure(Arc<TopicState>);
-
-impl Pressure {
-    /// Waits until they caught up, stand still, or the longest delay is over.
-    pub(super) async fn wait(self) {
-        let state = self.0;
-        let begun = tokio::time::Instant::now();
-        let mut released = None;
-        loop {
-            let mut notified = pin!(state.room.notified());
-            {
-                let mut inner = state.lock();
-                if *released.get_or_insert(inner.releases) != inner.releases {
-                    return;
-                }
-                let backlog = inner.log.config().backlog;
-                inner.log.mark_stalled(Instant::now());
-                // The timer ticks twice in the longest delay, so that nobody waits longer than that.
-                let tick = (backlog.max_delay / 2).min(backlog.stall_after);
-                if !inner.log.is_pressed() || begun.elapsed() >= backlog.max_delay / 2 {
-                    return;
-                }
-                notified.as_mut().enable();
-                inner.publishers_wait = true;
-                if !inner.ticking {
-                    inner.ticking = state.arm_tick(tick);
-                }
-                if !inner.ticking {
-                    return;
-                }
-            }
-            notified.await;
         }
     }
 }
