@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::process::{Launch, Process};
-use crate::{Kind, Seen};
+use crate::{Kind, PATIENCE, Seen};
 
 /// A child process with one bus. Killed when dropped.
 #[derive(Debug)]
@@ -223,7 +223,8 @@ impl Peer {
     /// The counts of a label, once it got `count` events.
     #[track_caller]
     pub fn reached(&self, label: &str, count: u64) -> Value {
-        let members = json!({ "as": label, "count": count, "withinMs": 9000 });
+        let members =
+            json!({ "as": label, "count": count, "withinMs": PATIENCE.as_millis() as u64 - 1000 });
         self.call("reached", members)
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// How long anything may take before the test fails. Nothing here takes long; a busy machine may.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How often something is asked again that cannot tell when it changes.
 const PAUSE: Duration = Duration::from_millis(5);

@@ -41,8 +41,9 @@ fn script() -> impl Strategy<Value = Vec<(usize, Trouble, u64)>> {
 }
 
 struct World {
-    bus: Bus,
+    // Before the folder: a living broker would make its socket anew.
     peers: Vec<Peer>,
+    bus: Bus,
     publishers: u64,
     /// What Rust peers that are gone have seen.
     past: Vec<(String, Vec<Seen>)>,

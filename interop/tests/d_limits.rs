@@ -135,6 +135,8 @@ fn d4_an_event_that_only_the_broker_finds_too_large_does_not_stop_the_rest() {
         broker.subscribe("t", "b");
         client.subscribe("t", "c");
         client.publish("t", json!(1));
+        broker.wait_seen("b", 1);
+        client.wait_seen("c", 1);
         // It ends the connection; what becomes of it is the publisher's to say, but it must not come back for ever.
         let large = json!({ "topic": "t", "chars": 5000 });
         let _ = client.begin("publishBig", large).result();

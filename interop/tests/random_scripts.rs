@@ -70,8 +70,9 @@ fn label((_, topic, group): Place) -> String {
 }
 
 struct World {
-    bus: Bus,
+    // Before the folder: a living broker would make its socket anew.
     peers: Vec<Peer>,
+    bus: Bus,
     places: BTreeSet<Place>,
     /// Events that each callback has got in the phases before, counted since its process started.
     got: BTreeMap<Place, usize>,

@@ -212,7 +212,7 @@ impl Driver {
         let topic = Topic::new(required(command, "topic")?);
         let chars =
             usize::try_from(number(command, "chars")?).map_err(|error| error.to_string())?;
-        let data = json!({ "big": "x".repeat(chars) }).to_string();
+        let data = format!(r#"{{"big":"{}"}}"#, "x".repeat(chars));
         let reply = digest(data.as_bytes());
         self.publish_json(&topic, "big", data).await?;
         Ok(reply)
