@@ -29,7 +29,7 @@ pub(crate) async fn run(args: TopicsArgs) -> Result<Outcome, Failure> {
     Output::stdout()?.write(&mut text).await?;
     if topics.is_empty() {
         bus::note(
-            "this process sees no topics; on a unix bus only the broker knows the topics of the others",
+            "no topics: nobody subscribes, or the broker is a Node process, which does not tell",
         );
     }
     bus::close(opened.pubsub()).await?;

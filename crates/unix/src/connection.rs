@@ -94,6 +94,7 @@ fn end(participant: &Participant, ending: Ending) {
     link.role = Role::Starting;
     link.connected_at = None;
     link.memberships.disconnected();
+    link.directory.disconnected();
     let left = link.window.disconnected(ending);
     drop(link);
     add(&participant.counters.resent_frames, left.frames as u64);
@@ -276,6 +277,14 @@ impl Inbound<'_> {
             Kind::Event => self.event(block, start, &frame),
             Kind::Subscribed | Kind::Unsubscribed => {
                 self.acknowledged(&frame);
+                None
+            }
+            Kind::Listed => {
+                self.participant.link().directory.row(membership(&frame));
+                None
+            }
+            Kind::Topics => {
+                self.participant.link().directory.end();
                 None
             }
             Kind::Subscribe | Kind::Unsubscribe | Kind::Publish => None,

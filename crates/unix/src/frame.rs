@@ -18,6 +18,10 @@ pub(crate) enum Kind {
     Subscribed,
     Unsubscribed,
     Event,
+    /// Ours: which topics does the broker know; also the end of the answer.
+    Topics,
+    /// Ours: one row of that answer.
+    Listed,
 }
 
 impl Kind {
@@ -30,17 +34,21 @@ impl Kind {
             Self::Subscribed => "subscribed",
             Self::Unsubscribed => "unsubscribed",
             Self::Event => "event",
+            Self::Topics => "topics",
+            Self::Listed => "listed",
         }
     }
 
     fn of(raw: &[u8]) -> Option<Self> {
-        const ALL: [Kind; 6] = [
+        const ALL: [Kind; 8] = [
             Kind::Event,
             Kind::Publish,
             Kind::Subscribe,
             Kind::Unsubscribe,
             Kind::Subscribed,
             Kind::Unsubscribed,
+            Kind::Topics,
+            Kind::Listed,
         ];
         ALL.into_iter()
             .find(|kind| json::same_key(raw, kind.name()))

@@ -78,11 +78,13 @@
 //! Every membership frame is acknowledged, so the oldest clients work. A broker so old that it does not know groups is refused
 //! for grouped subscriptions ([`Unsupported`](bowline_events::ErrorKind::Unsupported)), because it would give every event to
 //! every member. A Node broker re-encodes events: integers above 2^53 and the order of integer-like keys change on the way. A
-//! Rust broker passes on the bytes of the publisher. Leases are not offered: Node 1.71 has none on this bus.
+//! Rust broker passes on the bytes of the publisher. [`topics`](bowline_events::PubSub::topics) asks the broker by a frame of
+//! ours, which only a Rust broker answers; beside a Node broker it lists what this process knows. Leases are not offered: Node 1.71 has none on this bus.
 
 mod broker;
 mod client;
 mod connection;
+mod directory;
 mod election;
 mod event;
 mod frame;

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::broker;
 use crate::client::{Memberships, Window};
+use crate::directory::Directory;
 use crate::election::SocketPath;
 use crate::event;
 use crate::hazard;
@@ -47,6 +48,8 @@ pub(crate) struct Link {
     /// Publishes that wait for a role, or for room in the window, in order.
     pub(crate) pending: Pending,
     pub(crate) memberships: Memberships,
+    /// An answer of the broker about its topics.
+    pub(crate) directory: Directory,
     /// Which start of the supervisor this is.
     pub(crate) start: u64,
     /// Why that start, or the last attempt of it, failed.
@@ -99,6 +102,7 @@ impl Participant {
                 woken: false,
                 connected_at: None,
                 no_unsubscribe_acks: false,
+                directory: Directory::default(),
             }),
             hub: Hub::default(),
             local: Local::new(),

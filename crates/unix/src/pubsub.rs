@@ -13,6 +13,8 @@ use bowline_events::{
     TopicInfo,
 };
 
+use crate::broker::Membership;
+use crate::directory;
 use crate::local::{MAX_DELIVERIES, REDELIVERY_STEP};
 use crate::options::UnixSocketBuilder;
 use crate::participant::{Participant, Role};
@@ -167,7 +169,8 @@ impl UnixSocketPubSub {
 
     /// Own memberships, and those of all clients when this is the broker. How many subscribers share the membership of another
     /// process is not known.
-    fn list(&self) -> Vec<TopicInfo> {
+    /// What this process knows, and the memberships that the broker told of.
+    fn list(&self, told: Vec<Membership>) -> Vec<TopicInfo> {
         let participant = self.participant();
         let link = participant.link();
         let mut topics: BTreeMap<Topic, TopicInfo> = BTreeMap::new();
@@ -197,6 +200,15 @@ impl UnixSocketPubSub {
                 }
             }
         });
+        for membership in told {
+            let unknown =
+                membership.group.is_none() && !link.memberships.active().contains(&membership);
+            info_of(
+                &membership.topic,
+                membership.group.as_ref(),
+                if unknown { None } else { Some(0) },
+            );
+        }
         topics.into_values().collect()
     }
 }
@@ -228,7 +240,13 @@ impl PubSub for UnixSocketPubSub {
     }
 
     fn topics(&self) -> OpFuture<'_, Vec<TopicInfo>> {
-        OpFuture::ready(Ok(self.list()))
+        OpFuture::new(async move {
+            let known = match self.participant().is_closing() {
+                true => Vec::new(),
+                false => directory::ask(self.participant()).await?,
+            };
+            Ok(self.list(known))
+        })
     }
 
     /// Waits until the kernel has taken what this process sent, at most the flush timeout.

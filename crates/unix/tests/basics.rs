@@ -253,3 +253,30 @@ async fn topics_are_those_that_a_process_knows() {
     let expected = [("a".to_owned(), Some(1), 0), ("b".to_owned(), Some(0), 1)];
     assert_eq!(known(&client).await, expected);
 }
+
+#[tokio::test]
+async fn a_client_learns_the_topics_of_the_others_from_the_broker() {
+    let place = Place::new();
+    let (broker, client, asking) = (place.bus(), place.bus(), place.bus());
+    let _own = broker
+        .subscribe("at broker", SubscribeOptions::new())
+        .await
+        .unwrap();
+    let _other = client
+        .subscribe("at client", SubscribeOptions::new().group("g"))
+        .await
+        .unwrap();
+    let topics = asking.topics().await.unwrap();
+    let known: Vec<(&str, Vec<&str>)> = topics
+        .iter()
+        .map(|info| {
+            (
+                info.topic.as_str(),
+                info.groups.iter().map(|group| group.as_str()).collect(),
+            )
+        })
+        .collect();
+    assert_eq!(known, [("at broker", vec![]), ("at client", vec!["g"])]);
+    assert_eq!(topics[0].subscribers, None, "the number is not told");
+    assert_eq!(topics[1].subscribers, Some(0));
+}

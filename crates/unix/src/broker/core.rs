@@ -14,7 +14,7 @@ use super::queue::{Part, Run};
 use super::route::{Limits, Outputs, Route, Sink};
 use super::topics::{Member, Membership, Subscribers, Topics};
 use crate::event::Reader;
-use crate::frame::{Frame, Ignored, Kind, RawText};
+use crate::frame::{Frame, Ignored, Kind, RawText, write_membership};
 use crate::hazard;
 use crate::stamp::{Now, STAMPED, Stamp};
 
@@ -122,7 +122,8 @@ impl Broker {
                 Kind::Subscribe => self.subscribe(from, &frame, now, out),
                 Kind::Unsubscribe => self.unsubscribe(from, &frame, now, out),
                 Kind::Publish => self.publish(from, block, start, &frame, now, out),
-                Kind::Subscribed | Kind::Unsubscribed | Kind::Event => {}
+                Kind::Topics => self.list(from, now, out),
+                Kind::Subscribed | Kind::Unsubscribed | Kind::Event | Kind::Listed => {}
             },
             Err(Ignored::UnknownKind) => {}
             Err(Ignored::Malformed(_) | Ignored::BadMember(_)) => self.counters.malformed += 1,
@@ -181,6 +182,30 @@ impl Broker {
         self.run.push(b"\"}\n");
         let ack = [Part::Run(start..self.run.len())];
         if !self.send(to, &ack, now, out) {
+            self.remove_kicked(out);
+        }
+    }
+
+    /// Answers which topics and groups somebody subscribed; see [`directory`](crate::directory).
+    fn list(&mut self, to: ClientId, now: Now, out: &mut Outputs) {
+        let mut answer = Vec::new();
+        for subscribers in self.topics.iter() {
+            if subscribers.local || !subscribers.remote.is_empty() {
+                write_membership(Kind::Listed, &subscribers.topic, None, &mut answer);
+            }
+            for group in &subscribers.groups {
+                write_membership(
+                    Kind::Listed,
+                    &subscribers.topic,
+                    Some(&group.name),
+                    &mut answer,
+                );
+            }
+        }
+        write_membership(Kind::Topics, "", None, &mut answer);
+        let start = self.run.len();
+        self.run.push(&answer);
+        if !self.send(to, &[Part::Run(start..self.run.len())], now, out) {
             self.remove_kicked(out);
         }
     }
