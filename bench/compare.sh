@@ -6,8 +6,8 @@ set -eu
 cd "$(dirname "$0")/.."
 [ -d interop/node_modules ] || (cd interop && npm ci >&2)
 if [ -z "${BOWLINE_BENCH:-}" ]; then
-    cargo build --release --quiet --package bowline-bench >&2
-    BOWLINE_BENCH="${CARGO_TARGET_DIR:-target}/release/bowline-bench"
+    cargo build --release --quiet --package bowline-cli >&2
+    BOWLINE_BENCH="[\"${CARGO_TARGET_DIR:-target}/release/bowline\",\"bench\"]"
 fi
 export BOWLINE_BENCH
 exec node bench/compare/main.mjs "$@"

@@ -1,7 +1,7 @@
 // Starts one side on one measurement and reads its lines.
 import { spawnSync } from 'node:child_process';
 
-const PROGRAMS = { node: [process.execPath, 'bench/node/run.mjs'], rust: [process.env.BOWLINE_BENCH] };
+const PROGRAMS = { node: [process.execPath, 'bench/node/run.mjs'], rust: JSON.parse(process.env.BOWLINE_BENCH) };
 
 /** Who plays which role besides all Node and all Rust. */
 export const mixtures = [

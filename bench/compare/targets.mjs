@@ -4,7 +4,7 @@
 export const MEMBERS = {
   W1: { more: ['deliveries_per_s'], less: ['p50_us', 'p99_us'], counts: ['lost', 'misordered'] },
   W2: { more: ['events_per_s'], less: ['p50_us', 'p99_us'], counts: ['lost'] },
-  'W3.publish': { more: ['events_per_s'], less: ['p50_us', 'p99_us', 'tail10_p50_us', 'rss_growth_mb'], counts: [] },
+  'W3.publish': { more: ['events_per_s'], less: ['p50_us', 'p99_us', 'head10_p50_us', 'tail10_p50_us', 'rss_growth_mb'], counts: [] },
   'W3.replay': { more: [], less: ['first_ms', 'last_ms'], counts: ['lost', 'misordered'] },
   'W3.storm': { more: ['events_per_s'], less: ['seconds', 'attach_p99_us'], counts: ['lost', 'misordered'] },
   'W3.topics': {

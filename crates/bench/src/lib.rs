@@ -37,6 +37,9 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 ///
 /// The status is 1 when a measurement failed and 2 when the arguments name nothing to measure.
 pub fn run(args: &BenchArgs, program: &[OsString]) -> ExitCode {
+    if let (Some(socket), Ok(settings)) = (&args.role, args.settings()) {
+        return role::serve(socket, &settings);
+    }
     match try_run(args, program) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(2),
@@ -49,10 +52,6 @@ pub fn run(args: &BenchArgs, program: &[OsString]) -> ExitCode {
 
 /// Whether there was anything to do.
 fn try_run(args: &BenchArgs, program: &[OsString]) -> Result<bool> {
-    if let Some(socket) = &args.role {
-        role::serve(socket, &args.settings()?)?;
-        return Ok(true);
-    }
     if let Some(kind) = &args.start {
         print(&w9::child(kind)?)?;
         return Ok(true);

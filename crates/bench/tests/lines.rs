@@ -113,6 +113,21 @@ fn three_processes_pass_events_on() {
 }
 
 #[test]
+fn a_role_that_cannot_go_on_says_so_and_ends_with_70() {
+    let too_long = format!("/tmp/{}", "x".repeat(200));
+    let output = bench(&["--role", &too_long]);
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(70));
+    let last: Value = serde_json::from_str(&text).expect("one message");
+    assert!(
+        last["fatal"]
+            .as_str()
+            .is_some_and(|fatal| fatal.contains("107")),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_fresh_process_delivers_its_first_event() {
     let (names, line) = measure(&["w9", "--filter=\"kind\":\"bus\""]);
     assert_eq!(names, members(&[]));

@@ -8,6 +8,7 @@ mod counter;
 mod paced;
 
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,8 +31,22 @@ const TOPIC: &str = "bench";
 const NOOP: &str = "noop";
 const PACED_WAIT: Duration = Duration::from_secs(10);
 
-/// Serves the role until its input ends or it is told to exit.
-pub(crate) fn serve(socket: &Path, settings: &Settings) -> Result<()> {
+/// Status of a process that cannot go on.
+const FATAL: u8 = 70;
+
+/// Serves the role until its input ends or it is told to exit. What it cannot go on after is its last message.
+pub(crate) fn serve(socket: &Path, settings: &Settings) -> ExitCode {
+    match try_serve(socket, settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody may be left to read it; the status says the same.
+            let _ = crate::print(&json!({"fatal": error.to_string()}).to_string());
+            ExitCode::from(FATAL)
+        }
+    }
+}
+
+fn try_serve(socket: &Path, settings: &Settings) -> Result<()> {
     let bus = UnixSocketPubSub::new(socket)?;
     let runtime = runtime(settings.flavor)?;
     let serving = Role::new(bus).serve();
@@ -70,11 +85,18 @@ impl Role {
                 }
             };
             if let Some(Command::Exit { close }) = line.command() {
-                if close {
-                    self.bus.close().await?;
+                let closed = if close {
+                    self.bus.close().await
+                } else {
+                    Ok(())
+                };
+                let is_over = closed.is_ok();
+                let reply = closed.map(|()| json!({})).map_err(Into::into);
+                channel.say(reply_line(line.id, reply));
+                if is_over {
+                    break;
                 }
-                channel.say(json!({"reply": line.id, "ok": true}));
-                break;
+                continue;
             }
             let (role, channel) = (Arc::clone(&self), channel.clone());
             tokio::spawn(async move {
