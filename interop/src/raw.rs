@@ -145,7 +145,13 @@ impl RawConnection {
                 .iter()
                 .position(|&byte| byte == b'\n')
             {
-                return Ok(Some(self.cut(searched + found)));
+                let line = self.cut(searched + found);
+                // The greeting of a Rust client, which every other broker ignores.
+                if !line.starts_with(r#"{"type":"hello""#) {
+                    return Ok(Some(line));
+                }
+                searched = self.start;
+                continue;
             }
             searched = self.buffer.len();
             let left = end.saturating_duration_since(Instant::now());

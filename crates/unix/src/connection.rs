@@ -79,11 +79,14 @@ fn write_at_once(participant: &Participant, stream: &UnixStream) {
 fn begin(participant: &Participant, stream: &Arc<UnixStream>) {
     let mut link = participant.link();
     let publisher = participant.publisher;
-    let mut frames = format!("{{\"type\":\"hello\",\"publisher\":\"{publisher}\"}}\n").into_bytes();
+    let mut frames = Vec::new();
     for membership in link.memberships.reconnected() {
         let group = membership.group.as_deref();
         write_membership(Kind::Subscribe, &membership.topic, group, &mut frames);
     }
+    // After what every broker understands, before the first numbered frame.
+    let hello = format!("{{\"type\":\"hello\",\"publisher\":\"{publisher}\"}}\n");
+    frames.extend_from_slice(hello.as_bytes());
     link.window.connected();
     if link.window.waits() {
         // A broker that answers this without having said welcome does not know what hello means.

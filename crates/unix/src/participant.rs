@@ -341,6 +341,15 @@ impl Participant {
         })
     }
 
+    /// Whether `publish` would take this event, whatever the state of the bus.
+    pub(crate) fn check(&self, topic: &Topic, event: &NewEvent) -> Result<()> {
+        let mut object = Vec::new();
+        event::materialise(event.clone())
+            .and_then(|event| event::write(&event, &mut object))
+            .and_then(|()| self.check_event(topic, &object, topic.len(), 1))
+            .map_err(|error| error.with_subject(topic))
+    }
+
     fn publish_as_broker(
         self: &Arc<Self>,
         topic: &Topic,

@@ -227,6 +227,10 @@ impl PubSub for UnixSocketPubSub {
         }
     }
 
+    fn check(&self, topic: &Topic, event: &NewEvent) -> Result<()> {
+        self.participant().check(topic, event)
+    }
+
     fn subscribe_with<'a>(
         &'a self,
         topic: &'a Topic,

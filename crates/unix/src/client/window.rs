@@ -368,6 +368,11 @@ impl Window {
                 select(&accepted, |number| Some(number) == unread)
             }
         };
+        // A broker confirms all that it routed before it ends a connection: the frame after that is to blame.
+        let blamed = lines(&again)
+            .next()
+            .filter(|_| self.greeting == Greeting::Confirms)
+            .and_then(|line| number(&again[line]));
         self.chunks.push_front(Chunk {
             bytes: again,
             ..Chunk::default()
@@ -376,7 +381,7 @@ impl Window {
         self.retain(|_| true);
         self.control_last = false;
         self.greeting = Greeting::Unknown;
-        partial.or(unread)
+        blamed.or(partial).or(unread)
     }
 
     /// Counts how often a frame was the one under way when a connection ended. Whether that was too often.
