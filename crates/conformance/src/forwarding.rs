@@ -71,6 +71,10 @@ impl PubSub for Forwarding {
         self.0.capabilities()
     }
 
+    fn check(&self, topic: &Topic, event: &NewEvent) -> bowline_events::Result<()> {
+        self.0.check(topic, event)
+    }
+
     fn lease_provider(&self) -> Option<Arc<dyn LeaseProvider>> {
         self.0.lease_provider()
     }

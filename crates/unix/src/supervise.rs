@@ -30,12 +30,14 @@ pub(crate) async fn run(participant: Arc<Participant>) {
     while !participant.is_closing() {
         let outcome = match election::attempt(&participant.path) {
             Ok(Outcome::Broker(bound)) => {
+                recent.connected();
                 let served = serve::run(&participant, bound, was_client, &mut recent).await;
                 was_client = false;
                 served.map(|()| true)
             }
             Ok(Outcome::Client(stream)) => {
                 let since = tokio::time::Instant::now();
+                recent.connected();
                 let ran = connection::run(&participant, stream, &mut recent).await;
                 was_client = true;
                 ran.map(|()| since.elapsed() >= GOOD)
