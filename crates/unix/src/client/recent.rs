@@ -8,15 +8,20 @@ use bowline_events::EventId;
 /// How many ids are remembered.
 const REMEMBERED: usize = 4096;
 
+/// Places for ids of the present.
+const NEAR: usize = 256;
+
 /// An id, for one membership: the same event comes once for the topic and once for each of its groups.
 type Seen = (u128, u64);
 
-/// The last ids of one process. Only a later broker, or a later connection, can give an event again; until there is one, ids
-/// are noted and not looked up, which would cost a cache miss per event.
+/// The last ids of one process. A later broker, or a later connection, may give events again that came long before; until there
+/// is one, only repetitions at short distance are looked for, because a look at thousands of ids is a cache miss per event.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
     seen: HashSet<Seen, BuildHasherDefault<Fold>>,
     order: VecDeque<Seen>,
+    /// Ids of the present, by their last bits.
+    near: Vec<Seen>,
     connected_before: bool,
     looks: bool,
 }
@@ -45,7 +50,12 @@ impl Recent {
             return true;
         };
         let seen = (id.as_u128(), membership);
-        if self.looks && !self.seen.insert(seen) {
+        let new = if self.looks {
+            self.seen.insert(seen)
+        } else {
+            self.is_not_near(seen)
+        };
+        if !new {
             return false;
         }
         if self.order.len() == REMEMBERED
@@ -56,6 +66,16 @@ impl Recent {
         }
         self.order.push_back(seen);
         true
+    }
+}
+
+impl Recent {
+    fn is_not_near(&mut self, seen: Seen) -> bool {
+        if self.near.is_empty() {
+            self.near.resize(NEAR, (0, 0));
+        }
+        let place = (seen.0 as usize) % NEAR;
+        std::mem::replace(&mut self.near[place], seen) != seen
     }
 }
 
@@ -109,6 +129,20 @@ mod tests {
         assert!(!recent.insert(&id(1), 1));
         assert!(recent.insert(&EventId::parse("x"), 0));
         assert!(recent.insert(&EventId::parse("x"), 0));
+    }
+
+    #[test]
+    fn a_repetition_at_short_distance_is_recognised_on_the_first_connection_too() {
+        let mut recent = Recent::default();
+        recent.connected();
+        assert!(recent.insert(&id(1), 0));
+        assert!(recent.insert(&id(2), 0));
+        assert!(!recent.insert(&id(1), 0));
+        recent.connected();
+        assert!(
+            !recent.insert(&id(2), 0),
+            "it came on the connection before"
+        );
     }
 
     #[test]
