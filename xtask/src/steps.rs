@@ -31,7 +31,15 @@ fn workspace_tests(components: &Components) -> std::process::Command {
 fn node_tests() -> Result<(), String> {
     let mut interop = command("npm", &["test"]);
     interop.current_dir(root().join("interop"));
-    run(interop)
+    run(interop)?;
+    run(command(
+        "node",
+        &[
+            "--test",
+            "bench/node/test/measure.test.mjs",
+            "bench/node/test/role.test.mjs",
+        ],
+    ))
 }
 
 fn report_skips(components: &Components) {

@@ -19,7 +19,7 @@ use crate::TopicFamily;
 /// assert_eq!(topic.family(), TopicFamily::Stream);
 /// assert_eq!(Topic::new("acme.crm.actions").family(), TopicFamily::Plain);
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Topic {
     /// First, so that most comparisons end here; keyed per process, so that nobody can choose names that collide.
     hash: u64,
@@ -106,6 +106,14 @@ impl Hash for Topic {
         state.write_u64(self.hash);
     }
 }
+
+impl PartialEq for Topic {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && (Arc::ptr_eq(&self.name, &other.name) || self.name == other.name)
+    }
+}
+
+impl Eq for Topic {}
 
 impl PartialOrd for Topic {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
