@@ -117,31 +117,36 @@ pub(crate) fn long() -> Result<(), String> {
     Ok(())
 }
 
-/// Every fuzz target for `seconds`.
+/// Every fuzz target for `seconds`, with the coverage counters that libFuzzer needs.
 pub(crate) fn fuzz(seconds: &str) -> Result<(), String> {
+    let host = output("rustc", &["--print", "host-tuple"]).ok_or("rustc does not tell its host")?;
     for target in ["scan", "codec"] {
         let limit = format!("-max_total_time={seconds}");
-        let mut fuzzing = command(
-            "cargo",
-            &[
-                "+nightly",
-                "run",
-                "--release",
-                "--bin",
-                target,
-                "--",
-                &limit,
-            ],
-        );
+        // With a target given, the flags do not reach build scripts.
+        let arguments = [
+            "+nightly",
+            "run",
+            "--release",
+            "--target",
+            &host,
+            "--bin",
+            target,
+            "--",
+            &limit,
+        ];
+        let mut fuzzing = command("cargo", &arguments);
         fuzzing
             .current_dir(root().join("fuzz"))
-            .env("RUSTFLAGS", FUZZ_FLAGS)
-            .env_remove("CARGO");
+            .env("RUSTFLAGS", FUZZ_FLAGS);
+        // The variables of the cargo that runs this command name its own toolchain.
+        for variable in ["CARGO", "RUSTUP_TOOLCHAIN"] {
+            fuzzing.env_remove(variable);
+        }
         run(fuzzing)?;
     }
     Ok(())
 }
 
-/// What libFuzzer needs of the compiler: the coverage counters.
 const FUZZ_FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
-    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1";
