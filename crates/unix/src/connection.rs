@@ -15,7 +15,7 @@ use tokio::time::sleep_until;
 use crate::broker::Membership;
 use crate::client::{Acknowledged, Chunk, Ending, Recent};
 use crate::event::Reader;
-use crate::frame::{Frame, Ignored, Kind, RawText, write_membership};
+use crate::frame::{Frame, Ignored, Kind, write_membership};
 use crate::line::{LineBuffer, is_blank, lines, utf8_block};
 use crate::participant::{Participant, Role};
 use crate::race::{First, first};
@@ -329,7 +329,10 @@ impl Inbound<'_> {
                 None
             }
             Kind::Listed => {
-                self.participant.link().directory.row(membership(&frame));
+                self.participant
+                    .link()
+                    .directory
+                    .row(Membership::of(&frame));
                 None
             }
             Kind::Topics => {
@@ -383,7 +386,7 @@ impl Inbound<'_> {
         if same {
             return;
         }
-        let membership = membership(frame);
+        let membership = Membership::of(frame);
         let subscribed = self.participant.link().memberships.is_active(&membership);
         let place = Recent::place(&membership.topic, membership.group.as_deref());
         *target = Target {
@@ -398,7 +401,7 @@ impl Inbound<'_> {
         let outcome = {
             let mut link = self.participant.link();
             link.memberships
-                .acknowledged(frame.kind, &membership(frame))
+                .acknowledged(frame.kind, &Membership::of(frame))
         };
         if let Acknowledged::WithoutGroup(refused) = &outcome
             && let Some(group) = &refused.group
@@ -409,13 +412,5 @@ impl Inbound<'_> {
         if outcome != Acknowledged::Unexpected {
             self.participant.changed.notify_waiters();
         }
-    }
-}
-
-fn membership(frame: &Frame<'_>) -> Membership {
-    let text = |raw: RawText<'_>| raw.decode().into_owned();
-    Membership {
-        topic: Topic::from(text(frame.topic)),
-        group: frame.group.map(|group| Text::from(text(group))),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use bowline_events::{Event, Text, Topic, json};
+use bowline_events::{Event, Topic, json};
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -197,7 +197,7 @@ impl Broker {
     }
 
     fn subscribe(&mut self, from: ClientId, frame: &Frame<'_>, now: Now, out: &mut Outputs) {
-        let membership = membership(frame);
+        let membership = Membership::of(frame);
         let Some(client) = self.clients.get(from) else {
             return;
         };
@@ -217,7 +217,7 @@ impl Broker {
     }
 
     fn unsubscribe(&mut self, from: ClientId, frame: &Frame<'_>, now: Now, out: &mut Outputs) {
-        let membership = membership(frame);
+        let membership = Membership::of(frame);
         let Some(client) = self.clients.get(from) else {
             return;
         };
@@ -511,14 +511,5 @@ impl Broker {
     /// Bytes that wait for all clients together.
     pub(crate) fn queued(&self) -> usize {
         self.clients.queued()
-    }
-}
-
-fn membership(frame: &Frame<'_>) -> Membership {
-    Membership {
-        topic: Topic::from(frame.topic.decode().into_owned()),
-        group: frame
-            .group
-            .map(|group| Text::from(group.decode().into_owned())),
     }
 }

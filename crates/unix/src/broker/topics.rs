@@ -7,12 +7,24 @@ use std::sync::Arc;
 use bowline_events::{Text, Topic, json};
 
 use super::ClientId;
+use crate::frame::{Frame, RawText};
 
 /// A subscription of one process to one topic, alone or as member of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Membership {
     pub(crate) topic: Topic,
     pub(crate) group: Option<Text>,
+}
+
+impl Membership {
+    /// What a membership frame, or an event frame, is about.
+    pub(crate) fn of(frame: &Frame<'_>) -> Self {
+        let text = |raw: RawText<'_>| raw.decode().into_owned();
+        Self {
+            topic: Topic::from(text(frame.topic)),
+            group: frame.group.map(|group| Text::from(text(group))),
+        }
+    }
 }
 
 /// A process that takes part in the bus.
