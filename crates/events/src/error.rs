@@ -112,6 +112,12 @@ impl Error {
         }))
     }
 
+    /// The answer of a bus that was closed.
+    pub(crate) fn closed(operation: &'static str, topic: &str) -> Self {
+        let message = "the bus was closed; make a new one";
+        Self::new(ErrorKind::Closed, operation, message).with_subject(topic)
+    }
+
     /// The notice that events in `wanted..first` are gone.
     pub fn truncation(topic: &str, wanted: u64, first: u64) -> Self {
         let mut error = Self::new(

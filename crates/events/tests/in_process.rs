@@ -211,3 +211,18 @@ async fn closing_a_topic_ends_its_readers_after_the_last_event() {
     );
     assert!(late.next().await.is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn old_events_go_even_from_topics_where_nothing_happens_any_more() {
+    let moment = bowline_events::Retention::new(1_000_000, 100, Duration::from_millis(1));
+    let bus = InProcessPubSub::builder()
+        .retention(bowline_events::TopicFamily::Plain, moment)
+        .build();
+    let mut reader = bus.subscribe("t", SubscribeOptions::new()).await.unwrap();
+    bus.publish("t", number(1)).await.unwrap();
+    next(&mut reader).await.unwrap();
+    // The age of an event is told by the clock of the machine, the sweep by that of the runtime.
+    std::thread::sleep(Duration::from_millis(5));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(bus.bytes(), 0);
+}

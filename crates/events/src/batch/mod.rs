@@ -5,4 +5,4 @@ mod policy;
 mod source;
 
 pub use policy::{BatchPolicy, Coalesce, IsImmediate, Overflow};
-pub(crate) use source::BatchSource;
+pub(crate) use source::batched;

@@ -11,8 +11,19 @@ use super::batcher::{Batcher, Next};
 use super::{BatchPolicy, Overflow};
 use crate::{Delivery, Fill, OpFuture, SubscriptionSource};
 
+/// `source`, read by `policy` where there is one.
+pub(crate) fn batched(
+    source: Box<dyn SubscriptionSource>,
+    policy: Option<BatchPolicy>,
+) -> Box<dyn SubscriptionSource> {
+    match policy {
+        Some(policy) => Box::new(BatchSource::new(source, policy)),
+        None => source,
+    }
+}
+
 /// Reads from another source and hands over in batches.
-pub(crate) struct BatchSource {
+struct BatchSource {
     source: Box<dyn SubscriptionSource>,
     batcher: Batcher,
     reduce_at: usize,
@@ -22,7 +33,7 @@ pub(crate) struct BatchSource {
 }
 
 impl BatchSource {
-    pub(crate) fn new(source: Box<dyn SubscriptionSource>, policy: BatchPolicy) -> Self {
+    fn new(source: Box<dyn SubscriptionSource>, policy: BatchPolicy) -> Self {
         let reduce_at = match policy.overflow {
             Overflow::Wait => usize::MAX,
             Overflow::DropOldest | Overflow::DropNewest => policy.max_buffer.saturating_mul(2),

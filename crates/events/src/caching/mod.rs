@@ -13,11 +13,11 @@ pub use cache::{CachePage, CachePosition, EventCache};
 pub use memory::MemoryCache;
 use source::CachingSource;
 
-use crate::batch::BatchSource;
+use crate::batch::batched;
 use crate::{
-    BatchPolicy, Capabilities, Error, ErrorKind, Event, InProcessPubSub, LeaseProvider, NewEvent,
-    OpFuture, PubSub, PublishOptions, Published, Result, StartFrom, SubscribeOptions, Subscription,
-    SubscriptionSource, Topic, TopicInfo,
+    Capabilities, Error, ErrorKind, Event, InProcessPubSub, LeaseProvider, NewEvent, OpFuture,
+    PubSub, PublishOptions, Published, Result, StartFrom, SubscribeOptions, Subscription, Topic,
+    TopicInfo,
 };
 
 /// Keeps the history of topics in an [`EventCache`], so that a subscriber can begin at any offset and go on live.
@@ -99,8 +99,7 @@ impl CachingPubSub {
 
     fn check_open(&self, operation: &'static str, topic: &Topic) -> Result<()> {
         if self.closed.load(Relaxed) {
-            let message = "the bus was closed; make a new one";
-            return Err(Error::new(ErrorKind::Closed, operation, message).with_subject(topic));
+            return Err(Error::closed(operation, topic));
         }
         Ok(())
     }
@@ -123,7 +122,7 @@ impl CachingPubSub {
         let batch = options.batch.take();
         let subscription = self.inner.subscribe_with(topic, options).await?;
         Ok(match batch {
-            Some(_) => batched(Box::new(subscription), batch),
+            Some(_) => Subscription::new(batched(Box::new(subscription), batch)),
             None => subscription,
         })
     }
@@ -213,7 +212,7 @@ impl PubSub for CachingPubSub {
             let live = self.inner.subscribe_with(topic, live).await?;
             let cache = Arc::clone(&self.cache);
             let source = CachingSource::new(topic, cache, live, options.start, head.ok().as_ref());
-            Ok(batched(Box::new(source), options.batch))
+            Ok(Subscription::new(batched(Box::new(source), options.batch)))
         })
     }
 
@@ -295,13 +294,6 @@ impl PubSub for CachingPubSub {
     fn lease_provider(&self) -> Option<Arc<dyn LeaseProvider>> {
         self.inner.lease_provider()
     }
-}
-
-fn batched(source: Box<dyn SubscriptionSource>, batch: Option<BatchPolicy>) -> Subscription {
-    Subscription::new(match batch {
-        Some(policy) => Box::new(BatchSource::new(source, policy)),
-        None => source,
-    })
 }
 
 impl fmt::Debug for CachingPubSub {

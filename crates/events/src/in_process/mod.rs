@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::batch::BatchSource;
+use crate::batch::batched;
 use crate::{
     CachePage, CachePosition, Capabilities, DeliveryModes, Error, ErrorKind, Event, EventId,
     InProcessLeases, LeaseProvider, NewEvent, OpFuture, Ordering, PubSub, PublishOptions,
@@ -187,7 +187,7 @@ impl InProcessPubSub {
 
     fn check_open(&self, operation: &'static str, topic: &Topic) -> Result<()> {
         if self.shared.closed.load(Relaxed) {
-            Err(closed(operation, topic))
+            Err(Error::closed(operation, topic))
         } else {
             Ok(())
         }
@@ -209,15 +209,6 @@ impl fmt::Debug for InProcessPubSub {
     }
 }
 
-fn closed(operation: &'static str, topic: &str) -> Error {
-    Error::new(
-        ErrorKind::Closed,
-        operation,
-        "the bus was closed; make a new one",
-    )
-    .with_subject(topic)
-}
-
 impl Shared {
     fn read_topics(&self) -> std::sync::RwLockReadGuard<'_, TopicMap<Arc<TopicState>>> {
         self.topics.read().unwrap_or_else(PoisonError::into_inner)
@@ -233,6 +224,7 @@ impl Shared {
         if let Some(state) = self.read_topics().get(topic) {
             return Arc::clone(state);
         }
+        self.start_sweeper();
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         let state = topics.entry(topic.clone()).or_insert_with(|| {
             Arc::new(TopicState::new(
@@ -254,7 +246,7 @@ impl Shared {
     /// Appends, and wakes whom it concerns. `None` when nobody reads and nothing is to be kept.
     fn append(self: &Arc<Self>, topic: &Topic, event: Appendable) -> Result<Option<Appended>> {
         if self.closed.load(Relaxed) {
-            return Err(closed("publish", topic));
+            return Err(Error::closed("publish", topic));
         }
         let topics = self.read_topics();
         let appended = match topics.get(topic) {
@@ -275,7 +267,6 @@ impl Shared {
     }
 
     fn append_to_new(self: &Arc<Self>, topic: &Topic, mut event: Appendable) -> Result<Appended> {
-        self.start_sweeper();
         loop {
             match self.topic(topic).append(event) {
                 Ok(appended) => return appended,
@@ -377,11 +368,7 @@ impl PubSub for InProcessPubSub {
                 break source;
             }
         };
-        let source = match batch {
-            Some(policy) => Box::new(BatchSource::new(source, policy)),
-            None => source,
-        };
-        OpFuture::ready(Ok(Subscription::new(source)))
+        OpFuture::ready(Ok(Subscription::new(batched(source, batch))))
     }
 
     fn history<'a>(

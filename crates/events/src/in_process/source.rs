@@ -79,8 +79,7 @@ impl SubscriptionSource for ReaderSource {
     }
 
     fn take_flush(&mut self) -> bool {
-        let flushes = self.state.flushes();
-        std::mem::replace(&mut self.flushes, flushes) != flushes
+        self.state.was_flushed_since(&mut self.flushes)
     }
 }
 
@@ -161,8 +160,7 @@ impl SubscriptionSource for MemberSource {
     }
 
     fn take_flush(&mut self) -> bool {
-        let flushes = self.state.flushes();
-        std::mem::replace(&mut self.flushes, flushes) != flushes
+        self.state.was_flushed_since(&mut self.flushes)
     }
 }
 

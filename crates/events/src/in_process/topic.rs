@@ -9,9 +9,9 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::Shared;
 use super::append::{Appendable, Appended};
 use super::pressure::Pressure;
-use super::{Shared, closed};
 use crate::log::{AppendError, LogConfig, LogStats, MemberId, ReaderId, TopicLog};
 use crate::{CachePage, Error, ErrorKind, Event, Result, Text, Timestamp, Topic, TopicInfo};
 
@@ -218,7 +218,7 @@ impl TopicState {
 
     fn refusal(&self, error: AppendError, inner: &Inner) -> Error {
         match error {
-            AppendError::Closed => closed("publish", &self.topic),
+            AppendError::Closed => Error::closed("publish", &self.topic),
             AppendError::Full => {
                 let retention = inner.log.config().retention;
                 let message = format!(
@@ -344,6 +344,12 @@ impl TopicState {
 
     pub(super) fn flushes(&self) -> u64 {
         self.flushes.load(Relaxed)
+    }
+
+    /// Whether batches were asked for since `seen` was brought up to date, which happens here.
+    pub(super) fn was_flushed_since(&self, seen: &mut u64) -> bool {
+        let flushes = self.flushes();
+        std::mem::replace(seen, flushes) != flushes
     }
 
     fn change_and_wake_all(self: &Arc<Self>, change: impl FnOnce(&mut TopicLog)) {
