@@ -2,8 +2,9 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,15 +12,21 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::{Error, Result};
 
 /// Starts the server, tells its process id, and kills it when the standard input ends: the handle has closed the pipe, or
-/// the test process has died, however it died. The shell waits for the server, so that the id stays its own until then.
+/// the test process has died, however it died; only then nothing is written before, and the folder goes as well. The shell
+/// waits for the server, so that the id stays its own until then.
 const KEEPER: &str = r#"
 trap '' HUP INT TERM
+folder=$1
+shift
 exec 3<&0
 "$@" </dev/null >&2 3<&- &
 server=$!
 echo "$server"
 exec >&-
-{ read -r _ <&3; kill -9 "$server"; } 2>/dev/null &
+{
+    read -r _ <&3 || { kill -STOP "$server"; rm -rf "$folder"; }
+    kill -9 "$server"
+} 2>/dev/null &
 watch=$!
 exec 3<&-
 wait "$server"
@@ -34,8 +41,9 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Runs `program`; what it prints goes to `log`.
+    /// Runs `program`; what it prints goes to `log`. If this process dies, `folder` is removed.
     pub(crate) fn spawn<A: AsRef<OsStr>>(
+        folder: &Path,
         program: &OsStr,
         arguments: &[A],
         log: File,
@@ -44,6 +52,7 @@ impl Process {
         let failed = |source| Error::io(format!("cannot start {name}"), source);
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
+            .arg(folder)
             .arg(program)
             .args(arguments)
             .stdin(Stdio::piped())
@@ -95,7 +104,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
+        if let Some(mut stdin) = self.keeper.stdin.take() {
+            // The keeper that cannot be told has ended, and the server with it.
+            let _ = stdin.write_all(b"keep the folder\n");
+        }
         // The keeper sends SIGKILL and waits, so this ends at once; nobody is left to be told of a failure.
         let _ = self.keeper.wait();
     }

@@ -101,7 +101,12 @@ impl RedisServer {
         )?;
         let log = File::create(self.folder.path().join("log"))
             .map_err(|error| Error::io("no log file", error))?;
-        *self.process() = Some(Process::spawn(&self.program, &[config], log)?);
+        *self.process() = Some(Process::spawn(
+            self.folder.path(),
+            &self.program,
+            &[config],
+            log,
+        )?);
         until("the start of the server", async || {
             if self.log().contains(READY) {
                 return Ok(Some(()));
