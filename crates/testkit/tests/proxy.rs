@@ -1,5 +1,7 @@
 //! Every fault of the proxy is the fault that it says, on bare TCP.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
