@@ -24,8 +24,10 @@
 pub use bowline_events::*;
 #[doc(inline)]
 pub use bowline_runtime::{
-    BUS_VARIABLE, BusConfig, FILE_NAME, FileConfig, MemoryConfig, OpenBus, Origin, Settings,
-    Sources, UnixConfig, redact_url,
+    BUS_VARIABLE, BusConfig, CACHE_VARIABLE, CacheConfig, FILE_NAME, FileConfig, MemoryCacheConfig,
+    MemoryConfig, OpenBus, Origin, RedisCacheConfig, RedisConfig, RedisRedelivery, RedisScheme,
+    RedisServer, Secret, Settings, Sources, TOKEN_VARIABLE, UnixConfig, UpstashCacheConfig,
+    open_cache, redact_url,
 };
 #[cfg(feature = "unix")]
 #[doc(inline)]

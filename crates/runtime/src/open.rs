@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use bowline_events::{InProcessPubSub, PubSub, Result};
+use bowline_events::{CachingPubSub, InProcessPubSub, PubSub, Result};
 #[cfg(feature = "unix")]
 use bowline_unix::UnixSocketPubSub;
 
-use crate::{BusConfig, MemoryConfig, UnixConfig};
+use crate::open_cache::{open_cache, without_redis};
+use crate::{BusConfig, CacheConfig, MemoryConfig, Settings, UnixConfig};
 
 /// An opened bus: the contract, and what only its kind can tell.
 ///
-/// Opening does not touch the file system; a bus starts when it is first used.
+/// Opening touches neither network nor file system, except that a file of certificates is read; a bus starts when it is first
+/// used.
 ///
 /// ```
 /// use bowline_events::{NewEvent, PubSubExt, SubscribeOptions};
@@ -32,6 +34,13 @@ pub enum OpenBus {
     /// A bus of this host.
     #[cfg(feature = "unix")]
     Unix(UnixSocketPubSub),
+    /// A bus whose topics can be resumed, because a cache keeps their history.
+    Cached {
+        /// The caching layer, which is the bus to use.
+        bus: CachingPubSub,
+        /// The bus below it.
+        inner: Box<OpenBus>,
+    },
 }
 
 impl OpenBus {
@@ -43,6 +52,29 @@ impl OpenBus {
         match config {
             BusConfig::Memory(config) => Ok(Self::Memory(memory(config))),
             BusConfig::Unix(config) => unix(config),
+            BusConfig::Redis(_) => Err(without_redis()),
+        }
+    }
+
+    /// Makes the bus that `config` describes, with `cache` in front of it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and as [`open_cache`].
+    pub fn open_cached(config: &BusConfig, cache: &CacheConfig) -> Result<Self> {
+        let inner = Box::new(Self::open(config)?);
+        let bus = CachingPubSub::new(inner.shared(), open_cache(cache)?);
+        Ok(Self::Cached { bus, inner })
+    }
+
+    /// Makes the bus that the sources name, with a cache in front of it if they name one.
+    ///
+    /// # Errors
+    /// As [`Settings::bus`] and [`open_cached`](Self::open_cached).
+    pub fn of_settings(settings: &Settings) -> Result<Self> {
+        let config = settings.bus()?;
+        match settings.cache() {
+            Some(cache) => Self::open_cached(config, cache),
+            None => Self::open(config),
         }
     }
 
@@ -52,6 +84,7 @@ impl OpenBus {
             Self::Memory(bus) => bus,
             #[cfg(feature = "unix")]
             Self::Unix(bus) => bus,
+            Self::Cached { bus, .. } => bus,
         }
     }
 
@@ -61,6 +94,7 @@ impl OpenBus {
             Self::Memory(bus) => Arc::new(bus.clone()),
             #[cfg(feature = "unix")]
             Self::Unix(bus) => Arc::new(bus.clone()),
+            Self::Cached { bus, .. } => Arc::new(bus.clone()),
         }
     }
 
@@ -70,6 +104,7 @@ impl OpenBus {
             Self::Memory(_) => None,
             #[cfg(feature = "unix")]
             Self::Unix(bus) => Some(bus.is_broker()),
+            Self::Cached { inner, .. } => inner.is_broker(),
         }
     }
 
@@ -80,6 +115,7 @@ impl OpenBus {
             Self::Memory(_) => None,
             #[cfg(feature = "unix")]
             Self::Unix(bus) => Some(bus.remote_client_count()),
+            Self::Cached { inner, .. } => inner.remote_clients(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Opening what was configured: every option arrives, and opening alone touches nothing.
 
 use bowline_events::{ErrorKind, NewEvent, PubSubExt, StartFrom, SubscribeOptions};
-use bowline_runtime::{BusConfig, OpenBus};
+use bowline_runtime::{BusConfig, CacheConfig, OpenBus, Sources};
 
 fn open(url: &str) -> bowline_events::Result<OpenBus> {
     OpenBus::open(&BusConfig::from_url(url)?)
@@ -67,5 +67,36 @@ mod unix {
         let error = open(&format!("unix:///{}", "x".repeat(107))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains("107"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_cache_makes_a_bus_resumable() {
+    let plain = BusConfig::from_url("memory:?replay=false").unwrap();
+    let cache = CacheConfig::from_url("memory:?max_bytes=1MiB").unwrap();
+    let bus = OpenBus::open_cached(&plain, &cache).unwrap();
+    assert!(bus.pubsub().capabilities().replay);
+    for kind in ["a", "b"] {
+        bus.pubsub()
+            .publish("t", NewEvent::new(kind, "r"))
+            .await
+            .unwrap();
+    }
+    let options = SubscribeOptions::new().start(StartFrom::Offset(1));
+    let mut reader = bus.shared().subscribe("t", options).await.unwrap();
+    let event = reader.next().await.unwrap().unwrap();
+    assert_eq!((&*event.event_type, event.index), ("b", Some(1)));
+}
+
+#[test]
+fn the_sources_say_whether_there_is_a_cache() {
+    for (cache, replays) in [(Some("memory:"), true), (None, false)] {
+        let settings = Sources::new()
+            .flag(Some("memory:?replay=false"))
+            .cache_flag(cache)
+            .load()
+            .unwrap();
+        let bus = OpenBus::of_settings(&settings).unwrap();
+        assert_eq!(bus.pubsub().capabilities().replay, replays);
     }
 }

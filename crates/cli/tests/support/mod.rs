@@ -58,6 +58,8 @@ impl Scratch {
             .args(args)
             .current_dir(self.path())
             .env_remove("BOWLINE_BUS")
+            .env_remove("BOWLINE_CACHE")
+            .env_remove("UPSTASH_REDIS_REST_TOKEN")
             .env_remove("NO_COLOR");
         command
     }
@@ -83,6 +85,8 @@ impl Scratch {
             .args(args)
             .current_dir(self.path())
             .env_remove("BOWLINE_BUS")
+            .env_remove("BOWLINE_CACHE")
+            .env_remove("UPSTASH_REDIS_REST_TOKEN")
             .uid(NOBODY)
             .gid(NOBODY);
         command
