@@ -245,7 +245,7 @@ mod tests {
         let redis = "rediss://h:1/2?key_prefix=a:%40b&block=2s&max_stream_length=5&stream_idle_ttl=604800s\
                      &reclaim_interval=0s&reclaim_idle=300ms&max_deliveries=3&in_flight_timeout=60s\
                      &redelivery=group-local&redelivery_delay=500ms&dead_letters=orders.dlq&max_event_bytes=1MiB\
-                     &max_in_flight=16&read_batch=100&publish_timeout=5s&cluster=true&tls_ca=/etc/ca.pem";
+                     &max_in_flight=16&read_batch=100&publish_timeout=5s&sweep_idle=3600s&cluster=true&tls_ca=/etc/ca.pem";
         for (scheme, url) in [
             ("memory", "memory:?max_bytes=1MiB&replay=true"),
             ("unix", unix),

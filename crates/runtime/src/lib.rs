@@ -13,6 +13,7 @@ mod cache_config;
 mod file;
 mod open;
 mod open_cache;
+mod open_redis;
 mod options;
 mod redis_config;
 mod secret;

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use bowline_events::{CachingPubSub, InProcessPubSub, PubSub, Result};
+#[cfg(feature = "redis")]
+use bowline_redis::RedisStreamsPubSub;
 #[cfg(feature = "unix")]
 use bowline_unix::UnixSocketPubSub;
 
-use crate::open_cache::{open_cache, without_redis};
-use crate::{BusConfig, CacheConfig, MemoryConfig, Settings, UnixConfig};
+use crate::open_cache::open_cache;
+use crate::{BusConfig, CacheConfig, MemoryConfig, Settings, UnixConfig, open_redis};
 
 /// An opened bus: the contract, and what only its kind can tell.
 ///
@@ -34,6 +36,9 @@ pub enum OpenBus {
     /// A bus of this host.
     #[cfg(feature = "unix")]
     Unix(UnixSocketPubSub),
+    /// A bus of all hosts that reach one server.
+    #[cfg(feature = "redis")]
+    Redis(RedisStreamsPubSub),
     /// A bus whose topics can be resumed, because a cache keeps their history.
     Cached {
         /// The caching layer, which is the bus to use.
@@ -47,12 +52,12 @@ impl OpenBus {
     /// Makes the bus that `config` describes.
     ///
     /// # Errors
-    /// `InvalidInput` for a limit or a path that the bus does not accept; `Unsupported` for a kind of bus whose feature is off.
+    /// `InvalidInput` for a limit, a path or a file that the bus does not accept; `Unsupported` for a kind of bus whose feature is off.
     pub fn open(config: &BusConfig) -> Result<Self> {
         match config {
             BusConfig::Memory(config) => Ok(Self::Memory(memory(config))),
             BusConfig::Unix(config) => unix(config),
-            BusConfig::Redis(_) => Err(without_redis()),
+            BusConfig::Redis(config) => open_redis::bus(config),
         }
     }
 
@@ -84,6 +89,8 @@ impl OpenBus {
             Self::Memory(bus) => bus,
             #[cfg(feature = "unix")]
             Self::Unix(bus) => bus,
+            #[cfg(feature = "redis")]
+            Self::Redis(bus) => bus,
             Self::Cached { bus, .. } => bus,
         }
     }
@@ -94,6 +101,8 @@ impl OpenBus {
             Self::Memory(bus) => Arc::new(bus.clone()),
             #[cfg(feature = "unix")]
             Self::Unix(bus) => Arc::new(bus.clone()),
+            #[cfg(feature = "redis")]
+            Self::Redis(bus) => Arc::new(bus.clone()),
             Self::Cached { bus, .. } => Arc::new(bus.clone()),
         }
     }
@@ -102,6 +111,8 @@ impl OpenBus {
     pub fn is_broker(&self) -> Option<bool> {
         match self {
             Self::Memory(_) => None,
+            #[cfg(feature = "redis")]
+            Self::Redis(_) => None,
             #[cfg(feature = "unix")]
             Self::Unix(bus) => Some(bus.is_broker()),
             Self::Cached { inner, .. } => inner.is_broker(),
@@ -113,6 +124,8 @@ impl OpenBus {
     pub fn remote_clients(&self) -> Option<usize> {
         match self {
             Self::Memory(_) => None,
+            #[cfg(feature = "redis")]
+            Self::Redis(_) => None,
             #[cfg(feature = "unix")]
             Self::Unix(bus) => Some(bus.remote_client_count()),
             Self::Cached { inner, .. } => inner.remote_clients(),

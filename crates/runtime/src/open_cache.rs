@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use bowline_events::{Error, ErrorKind, EventCache, MemoryCache, Result};
+use bowline_events::{EventCache, MemoryCache, Result};
 
-use crate::{CacheConfig, MemoryCacheConfig};
+use crate::{CacheConfig, MemoryCacheConfig, open_redis};
 
 /// Makes the cache that `config` describes. Touches no network; a shared cache connects when it is first used.
 ///
@@ -14,7 +14,8 @@ use crate::{CacheConfig, MemoryCacheConfig};
 pub fn open_cache(config: &CacheConfig) -> Result<Arc<dyn EventCache>> {
     match config {
         CacheConfig::Memory(config) => Ok(Arc::new(memory(config))),
-        CacheConfig::Redis(_) | CacheConfig::Upstash(_) => Err(without_redis()),
+        CacheConfig::Redis(config) => open_redis::cache(config),
+        CacheConfig::Upstash(config) => open_redis::upstash(config),
     }
 }
 
@@ -23,12 +24,4 @@ fn memory(config: &MemoryCacheConfig) -> MemoryCache {
         Some(bytes) => MemoryCache::with_max_bytes(bytes),
         None => MemoryCache::new(),
     }
-}
-
-pub(crate) fn without_redis() -> Error {
-    Error::new(
-        ErrorKind::Unsupported,
-        "open",
-        "this program was built without Redis; build it with the feature redis of bowline-runtime",
-    )
 }

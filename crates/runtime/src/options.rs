@@ -97,6 +97,7 @@ pub(crate) const REDIS: &[ConfigOption<RedisConfig>] = &[
     number!(max_in_flight),
     number!(read_batch),
     duration!(publish_timeout),
+    duration!(sweep_idle),
     switch!(cluster),
     option!(
         tls_ca,

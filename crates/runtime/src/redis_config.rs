@@ -56,6 +56,8 @@ pub struct RedisConfig {
     pub read_batch: Option<usize>,
     /// How long a publish may take.
     pub publish_timeout: Option<Duration>,
+    /// What crashed processes left behind is removed when it showed no sign of life for this long; 0 leaves it.
+    pub sweep_idle: Option<Duration>,
     /// Whether the server is part of a cluster.
     pub cluster: Option<bool>,
     /// A PEM file with the certificates that sign the server's, in place of those of the system.
@@ -82,6 +84,7 @@ impl RedisConfig {
             max_in_flight: None,
             read_batch: None,
             publish_timeout: None,
+            sweep_idle: None,
             cluster: None,
             tls_ca: None,
         }
