@@ -9,6 +9,7 @@ pub mod inspect;
 mod leases;
 mod publish;
 mod pubsub;
+mod reader;
 mod settings;
 mod stream;
 mod wire;

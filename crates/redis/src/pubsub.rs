@@ -208,6 +208,7 @@ impl PubSub for RedisStreamsPubSub {
             group_redelivery: true,
             group_redelivery_moves: true,
             fanout_redelivery: true,
+            private_redelivery: settings.redelivery != Redelivery::Republish,
             max_deliveries: settings.max_deliveries,
             redelivery_delay: delay,
             leases: true,
