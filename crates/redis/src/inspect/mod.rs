@@ -24,6 +24,15 @@ pub use streams::{GroupReport, StreamReport, streams};
 use crate::Server;
 use probe::Probe;
 
+/// What the keys of a bus begin with where nothing else is said.
+pub const BUS_PREFIX: &str = "mastra:topic";
+
+/// What the keys of a cache begin with where nothing else is said.
+pub const CACHE_PREFIX: &str = "mastra:cache:";
+
+/// What follows before the topic where nothing else is said.
+pub const TOPIC_PREFIX: &str = "pubsub:";
+
 /// Round trips that are measured.
 const ROUND_TRIPS: usize = 5;
 

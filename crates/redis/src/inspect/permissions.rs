@@ -1,7 +1,7 @@
 //! Which of the commands that are needed the user may send.
 
 use super::needs::{Need, Role};
-use super::probe::Probe;
+use super::probe::{Probe, unknown};
 use crate::wire::{Command, Failure, Reply, ServerError};
 
 /// The commands that are needed, and whether the user may send them.
@@ -86,23 +86,41 @@ fn answer(reply: Reply) -> Option<Verdict> {
 /// Sends every command in a form that changes nothing.
 async fn attempt(probe: &Probe, role: Role<'_>, key: &str) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
-    for need in role.needs() {
-        let reply = send(probe, need, key).await;
-        verdicts.push(match reply {
-            Ok(()) => Verdict::Allowed,
-            Err(Failure::Server(error)) => judge(&error),
-            Err(failure) => Verdict::Unknown(super::probe::unknown(need.name, &failure).reason),
-        });
+    // At the end: a transaction that may be begun and not ended leaves the connection useless.
+    let (last, first): (Vec<_>, Vec<_>) =
+        role.needs().iter().partition(|need| need.is_transaction());
+    for need in first {
+        let reply = probe.ask(&need.command(key)).await;
+        verdicts.push((need.name, verdict(need.name, reply.map(drop))));
     }
-    verdicts
+    let together = [
+        Command::new("MULTI"),
+        Command::new("EXEC"),
+        Command::new("DISCARD"),
+    ];
+    let replies = if last.is_empty() {
+        Ok(Vec::new())
+    } else {
+        probe.ask_all(&together).await
+    };
+    for (position, need) in last.into_iter().enumerate() {
+        let reply = match &replies {
+            Ok(replies) => replies[position].clone().into_result().map(drop),
+            Err(failure) => Err(failure.clone()),
+        };
+        verdicts.push((need.name, verdict(need.name, reply)));
+    }
+    let of = |need: &Need| verdicts.iter().find(|(name, _)| *name == need.name);
+    let found = role.needs().iter().filter_map(of);
+    found.map(|(_, verdict)| verdict.clone()).collect()
 }
 
-async fn send(probe: &Probe, need: &Need, key: &str) -> Result<(), Failure> {
-    if need.is_transaction() {
-        let inside = [Command::new("PING")];
-        return probe.transact(&inside).await.map(drop);
+fn verdict(name: &'static str, reply: Result<(), Failure>) -> Verdict {
+    match reply {
+        Ok(()) => Verdict::Allowed,
+        Err(Failure::Server(error)) => judge(&error),
+        Err(failure) => Verdict::Unknown(unknown(name, &failure).reason),
     }
-    probe.ask(&need.command(key)).await.map(drop)
 }
 
 /// What the refusal of a command on a key that does not exist means.

@@ -63,7 +63,14 @@ impl Probe {
             .connect(Purpose::Commands, None)
             .await
             .map_err(|failure| failure.into_error("connect", "AUTH", Some(&server.to_string())))?;
-        Ok(Self { connection })
+        let probe = Self { connection };
+        // Without a login the connection is made, and then every command is refused.
+        match probe.ask(&Command::new("PING")).await {
+            Err(failure) if failure.code() != Some("NOPERM") => {
+                Err(failure.into_error("connect", "PING", Some(&server.to_string())))
+            }
+            _ => Ok(probe),
+        }
     }
 
     /// Asks one question.
@@ -77,14 +84,6 @@ impl Probe {
         commands: &[Command],
     ) -> std::result::Result<Vec<Reply>, Failure> {
         self.connection.send_all(commands, false).await
-    }
-
-    /// Whether the server takes a transaction.
-    pub(super) async fn transact(
-        &self,
-        commands: &[Command],
-    ) -> std::result::Result<Vec<Reply>, Failure> {
-        self.connection.send_all(commands, true).await
     }
 
     /// Asks one question, of which a refusal is an answer too.
