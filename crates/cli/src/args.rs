@@ -42,9 +42,10 @@ Examples:
 const DOCTOR_EXAMPLES: &str = "\
 Examples:
   bowline doctor --bus unix:///tmp/shop/events.sock
+  bowline doctor --bus redis://localhost:6379 --cache redis://localhost:6379
   bowline doctor --json
 
-Looks only: it neither becomes the broker nor changes a file. Exit code 1 if the bus cannot be used as it is.";
+Looks only: it neither becomes the broker nor changes a file or a key. Exit code 1 if the bus cannot be used as it is.";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:

@@ -23,14 +23,18 @@ pub(crate) fn settings(args: &BusArgs) -> Result<Settings, Failure> {
 
 /// Opens the bus that is configured.
 pub(crate) fn open(args: &BusArgs) -> Result<OpenBus, Failure> {
-    let settings = settings(args)?;
+    open_settings(&settings(args)?)
+}
+
+/// Opens the bus of `settings`.
+pub(crate) fn open_settings(settings: &Settings) -> Result<OpenBus, Failure> {
     let config = settings.bus()?;
     if matches!(config, BusConfig::Memory(_)) {
         note(
             "a memory bus ends with this process and no other process sees it; use unix:///absolute/path.sock to share one",
         );
     }
-    Ok(OpenBus::of_settings(&settings)?)
+    Ok(OpenBus::of_settings(settings)?)
 }
 
 /// Closes `bus`, but does not wait for ever.
