@@ -5,7 +5,7 @@ use std::time::Duration;
 use bowline_events::{ErrorKind, NewEvent, PubSubExt};
 use bowline_redis::inspect::{Report, Role, SoftwareKind, Verdict, inspect, streams};
 use bowline_redis::{RedisStreamsPubSub, Server};
-use bowline_testkit::RedisServer;
+use bowline_testkit::{RedisCluster, RedisServer};
 
 const BUS: Role<'static> = Role::Bus {
     key_prefix: "mastra:topic",
@@ -254,7 +254,7 @@ async fn streams_are_listed_with_their_groups() {
         server.command(command).await.expect("a reply");
     }
     let asked: Server = server.url().parse().expect("a URL");
-    let found = streams(&asked, "a*b").await.expect("streams");
+    let found = streams(&asked, false, "a*b").await.expect("streams");
     let names: Vec<_> = found.iter().map(|stream| stream.topic.as_str()).collect();
     assert_eq!(names, ["empty", "orders", "über: 1"]);
 
@@ -305,7 +305,30 @@ async fn streams_may_be_denied() {
         .await
         .expect("a server");
     let asked: Server = server.url_with("app", "secret", 0).parse().expect("a URL");
-    let error = streams(&asked, "mastra:topic").await.unwrap_err();
+    let error = streams(&asked, false, "mastra:topic").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
     assert!(error.to_string().contains("SCAN"), "{error}");
+}
+
+#[tokio::test]
+async fn a_cluster_is_listed_as_a_whole() {
+    need_redis!();
+    let cluster = RedisCluster::start(3).await.expect("a cluster");
+    let bus = RedisStreamsPubSub::builder(cluster.url())
+        .cluster(true)
+        .build()
+        .expect("a bus");
+    let topics: Vec<String> = (0..8).map(|n| format!("t{n}")).collect();
+    for topic in &topics {
+        bus.publish(topic.as_str(), NewEvent::new("t", "r"))
+            .await
+            .expect("published");
+    }
+    let asked: Server = cluster.url().parse().expect("a URL");
+    let found = streams(&asked, true, "mastra:topic")
+        .await
+        .expect("streams");
+    let names: Vec<_> = found.iter().map(|stream| stream.topic.as_str()).collect();
+    assert_eq!(names, topics);
+    assert_eq!(look(&cluster.url(), BUS).await.is_cluster, Ok(true));
 }

@@ -18,16 +18,14 @@ pub(super) struct Found {
     cached: Vec<TopicInfo>,
 }
 
-/// Asks the server; `None` for another kind of bus. A cluster has many servers, of which the bus itself knows.
+/// Asks the server; `None` for another kind of bus.
 pub(super) async fn find(settings: &Settings) -> Result<Option<Found>, Failure> {
     let BusConfig::Redis(config) = settings.bus()? else {
         return Ok(None);
     };
-    if config.cluster == Some(true) {
-        return Ok(None);
-    }
     let prefix = config.key_prefix.as_deref().unwrap_or(BUS_PREFIX);
-    let streams = inspect::streams(&config.client_server()?, prefix).await?;
+    let cluster = config.cluster.unwrap_or(false);
+    let streams = inspect::streams(&config.client_server()?, cluster, prefix).await?;
     let mut cached = match settings.cache() {
         Some(cache) => open_cache(cache)?.topics().await?,
         None => Vec::new(),

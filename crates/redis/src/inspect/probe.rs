@@ -53,12 +53,7 @@ pub(super) struct Probe {
 
 impl Probe {
     pub(super) async fn connect(server: &Server) -> Result<Self> {
-        let options = ClientOptions {
-            connect_timeout: ANSWER_WITHIN,
-            response_timeout: ANSWER_WITHIN,
-            cluster: false,
-        };
-        let client = Client::new(server.clone(), options);
+        let client = client(server, false);
         let connection = client
             .connect(Purpose::Commands, None)
             .await
@@ -71,6 +66,22 @@ impl Probe {
             }
             _ => Ok(probe),
         }
+    }
+
+    /// One for each node of the cluster; for the one server that there is without a cluster.
+    pub(super) async fn connect_to_all(server: &Server, cluster: bool) -> Result<Vec<Self>> {
+        let connections = client(server, cluster)
+            .connect_to_all()
+            .await
+            .map_err(|failure| failure.into_error("connect", "AUTH", Some(&server.to_string())))?;
+        let probes = connections
+            .into_iter()
+            .map(|connection| Self { connection });
+        Ok(probes.collect())
+    }
+
+    pub(super) fn connection(&self) -> &dyn Connection {
+        &*self.connection
     }
 
     /// Asks one question.
@@ -99,6 +110,15 @@ impl Probe {
         let _ = self.ask(&Command::new("PING")).await;
         start.elapsed()
     }
+}
+
+fn client(server: &Server, cluster: bool) -> Client {
+    let options = ClientOptions {
+        connect_timeout: ANSWER_WITHIN,
+        response_timeout: ANSWER_WITHIN,
+        cluster,
+    };
+    Client::new(server.clone(), options)
 }
 
 /// Why a command tells nothing.

@@ -1,6 +1,5 @@
 //! The streams of a bus, with what only the server knows of them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bowline_events::{Error, Result, Text, Topic};
@@ -8,14 +7,11 @@ use bowline_events::{Error, Result, Text, Topic};
 use super::probe::Probe;
 use super::server::millis_of;
 use crate::Server;
-use crate::history::{PRIVATE, escape_glob};
+use crate::history::{PRIVATE, escape_glob, scan};
 use crate::wire::{Command, Failure, Reply};
 
 /// Keys that are asked for at a time. Their first and last entries come along, so there should not be many.
 const PAGE: usize = 16;
-
-/// Keys that the server looks at for one answer.
-const SCANNED: u64 = 1_000;
 
 /// Questions about one stream.
 const QUESTIONS: usize = 4;
@@ -56,20 +52,30 @@ pub struct GroupReport {
     pub lag: Option<u64>,
 }
 
-/// Lists the streams under `key_prefix`, by topic. Streams that vanish meanwhile are left out.
+/// Lists the streams under `key_prefix`, by topic; with `cluster` those of all nodes of the cluster that the server is part of.
+/// Streams that vanish meanwhile are left out.
 ///
 /// # Errors
 /// `Unavailable` when the server cannot be reached, `PermissionDenied` when it refuses the login, `SCAN` or `XINFO`.
-pub async fn streams(server: &Server, key_prefix: &str) -> Result<Vec<StreamReport>> {
-    let probe = Probe::connect(server).await?;
+pub async fn streams(
+    server: &Server,
+    cluster: bool,
+    key_prefix: &str,
+) -> Result<Vec<StreamReport>> {
     let prefix = format!("{key_prefix}:");
-    let list = Listing {
-        probe: &probe,
-        prefix: &prefix,
-    };
-    list.run().await
+    let mut streams = Vec::new();
+    for probe in Probe::connect_to_all(server, cluster).await? {
+        let list = Listing {
+            probe: &probe,
+            prefix: &prefix,
+        };
+        streams.extend(list.run().await?);
+    }
+    streams.sort_by(|a, b| a.topic.cmp(&b.topic));
+    Ok(streams)
 }
 
+/// The streams of one node.
 struct Listing<'a> {
     probe: &'a Probe,
     prefix: &'a str,
@@ -79,44 +85,20 @@ impl Listing<'_> {
     async fn run(&self) -> Result<Vec<StreamReport>> {
         let now = self.probe.ask(&Command::new("TIME")).await;
         let now = now.and_then(millis_of).unwrap_or_else(|_| here());
-        // A key may be found twice.
-        let mut found = BTreeMap::new();
-        let mut cursor = "0".to_owned();
-        loop {
-            let (next, keys) = self
-                .scan(&cursor)
-                .await
-                .map_err(|failure| self.error(failure, "SCAN", self.prefix))?;
-            for page in keys.chunks(PAGE) {
-                for report in self.page(page, now).await? {
-                    found.insert(report.topic.clone(), report);
-                }
-            }
-            if next == "0" {
-                return Ok(found.into_values().collect());
-            }
-            cursor = next;
+        let pattern = format!("{}*", escape_glob(self.prefix));
+        let keys = scan(self.probe.connection(), &pattern, "stream")
+            .await
+            .map_err(|failure| self.error(failure, "SCAN", self.prefix))?;
+        let keys: Vec<String> = keys.into_iter().collect();
+        let mut reports = Vec::with_capacity(keys.len());
+        for page in keys.chunks(PAGE) {
+            reports.extend(self.page(page, now).await?);
         }
+        Ok(reports)
     }
 
     fn error(&self, failure: Failure, command: &str, key: &str) -> Error {
         failure.into_error("topics", command, Some(key))
-    }
-
-    async fn scan(&self, cursor: &str) -> Result<(String, Vec<String>), Failure> {
-        let command = Command::new("SCAN")
-            .arg(cursor)
-            .arg("MATCH")
-            .arg(format!("{}*", escape_glob(self.prefix)))
-            .arg("COUNT")
-            .number(SCANNED)
-            .arg("TYPE")
-            .arg("stream");
-        let mut reply = self.probe.ask(&command).await?.into_array()?.into_iter();
-        let mut next = || reply.next().unwrap_or(Reply::Nil);
-        let cursor = next().into_text()?;
-        let keys = next().into_array()?.into_iter().map(Reply::into_text);
-        Ok((cursor, keys.collect::<Result<_, _>>()?))
     }
 
     async fn page(&self, keys: &[String], now: i64) -> Result<Vec<StreamReport>> {
