@@ -213,7 +213,7 @@ fn a_file_that_is_there_must_be_right() {
 #[test]
 fn secrets_are_not_printed() {
     let scratch = Scratch::new();
-    scratch.write("bowline.toml", "bus = \"redis://me:hunter2@host\"");
+    scratch.write("bowline.toml", "bus = \"redis://me:hunter2@host?blok=2s\"");
     let mut by_variable = scratch.command(["topics", "--config", "/dev/null"]);
     by_variable.env("BOWLINE_BUS", "redis://me:hunter2@host?token=hunter2");
     let runs = [
