@@ -60,18 +60,20 @@ pub async fn inspect(server: &Server, role: Role<'_>) -> Result<Report> {
     let info = server::info(&probe).await;
     let config = server::config(&probe).await;
     let user = server::user(&probe).await;
+    let software = server::software(&probe, &info).await;
+    let permissions = permissions::check(probe, user.as_deref().ok(), role).await;
     Ok(Report {
-        software: server::software(&probe, &info).await,
+        software,
         round_trip,
         clock_ahead: clock,
         is_loopback: server::is_loopback(server).await,
+        user,
         memory: server::memory(&info, &config),
         persistence: server::persistence(&info, &config),
         replication: server::replication(&info, &config),
         limits: server::limits(&info, &config),
         is_cluster: server::is_cluster(&info),
-        permissions: permissions::check(&probe, user.as_deref().ok(), role).await,
-        user,
+        permissions,
     })
 }
 

@@ -31,6 +31,8 @@ pub(super) struct Need {
     pub(super) without: &'static str,
     /// Whether nothing works without it.
     pub(super) is_essential: bool,
+    /// Whether it makes a key even where there is none.
+    pub(super) writes: bool,
 }
 
 const KEY: &str = "{key}";
@@ -46,12 +48,20 @@ impl Need {
             arguments,
             without,
             is_essential: false,
+            writes: false,
         }
     }
 
     const fn essential(self) -> Self {
         Self {
             is_essential: true,
+            ..self
+        }
+    }
+
+    const fn writing(self) -> Self {
+        Self {
+            writes: true,
             ..self
         }
     }
@@ -144,16 +154,37 @@ pub(super) const BUS: &[Need] = &[
     Need::new("MEMORY USAGE", &[KEY], "the size of topics is not known"),
 ];
 
-const UNREAD: &str = "streams cannot be resumed";
+const UNKEPT: &str = "nothing is kept, so no stream can be resumed";
+const UNTRIMMED: &str = "histories cannot be shortened (max_events)";
 
 pub(super) const CACHE: &[Need] = &[
-    Need::new("EVAL", &["return 1", "1", KEY], "nothing is kept").essential(),
-    Need::new("INCR", &[KEY], "nothing is kept").essential(),
-    Need::new("RPUSH", &[KEY, "{}"], "nothing is kept").essential(),
-    Need::new("LRANGE", &[KEY, "0", "0"], UNREAD).essential(),
-    Need::new("GET", &[KEY], UNREAD).essential(),
-    Need::new("EXPIRE", &[KEY, "1"], "histories are kept for ever"),
-    Need::new("LTRIM", &[KEY, "0", "-1"], "histories cannot be trimmed"),
+    Need::new("INCR", &[KEY], UNKEPT).essential().writing(),
+    Need::new("RPUSH", &[KEY, "{}"], UNKEPT)
+        .essential()
+        .writing(),
+    Need::new("EXPIRE", &[KEY, "1"], UNKEPT).essential(),
+    Need::new("LINDEX", &[KEY, "0"], UNKEPT).essential(),
+    Need::new("LRANGE", &[KEY, "0", "0"], UNKEPT).essential(),
+    Need::new("LLEN", &[KEY], UNKEPT).essential(),
+    Need::new("GET", &[KEY], UNKEPT).essential(),
+    Need::new(
+        "EVAL",
+        &["return 1", "1", KEY],
+        "appending takes several round trips, and publishers that append at once may change the order",
+    ),
+    Need::new(
+        "EVALSHA",
+        &["0000000000000000000000000000000000000000", "1", KEY],
+        "the text of the script is sent along with every event",
+    ),
+    Need::new(
+        "INCRBY",
+        &[KEY, "1"],
+        "a history whose counter was thrown away cannot be continued",
+    )
+    .writing(),
+    Need::new("LTRIM", &[KEY, "0", "-1"], UNTRIMMED),
+    Need::new("LSET", &[KEY, "0", "{}"], UNTRIMMED),
     Need::new("DEL", &[KEY], "histories cannot be cleared"),
     Need::new(
         "SCAN",

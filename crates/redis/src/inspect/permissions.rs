@@ -1,13 +1,13 @@
 //! Which of the commands that are needed the user may send.
 
-use super::needs::{Need, Role};
+use super::needs::Role;
 use super::probe::{Probe, unknown};
 use crate::wire::{Command, Failure, Reply, ServerError};
 
 /// The commands that are needed, and whether the user may send them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permissions {
-    /// Whether the server was asked about each command (`ACL DRYRUN`). Otherwise each was sent, in a form that changes nothing.
+    /// Whether the server was asked about each command (`ACL DRYRUN`). Otherwise each was tried, in a way that changes nothing.
     pub asked: bool,
     /// Each command with its answer.
     pub commands: Vec<Permission>,
@@ -37,15 +37,16 @@ pub enum Verdict {
     Unknown(String),
 }
 
-pub(super) async fn check(probe: &Probe, user: Option<&str>, role: Role<'_>) -> Permissions {
+/// Finds out what `user` may do. Where the server cannot be asked, the connection is of no use afterwards.
+pub(super) async fn check(probe: Probe, user: Option<&str>, role: Role<'_>) -> Permissions {
     let key = role.unused_key();
     let asked = match user {
-        Some(user) => ask(probe, user, role, &key).await,
+        Some(user) => ask(&probe, user, role, &key).await,
         None => None,
     };
     let (asked, verdicts) = match asked {
         Some(verdicts) => (true, verdicts),
-        None => (false, attempt(probe, role, &key).await),
+        None => (false, attempt(&probe, role, &key).await),
     };
     let commands = role.needs().iter().zip(verdicts);
     Permissions {
@@ -83,52 +84,67 @@ fn answer(reply: Reply) -> Option<Verdict> {
     }
 }
 
-/// Sends every command in a form that changes nothing.
+/// Sends every command to see whether it is refused.
+///
+/// Inside a transaction, which is then not executed: the server looks at the rights of a command when it is queued. Where there
+/// are no transactions each is sent alone, in a form that changes nothing.
 async fn attempt(probe: &Probe, role: Role<'_>, key: &str) -> Vec<Verdict> {
-    let mut verdicts = Vec::new();
-    // At the end: a transaction that may be begun and not ended leaves the connection useless.
-    let (last, first): (Vec<_>, Vec<_>) =
-        role.needs().iter().partition(|need| need.is_transaction());
-    for need in first {
-        let reply = probe.ask(&need.command(key)).await;
-        verdicts.push((need.name, verdict(need.name, reply.map(drop))));
-    }
-    let together = [
-        Command::new("MULTI"),
-        Command::new("EXEC"),
-        Command::new("DISCARD"),
-    ];
-    let replies = if last.is_empty() {
-        Ok(Vec::new())
-    } else {
-        probe.ask_all(&together).await
+    // Before anything is queued, so that nothing can be executed by it.
+    let exec = probe.ask(&Command::new("EXEC")).await;
+    let multi = probe.ask(&Command::new("MULTI")).await;
+    let queued = match multi {
+        Ok(_) => Some(queue(probe, role, key).await),
+        Err(_) => None,
     };
-    for (position, need) in last.into_iter().enumerate() {
-        let reply = match &replies {
-            Ok(replies) => replies[position].clone().into_result().map(drop),
-            Err(failure) => Err(failure.clone()),
+    let mut verdicts = Vec::new();
+    for (position, need) in role.needs().iter().enumerate() {
+        let reply = match (need.name, &queued) {
+            ("EXEC", _) => exec.clone(),
+            ("MULTI", _) => multi.clone(),
+            (_, Some(Ok(replies))) => replies[position].clone().into_result(),
+            (_, Some(Err(failure))) => Err(failure.clone()),
+            (_, None) if need.writes => {
+                let why = "it cannot be tried without writing".to_owned();
+                verdicts.push(Verdict::Unknown(why));
+                continue;
+            }
+            (_, None) => probe.ask(&need.command(key)).await,
         };
-        verdicts.push((need.name, verdict(need.name, reply)));
+        verdicts.push(verdict(need.name, reply));
     }
-    let of = |need: &Need| verdicts.iter().find(|(name, _)| *name == need.name);
-    let found = role.needs().iter().filter_map(of);
-    found.map(|(_, verdict)| verdict.clone()).collect()
+    verdicts
 }
 
-fn verdict(name: &'static str, reply: Result<(), Failure>) -> Verdict {
+/// Queues every command, and discards them.
+async fn queue(probe: &Probe, role: Role<'_>, key: &str) -> Result<Vec<Reply>, Failure> {
+    let commands = role.needs().iter().map(|need| {
+        if need.is_transaction() {
+            Command::new("PING")
+        } else {
+            need.command(key)
+        }
+    });
+    let commands: Vec<Command> = commands.chain([Command::new("DISCARD")]).collect();
+    // If that is refused, the queue ends with the connection.
+    probe.ask_all(&commands).await
+}
+
+fn verdict(name: &'static str, reply: Result<Reply, Failure>) -> Verdict {
     match reply {
-        Ok(()) => Verdict::Allowed,
+        Ok(_) => Verdict::Allowed,
         Err(Failure::Server(error)) => judge(&error),
         Err(failure) => Verdict::Unknown(unknown(name, &failure).reason),
     }
 }
 
-/// What the refusal of a command on a key that does not exist means.
+/// What it means that a command is refused.
 fn judge(error: &ServerError) -> Verdict {
-    if error.code == "NOPERM" || error.message.starts_with("unknown command") {
-        return Verdict::Denied(error.to_string());
+    let text = error.to_string();
+    // EXEC is refused as EXECABORT ... because of: NOPERM.
+    if text.contains("NOPERM") || error.message.starts_with("unknown command") {
+        return Verdict::Denied(text);
     }
-    // The command itself was accepted; it did not like the key, which is not there.
+    // The command itself was accepted; it did not like the key, which is not there, or the moment.
     Verdict::Allowed
 }
 
@@ -151,6 +167,10 @@ mod tests {
                 "this user has no permissions to run the 'xadd' command",
             ),
             refusal("ERR", "unknown command 'EVAL', with args beginning with:"),
+            refusal(
+                "EXECABORT",
+                "Transaction discarded because of: NOPERM this user has no permissions",
+            ),
         ];
         for error in denied {
             assert_eq!(judge(&error), Verdict::Denied(error.to_string()));
