@@ -16,13 +16,16 @@ async function freePort() {
   return port;
 }
 
-/** Starts a server and resolves with its URL and port; it ends with the test. */
+/** Starts a server and resolves with its URL and port; it ends with the test, after what was given to `before`. */
 export async function startRedis(t) {
   const directory = mkdtempSync(join(tmpdir(), 'bowline-redis-'));
   const port = await freePort();
   const args = ['--port', port, '--bind', '127.0.0.1', '--dir', directory, '--save', '', '--appendonly', 'no'];
   const server = spawn('redis-server', args.map(String), { stdio: ['ignore', 'pipe', 'inherit'] });
+  const cleanups = [];
   t.after(async () => {
+    // Clients first: they would try to come back to a server that is gone.
+    for (const clean of cleanups.reverse()) await clean();
     server.kill('SIGKILL');
     rmSync(directory, { recursive: true, force: true });
   });
@@ -31,7 +34,7 @@ export async function startRedis(t) {
     server.on('exit', status => reject(new Error(`redis-server ended with ${status}`)));
     readLines(server.stdout, line => line.includes('Ready to accept connections') && resolve());
   });
-  return { url: `redis://127.0.0.1:${port}`, port };
+  return { url: `redis://127.0.0.1:${port}`, port, before: clean => void cleanups.push(clean) };
 }
 
 /** Everything the server is told from now on, as lines of MONITOR. */

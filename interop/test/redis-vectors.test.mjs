@@ -64,7 +64,7 @@ async function scene(t, play) {
   const control = createClient({ url: server.url });
   control.on('error', () => {});
   await control.connect();
-  t.after(() => control.destroy());
+  server.before(() => control.destroy());
   await play(new Scene(server, watch, control));
   await control.echo('## the end');
   await watch.seen('"## the end"');

@@ -9,8 +9,10 @@ const pause = () => new Promise(resolve => setTimeout(resolve, PAUSE_MS));
 /** Ends a connection. One that is trying to reconnect would never answer a QUIT. */
 export async function quit(connection) {
   if (!connection?.isOpen) return;
-  if (connection.isReady) await connection.quit();
-  else connection.destroy();
+  if (!connection.isReady) return connection.destroy();
+  const lost = new Promise(resolve => connection.once('error', resolve));
+  await Promise.race([connection.quit(), lost]);
+  if (connection.isOpen) connection.destroy();
 }
 
 /** Reads a group of `stream` and calls `onEntry({id, message})` for each entry, without waiting for what becomes of it. */
