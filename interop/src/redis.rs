@@ -139,6 +139,17 @@ impl Redis {
         groups.items().iter().filter_map(name).collect()
     }
 
+    /// Waits until the stream of `topic` holds no entry: it has expired, and readers may have made it anew.
+    #[track_caller]
+    pub fn wait_until_empty(&self, topic: &str) {
+        eventually("the stream is gone", || {
+            match self.command(&["XLEN", &key(topic)]).int() {
+                Some(0) => Ok(()),
+                length => Err(format!("{length:?}")),
+            }
+        });
+    }
+
     /// Entries of `topic` that `group` was given and has not settled.
     pub fn pending(&self, topic: &str, group: &str) -> i64 {
         let summary = self.command(&["XPENDING", &key(topic), group]);
