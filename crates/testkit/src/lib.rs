@@ -3,6 +3,7 @@
 //! - [`RedisServer`] starts a real `redis-server` or `valkey-server` of the test's own: password, users, TLS, append-only
 //!   file, memory limit, replica; it can be killed, restarted, paused and promoted. [`RedisCluster`] starts several masters.
 //! - [`RedisServer::command`] and [`Monitor`] look at the server without the code under test.
+//! - [`FaultProxy`] stands between a client and a server, and cuts, delays, slices and swallows.
 //! - [`skips_redis`] and [`valkey`] say which tests cannot run, and never silently.
 //!
 //! Every wait has the deadline [`PATIENCE`]. Nothing listens anywhere but on loopback.
@@ -12,6 +13,7 @@ mod cluster;
 mod error;
 mod monitor;
 mod process;
+mod proxy;
 mod resp;
 mod scratch;
 mod server;
@@ -24,6 +26,7 @@ pub use builder::RedisServerBuilder;
 pub use cluster::RedisCluster;
 pub use error::{Error, Result};
 pub use monitor::{Monitor, MonitorLine};
+pub use proxy::{Direction, FaultProxy, ProxyStats};
 pub use resp::{Connection, Reply};
 pub use server::RedisServer;
 pub use skip::{skips_redis, valkey};

@@ -261,7 +261,7 @@ fn while_connecting(error: redis::RedisError) -> Failure {
 fn while_sending(error: redis::RedisError) -> Failure {
     match server_error(&error) {
         Some(reply) => Failure::Server(reply),
-        None if error.kind() == redis::ErrorKind::Parse => Failure::Protocol(error.to_string()),
+        // A reply that ends in the middle is a parse error for the library; for us it is a broken connection.
         None => Failure::Lost(Arc::new(error)),
     }
 }
