@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bowline_interop::roles::{all_pairs, both};
-use bowline_interop::{Kind, Peer, Redis, Seen, redis};
+use bowline_interop::{Kind, Peer, Redis, Seen};
 use serde_json::{Value, json};
 
 const LIST: &str = "mastra:cache:pubsub:s";

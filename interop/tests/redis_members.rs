@@ -6,7 +6,7 @@ use bowline_interop::roles::{all_pairs, both};
 use bowline_interop::{Redis, Seen, eventually, redis};
 use serde_json::{Value, json};
 
-fn tagged(tag: &str, payload: Value) -> Value {
+fn tagged(tag: &str, payload: &Value) -> Value {
     json!({ "__m_codec__": tag, "v": payload })
 }
 
@@ -16,7 +16,7 @@ fn undefined() -> Value {
 
 /// Data as a publisher has it, and as readers get it: JSON knows less than the languages do.
 fn data() -> [(&'static str, Value, Value); 15] {
-    let lone = tagged("Utf16", json!([0x61, 0xd800, 0x62]));
+    let lone = tagged("Utf16", &json!([0x61, 0xd800, 0x62]));
     let error = json!({ "name": "E", "message": "m", "stack": "s", "code": 7 });
     [
         (
@@ -32,15 +32,15 @@ fn data() -> [(&'static str, Value, Value); 15] {
             json!(9_007_199_254_740_991_u64),
             json!(9_007_199_254_740_991_u64),
         ),
-        ("zero", tagged("Number", json!("-0")), json!(0)),
+        ("zero", tagged("Number", &json!("-0")), json!(0)),
         (
             "nan",
-            json!([tagged("Number", json!("NaN"))]),
+            json!([tagged("Number", &json!("NaN"))]),
             json!([null]),
         ),
         (
             "date",
-            json!({ "at": tagged("Date", json!("2026-01-02T03:04:05.678Z")) }),
+            json!({ "at": tagged("Date", &json!("2026-01-02T03:04:05.678Z")) }),
             json!({ "at": "2026-01-02T03:04:05.678Z" }),
         ),
         (
@@ -50,27 +50,27 @@ fn data() -> [(&'static str, Value, Value); 15] {
         ),
         (
             "map",
-            json!({ "m": tagged("Map", json!([["k", 1]])) }),
+            json!({ "m": tagged("Map", &json!([["k", 1]])) }),
             json!({ "m": {} }),
         ),
         (
             "set",
-            json!({ "s": tagged("Set", json!([1])) }),
+            json!({ "s": tagged("Set", &json!([1])) }),
             json!({ "s": {} }),
         ),
         (
             "error",
-            json!({ "e": tagged("Error", error) }),
+            json!({ "e": tagged("Error", &error) }),
             json!({ "e": { "code": 7 } }),
         ),
         (
             "regexp",
-            json!({ "r": tagged("RegExp", json!({ "source": "a", "flags": "g" })) }),
+            json!({ "r": tagged("RegExp", &json!({ "source": "a", "flags": "g" })) }),
             json!({ "r": {} }),
         ),
         (
             "url",
-            json!({ "u": tagged("URL", json!("https://example.com/a")) }),
+            json!({ "u": tagged("URL", &json!("https://example.com/a")) }),
             json!({ "u": "https://example.com/a" }),
         ),
         ("null", json!(null), json!(null)),
@@ -169,7 +169,7 @@ fn odd_entries_stop_nobody_and_are_read_alike() {
                 .collect();
             assert_eq!(types, ["", "bare", "old", "last"], "{label} at {kind}");
             assert_eq!(seen[2].id(), "any text");
-            assert_eq!(*seen[2].data(), tagged("Utf16", json!([0xd800])));
+            assert_eq!(*seen[2].data(), tagged("Utf16", &json!([0xd800])));
             assert_eq!(seen[3].data()["n"], json!(1e21));
             assert_eq!(seen[3].attempt(), 4);
             assert_eq!(
