@@ -1,5 +1,6 @@
 //! A bus of ours in a process of its own, driven over standard input and output as `peer.mjs` is; see `README.md`.
 
+mod caching;
 mod channel;
 mod commands;
 mod leases;
