@@ -22,10 +22,6 @@ impl Marks {
         self.0.push_back(mark);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Moves all marks behind those in `into`.
     pub(super) fn move_to(&mut self, into: &mut Self) {
         if into.0.is_empty() {
