@@ -67,16 +67,17 @@ impl Members {
         member.hung = false;
         member.offered_at = None;
         let offered = std::mem::take(&mut member.offered);
-        let lease = member.lease;
-        if offered.is_empty() && self.idle.contains(&id) {
-            self.idle.retain(|other| *other != id);
-        }
-        Some((offered, lease))
+        Some((offered, member.lease))
     }
 
-    /// A member asked and found nothing.
-    pub(super) fn idle(&mut self, id: MemberId) {
-        self.idle.push_back(id);
+    /// A member asked: without work it waits, and keeps its turn if it did before.
+    pub(super) fn asked(&mut self, id: MemberId, found: bool) {
+        let place = self.idle.iter().position(|other| *other == id);
+        match (found, place) {
+            (false, None) => self.idle.push_back(id),
+            (true, Some(place)) => drop(self.idle.remove(place)),
+            _ => {}
+        }
     }
 
     /// The member whose turn it is among those that wait; one that hangs only if all do.

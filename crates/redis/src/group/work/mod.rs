@@ -103,9 +103,7 @@ impl Work {
             sink_one(self.hand_out(serial, member, lease, now), &mut sink);
             taken += 1;
         }
-        if taken == 0 {
-            self.members.idle(member);
-        }
+        self.members.asked(member, taken > 0);
         taken
     }
 
