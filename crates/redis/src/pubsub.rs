@@ -91,6 +91,7 @@ impl RedisStreamsPubSub {
             .run(&stream.delete(), Repeat::Yes)
             .await
             .map_err(|failure| bus.error(failure, "clear", "DEL", stream.key()))?;
+        self.shared.fan_out.cleared(topic).await;
         Ok(())
     }
 }
@@ -183,6 +184,7 @@ impl PubSub for RedisStreamsPubSub {
         OpFuture::new(async {
             self.shared.bus.settled().await;
             self.shared.groups.settled().await;
+            self.shared.fan_out.flush().await;
             Ok(())
         })
     }
