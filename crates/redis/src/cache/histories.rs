@@ -66,7 +66,7 @@ impl Histories {
         let cleared = match self.store.run(&both, Repeat::Yes).await {
             Err(failure) if failure.code() == Some("CROSSSLOT") => {
                 let one_by_one = keys.both().map(|key| Command::new("DEL").key(key));
-                let replies = self.store.run_all(&one_by_one, false).await;
+                let replies = self.store.run_all(&one_by_one).await;
                 replies.and_then(|replies| {
                     replies
                         .into_iter()
@@ -146,7 +146,7 @@ impl Histories {
             .iter()
             .map(|key| Command::new("LLEN").key(key))
             .collect();
-        let lengths = self.store.run_all(&asked, false).await?;
+        let lengths = self.store.run_all(&asked).await?;
         let infos = keys.iter().zip(lengths).filter_map(|(key, length)| {
             // A key may have vanished, or become something else, since it was found.
             let length = u64::try_from(length.into_int().ok()?).ok()?;

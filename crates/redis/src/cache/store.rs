@@ -16,12 +16,10 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
         repeat: Repeat,
     ) -> BoxFuture<'a, Result<Reply, Failure>>;
 
-    /// Executes commands that do no harm when they are repeated, in one round trip; in `transaction` as one.
-    fn run_all<'a>(
-        &'a self,
-        commands: &'a [Command],
-        transaction: bool,
-    ) -> BoxFuture<'a, Result<Vec<Reply>, Failure>>;
+    /// Executes commands that do no harm when they are repeated, in order and in one round trip. Commands of others may come
+    /// between them.
+    fn run_all<'a>(&'a self, commands: &'a [Command])
+    -> BoxFuture<'a, Result<Vec<Reply>, Failure>>;
 }
 
 impl Store for Link {
@@ -36,8 +34,7 @@ impl Store for Link {
     fn run_all<'a>(
         &'a self,
         commands: &'a [Command],
-        transaction: bool,
     ) -> BoxFuture<'a, Result<Vec<Reply>, Failure>> {
-        Box::pin(Link::run_all(self, commands, transaction, Repeat::Yes))
+        Box::pin(Link::run_all(self, commands, false, Repeat::Yes))
     }
 }

@@ -261,9 +261,16 @@ fn while_connecting(error: redis::RedisError) -> Failure {
 fn while_sending(error: redis::RedisError) -> Failure {
     match server_error(&error) {
         Some(reply) => Failure::Server(reply),
-        None if error.kind() == redis::ErrorKind::Parse => Failure::Protocol(error.to_string()),
+        None if error.kind() == redis::ErrorKind::Parse && !is_cut_short(&error) => {
+            Failure::Protocol(error.to_string())
+        }
         None => Failure::Lost(Arc::new(error)),
     }
+}
+
+/// Whether the connection broke in the middle of a reply, which the library calls a parse error.
+fn is_cut_short(error: &redis::RedisError) -> bool {
+    error.to_string().contains("Unexpected end of input")
 }
 
 /// The error reply inside of an error of the library. Of an aborted transaction it is the one that aborted it.
