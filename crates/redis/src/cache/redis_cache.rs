@@ -11,7 +11,8 @@ use bowline_events::{
 
 use super::histories::Histories;
 use super::layout::Layout;
-use crate::wire::{Client, ClientOptions, Connect, Link, LinkOptions, Server};
+use super::store::RedisStore;
+use crate::wire::{Client, ClientOptions, LinkOptions, Server};
 
 /// Keeps the histories of topics on a Redis server, shared with processes written in Node.
 ///
@@ -187,12 +188,12 @@ impl RedisCacheBuilder {
             response_timeout: self.timeout,
             cluster: self.cluster,
         };
-        let client: Arc<dyn Connect> = Arc::new(Client::new(server.clone(), options));
+        let client = Client::new(server.clone(), options);
         let patience = self.timeout;
-        let link = Link::new(client, LinkOptions { patience });
+        let store = RedisStore::new(client, LinkOptions { patience });
         Ok(RedisCache {
             server,
-            histories: Histories::new(Box::new(link), self.layout, self.cluster),
+            histories: Histories::new(Box::new(store), self.layout, self.cluster),
         })
     }
 }
