@@ -121,7 +121,8 @@ impl SubscriptionSource for CachingSource {
         loop {
             match self.splice.step() {
                 Step::Read(from) => {
-                    if self.splice.wants_live_first() {
+                    // A page that is under way may be older than what the live side has by now.
+                    if self.page.is_none() && self.splice.wants_live_first() {
                         match self.peek_live(cx, max) {
                             // The history is still to be read after the end of the live side.
                             None | Some(Fill::End) => {}

@@ -41,6 +41,8 @@ pub(super) struct Splice {
     blind: bool,
     /// The subscriber was told of a new history before the live side said so.
     told: bool,
+    /// The cache was asked, or need not be, for the name of a history whose live events carry none.
+    asked: bool,
     /// A live delivery that cannot be placed before the cache was asked.
     held: Option<Delivery>,
 }
@@ -58,10 +60,12 @@ impl Splice {
             next,
             generation: head.and_then(|page| page.generation.clone()),
             lenient: start == StartFrom::Earliest,
-            reading: next.is_some(),
+            // What a new reader of live events has not seen yet shows as a gap.
+            reading: next.is_some() && start != StartFrom::Latest,
             cleared: false,
             blind: false,
             told: false,
+            asked: false,
             held: None,
         }
     }
@@ -189,8 +193,11 @@ impl Splice {
         if let Some(index) = index {
             self.next = Some(index + 1);
             self.blind = false;
-            if delivery.event().generation != self.generation {
-                self.generation = delivery.event().generation.clone();
+            if let Some(theirs) = &delivery.event().generation {
+                self.generation = Some(theirs.clone());
+            } else if self.generation.is_none() && !std::mem::replace(&mut self.asked, true) {
+                // Without a name the next history could not be told from this one.
+                self.reading = true;
             }
         }
         out.push_back(delivery.at(index));
@@ -225,6 +232,7 @@ impl Splice {
 
     fn restart(&mut self, generation: Option<Text>, first: u64) -> Outcome {
         self.generation = generation;
+        self.asked = false;
         self.blind = false;
         self.next = Some(first);
         self.reading = true;

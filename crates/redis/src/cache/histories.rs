@@ -98,7 +98,7 @@ impl Histories {
         let prefix = self.layout.prefix();
         let listed = async {
             let keys = self.store.lists(&prefix).await?;
-            self.lengths(&prefix, &keys).await
+            self.lengths(&keys).await
         };
         let mut infos = listed.await.map_err(|failure: Failure| {
             failure.into_error("cache topics", "SCAN", Some(&prefix))
@@ -108,7 +108,7 @@ impl Histories {
         Ok(infos)
     }
 
-    async fn lengths(&self, prefix: &str, keys: &[String]) -> Result<Vec<TopicInfo>, Failure> {
+    async fn lengths(&self, keys: &[String]) -> Result<Vec<TopicInfo>, Failure> {
         let mut infos = Vec::new();
         // Commands on different nodes of a cluster do not go in one piece.
         let together = if self.cluster { 1 } else { TOGETHER };
@@ -119,7 +119,7 @@ impl Histories {
             infos.extend(keys.iter().zip(lengths).filter_map(|(key, length)| {
                 // A key may have vanished, or become something else, since it was found.
                 let length = u64::try_from(length.into_int().ok()?).ok()?;
-                let mut info = TopicInfo::new(Topic::from(key.strip_prefix(prefix)?));
+                let mut info = TopicInfo::new(Topic::from(self.layout.topic(key)?));
                 info.events = Some(length);
                 (length > 0).then_some(info)
             }));

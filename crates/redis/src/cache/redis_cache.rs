@@ -18,8 +18,8 @@ use crate::wire::{Client, ClientOptions, LinkOptions, Server};
 ///
 /// Keys, values and the append script are those of the reference (`@mastra/redis` under `CachingPubSub` of core 1.71), so that
 /// processes of both languages append to one history and replay one stream: a list `mastra:cache:pubsub:<topic>` of JSON texts
-/// and its counter `mastra:cache:pubsub:<topic>:counter`. A topic that ends in `:counter` takes the place of another topic's
-/// counter; do not use such names.
+/// and its counter `mastra:cache:pubsub:<topic>:counter`. The exception are topics whose name ends in `:counter`, for
+/// which the reference uses the counter of another topic: their list has `:list` behind its key, which peers do not know.
 ///
 /// # Guarantees
 /// - An append is one script: index, record and lifetime change together or not at all, and the order of the list is that of the
