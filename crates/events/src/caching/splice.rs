@@ -258,8 +258,8 @@ mod tests {
     /// What may happen between two steps of a subscriber.
     #[derive(Debug, Clone, Copy)]
     enum Happening {
-        /// A publisher has its event cached; the live copy is under way.
-        Publish,
+        /// A publisher has its event cached; the live copy is under way. It may come without the name of the history.
+        Publish(bool),
         /// One of the copies under way arrives, in any order.
         Arrive(usize),
         /// The live side loses a waiting copy and says so.
@@ -270,7 +270,7 @@ mod tests {
 
     fn happening() -> impl Strategy<Value = Happening> {
         prop_oneof![
-            4 => Just(Happening::Publish),
+            4 => any::<bool>().prop_map(Happening::Publish),
             4 => any::<usize>().prop_map(Happening::Arrive),
             1 => Just(Happening::Lose),
             6 => Just(Happening::Step),
@@ -311,10 +311,12 @@ mod tests {
 
         fn happen(&mut self, happening: Happening) {
             match happening {
-                Happening::Publish => {
+                Happening::Publish(named) => {
                     let event = self.event(self.cached.len() as u64);
                     self.cached.push(Arc::clone(&event));
-                    self.under_way.push(event);
+                    let mut live = Event::clone(&event);
+                    live.generation = live.generation.filter(|_| named);
+                    self.under_way.push(Arc::new(live));
                 }
                 Happening::Arrive(which) if !self.under_way.is_empty() => {
                     let event = self.under_way.remove(which % self.under_way.len());

@@ -6,4 +6,5 @@ mod cluster;
 mod failing;
 mod layout;
 mod reading;
+mod replay;
 mod support;
