@@ -113,7 +113,7 @@ impl Histories {
 
     /// Executes commands on one key; the reply of the first one.
     async fn first_reply(&self, commands: &[Command]) -> Result<Reply, Failure> {
-        let replies = self.store.run_all(commands, false).await?;
+        let replies = self.store.run_all(commands).await?;
         let mut replies = replies.into_iter().map(Reply::into_result);
         let first = replies.next().unwrap_or(Ok(Reply::Nil))?;
         replies.try_for_each(|reply| reply.map(drop))?;

@@ -12,10 +12,13 @@ use crate::wire::{Command, Failure, Repeat, Reply};
 /// Elements that one look at a list takes at most.
 pub(super) const PAGE: u64 = 512;
 
+/// How often a look is repeated.
+const LOOKS: usize = 16;
+
 /// How far records that were appended without script can be from the place of their index.
 const DISORDER: u64 = 64;
 
-/// A part of a list and both its ends, all of one moment.
+/// A part of a list and both its ends, of one history.
 pub(super) struct Look {
     head: Option<Bytes>,
     last: Vec<Bytes>,
@@ -90,6 +93,7 @@ impl Histories {
         }
     }
 
+    /// Looks at the list. It is repeated when the history was cleared while the server answered.
     pub(super) async fn look(
         &self,
         keys: &Keys,
@@ -101,26 +105,40 @@ impl Histories {
             command.arg(from.to_string()).arg(to.to_string())
         };
         let tail = if self.is_unordered() { DISORDER } else { 1 };
-        let count = step.min(PAGE);
         let from = i64::try_from(position).unwrap_or(i64::MAX - PAGE as i64);
         let mut asked = vec![
             range(0, 0),
             range(-(tail as i64), -1),
             Command::new("LLEN").key(&keys.list),
+            range(0, 0),
         ];
-        if count > 0 {
-            asked.push(range(from, from + count as i64 - 1));
+        if step > 0 {
+            // Before the end of the list is asked for, which must not be older than the slice.
+            asked.insert(1, range(from, from + step.min(PAGE) as i64 - 1));
         }
-        let replies = self.store.run_all(&asked, true).await?;
-        let mut replies = replies.into_iter();
-        let mut next = || replies.next().unwrap_or(Reply::Nil).into_result();
-        let (head, last, length, slice) = (next()?, next()?, next()?, next()?);
-        Ok(Look {
-            head: texts(head)?.into_iter().next(),
-            last: texts(last)?,
-            length: u64::try_from(length.into_int()?).unwrap_or(0),
-            slice: texts(slice)?,
-        })
+        for _ in 0..LOOKS {
+            let replies = self.store.run_all(&asked).await?;
+            let mut replies = replies.into_iter().map(Reply::into_result);
+            let mut next = || replies.next().unwrap_or(Ok(Reply::Nil));
+            let before = texts(next()?)?;
+            let slice = if step > 0 {
+                texts(next()?)?
+            } else {
+                Vec::new()
+            };
+            let look = Look {
+                slice,
+                last: texts(next()?)?,
+                length: u64::try_from(next()?.into_int()?).unwrap_or(0),
+                head: texts(next()?)?.into_iter().next(),
+            };
+            if before.first().map(|head| generation(head)) == look.head.as_deref().map(generation) {
+                return Ok(look);
+            }
+        }
+        Err(Failure::Protocol(
+            "the history is cleared faster than it can be read".to_owned(),
+        ))
     }
 
     async fn span(&self, keys: &Keys, look: &Look) -> Result<Span, Failure> {

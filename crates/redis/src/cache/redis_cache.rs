@@ -11,14 +11,15 @@ use bowline_events::{
 
 use super::histories::Histories;
 use super::layout::Layout;
-use crate::wire::{Client, ClientOptions, Connect, Link, LinkOptions, Server};
+use super::store::RedisStore;
+use crate::wire::{Client, ClientOptions, LinkOptions, Server};
 
 /// Keeps the histories of topics on a Redis server, shared with processes written in Node.
 ///
 /// Keys, values and the append script are those of the reference (`@mastra/redis` under `CachingPubSub` of core 1.71), so that
 /// processes of both languages append to one history and replay one stream: a list `mastra:cache:pubsub:<topic>` of JSON texts
-/// and its counter `mastra:cache:pubsub:<topic>:counter`. A topic that ends in `:counter` takes the place of another topic's
-/// counter; do not use such names.
+/// and its counter `mastra:cache:pubsub:<topic>:counter`. The exception are topics whose name ends in `:counter`, for
+/// which the reference uses the counter of another topic: their list has `:list` behind its key, which peers do not know.
 ///
 /// # Guarantees
 /// - An append is one script: index, record and lifetime change together or not at all, and the order of the list is that of the
@@ -187,12 +188,12 @@ impl RedisCacheBuilder {
             response_timeout: self.timeout,
             cluster: self.cluster,
         };
-        let client: Arc<dyn Connect> = Arc::new(Client::new(server.clone(), options));
+        let client = Client::new(server.clone(), options);
         let patience = self.timeout;
-        let link = Link::new(client, LinkOptions { patience });
+        let store = RedisStore::new(client, LinkOptions { patience });
         Ok(RedisCache {
             server,
-            histories: Histories::new(Box::new(link), self.layout, self.cluster),
+            histories: Histories::new(Box::new(store), self.layout, self.cluster),
         })
     }
 }

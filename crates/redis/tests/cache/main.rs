@@ -2,6 +2,9 @@
 // The helpers are no tests, and have nobody to report to.
 #![allow(clippy::unwrap_used)]
 
+mod cluster;
+mod failing;
 mod layout;
 mod reading;
+mod replay;
 mod support;
