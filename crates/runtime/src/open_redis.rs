@@ -32,6 +32,7 @@ fn without() -> Error {
 
 #[cfg(feature = "redis")]
 mod with {
+    use std::path::Path;
     use std::time::Duration;
 
     use bowline_redis::{Redelivery, RedisStreamsPubSub, RedisStreamsPubSubBuilder, Server};
@@ -46,23 +47,27 @@ mod with {
         /// The server as `bowline-redis` wants it, with its certificates.
         ///
         /// # Errors
-        /// `InvalidInput` for a file of certificates that cannot be read.
+        /// `InvalidInput` for fields that make no URL, and for a file of certificates that cannot be read.
         pub fn client_server(&self) -> Result<Server> {
-            let server = self.server.client_server()?;
-            match &self.tls_ca {
-                Some(path) => server.tls_ca_file(path),
-                None => Ok(server),
-            }
+            client_server(&self.server, self.tls_ca.as_deref())
         }
     }
 
-    impl RedisServer {
-        /// The server as `bowline-redis` wants it.
+    impl RedisCacheConfig {
+        /// The server as `bowline-redis` wants it, with its certificates.
         ///
         /// # Errors
-        /// `InvalidInput` for fields that make no URL.
+        /// `InvalidInput` for fields that make no URL, and for a file of certificates that cannot be read.
         pub fn client_server(&self) -> Result<Server> {
-            Server::from_url(&self.url())
+            client_server(&self.server, self.tls_ca.as_deref())
+        }
+    }
+
+    fn client_server(server: &RedisServer, authority: Option<&Path>) -> Result<Server> {
+        let server = Server::from_url(&server.url())?;
+        match authority {
+            Some(path) => server.tls_ca_file(path),
+            None => Ok(server),
         }
     }
 
