@@ -1,0 +1,13 @@
+//! Caches that keep the histories of topics on a server.
+
+mod append;
+mod histories;
+mod layout;
+mod read;
+mod record;
+mod redis_cache;
+mod script;
+mod store;
+mod walk;
+
+pub use redis_cache::{RedisCache, RedisCacheBuilder};
