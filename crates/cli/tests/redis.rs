@@ -8,6 +8,9 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+
 use bowline_testkit::RedisServer;
 use serde_json::Value;
 use support::{Done, Scratch};
@@ -324,4 +327,56 @@ async fn a_connection_may_be_encrypted() {
     assert!(stranger.failure().contains("certificate"), "{stranger:?}");
     let plain = publish(&server.tls_url().replace("rediss", "redis"), "t");
     assert_eq!(plain.code, Some(1), "{plain:?}");
+}
+
+/// Speaks just enough of the protocol to be taken for an old Redis; such a server cannot be installed any more.
+fn old_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            std::thread::spawn(move || answer_as_old(&stream));
+        }
+    });
+    format!("redis://{address}")
+}
+
+fn answer_as_old(mut stream: &TcpStream) {
+    let info = "redis_version:6.2.14\r\nrole:master\r\n";
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    while let Some(head) = lines.next() {
+        let Some(count) = head.strip_prefix('*') else {
+            continue;
+        };
+        // Each word is a line with its length, and a line with its text.
+        let words: Vec<String> = lines
+            .by_ref()
+            .take(2 * count.parse::<usize>().unwrap())
+            .collect();
+        let reply = match words[1].to_uppercase().as_str() {
+            "PING" => "+PONG\r\n".to_owned(),
+            "INFO" => format!("${}\r\n{info}\r\n", info.len()),
+            name => format!("-ERR unknown command '{name}'\r\n"),
+        };
+        if stream.write_all(reply.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn an_old_server_is_a_problem() {
+    let done = doctor(&old_server());
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert_found(
+        &done.findings("problem"),
+        "redis 6.2.14",
+        "upgrade to Redis 7.0",
+    );
+    assert_found(
+        &done.findings("problem"),
+        "XADD: nothing can be published",
+        "",
+    );
 }
