@@ -380,3 +380,95 @@ fn an_old_server_is_a_problem() {
         "",
     );
 }
+
+#[tokio::test]
+async fn a_cache_on_a_server_resumes_what_another_process_published() {
+    need_redis!();
+    let server = RedisServer::start().await.unwrap();
+    let cache = format!("{}?ttl=60s", server.url());
+    let scratch = Scratch::new();
+    // A socket keeps nothing, so what comes back comes from the cache.
+    let (bus, topic) = (scratch.bus(), "agent.stream.run-1");
+    for n in 0..3 {
+        let data = n.to_string();
+        let args = [
+            "publish", topic, "--bus", &bus, "--cache", &cache, "--type", "chunk", "--data", &data,
+        ];
+        let done = scratch.run(args, "");
+        assert_eq!(done.code, Some(0), "{done:?}");
+        let receipt: Value = serde_json::from_str(&done.out).unwrap();
+        assert_eq!(receipt["index"], n);
+    }
+    let tail = [
+        "tail", topic, "--bus", &bus, "--cache", &cache, "--from", "1", "--limit", "2", "--json",
+    ];
+    let done = scratch.run(tail, "");
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let events: Vec<Value> = done
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(events.len(), 2);
+    assert_eq!(
+        (&events[0]["index"], &events[0]["data"]),
+        (&1.into(), &1.into())
+    );
+
+    let listed = scratch.run(["topics", "--json", "--bus", &bus, "--cache", &cache], "");
+    let line: Value = serde_json::from_str(&listed.out).unwrap_or_else(|_| panic!("{listed:?}"));
+    assert_eq!(
+        (&line["topic"], &line["events"]),
+        (&topic.into(), &3.into())
+    );
+
+    let redis = server.url();
+    let table = scratch.run(["topics", "--bus", &redis, "--cache", &cache], "");
+    assert!(table.out.contains("(in the cache only)"), "{table:?}");
+}
+
+#[tokio::test]
+async fn the_doctor_looks_at_the_cache_too() {
+    need_redis!();
+    let user = "reader on >hunter2 ~* +@all -rpush";
+    let server = RedisServer::builder()
+        .max_memory("64mb", "allkeys-lru")
+        .user(user)
+        .start()
+        .await
+        .unwrap();
+    let look = |cache: &str| {
+        let args = ["doctor", "--json", "--bus", "memory:", "--cache", cache];
+        Scratch::new().run(args, "")
+    };
+    let done = look(&server.url());
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_found(&done.findings("ok"), "cache: a read takes", "");
+    assert_found(
+        &done.findings("warning"),
+        "cache: when the memory is full, histories",
+        "noeviction",
+    );
+    let report: Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(report["cache"], server.url());
+
+    let done = look(&server.url_with("reader", "hunter2", 0));
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert_found(
+        &done.findings("problem"),
+        "may not send RPUSH: nothing is kept",
+        "+rpush",
+    );
+    assert!(!done.out.contains("hunter2"), "{done:?}");
+
+    let done = look("redis://127.0.0.1:1");
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert_found(&done.findings("problem"), "cache: connect", "host and port");
+
+    let done = look("memory:");
+    assert_found(
+        &done.findings("warning"),
+        "in the memory of one process",
+        "--cache redis://",
+    );
+}
