@@ -26,7 +26,8 @@ pub use bowline_events::*;
 #[cfg(feature = "redis")]
 #[doc(inline)]
 pub use bowline_redis::{
-    Redelivery, RedisStats, RedisStreamsPubSub, RedisStreamsPubSubBuilder, Server,
+    Redelivery, RedisCache, RedisCacheBuilder, RedisStats, RedisStreamsPubSub,
+    RedisStreamsPubSubBuilder, Server,
 };
 #[doc(inline)]
 pub use bowline_runtime::{

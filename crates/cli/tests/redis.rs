@@ -8,6 +8,9 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+
 use bowline_testkit::RedisServer;
 use serde_json::Value;
 use support::{Done, Scratch};
@@ -324,4 +327,148 @@ async fn a_connection_may_be_encrypted() {
     assert!(stranger.failure().contains("certificate"), "{stranger:?}");
     let plain = publish(&server.tls_url().replace("rediss", "redis"), "t");
     assert_eq!(plain.code, Some(1), "{plain:?}");
+}
+
+/// Speaks just enough of the protocol to be taken for an old Redis; such a server cannot be installed any more.
+fn old_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            std::thread::spawn(move || answer_as_old(&stream));
+        }
+    });
+    format!("redis://{address}")
+}
+
+fn answer_as_old(mut stream: &TcpStream) {
+    let info = "redis_version:6.2.14\r\nrole:master\r\n";
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    while let Some(head) = lines.next() {
+        let Some(count) = head.strip_prefix('*') else {
+            continue;
+        };
+        // Each word is a line with its length, and a line with its text.
+        let words: Vec<String> = lines
+            .by_ref()
+            .take(2 * count.parse::<usize>().unwrap())
+            .collect();
+        let reply = match words[1].to_uppercase().as_str() {
+            "PING" => "+PONG\r\n".to_owned(),
+            "INFO" => format!("${}\r\n{info}\r\n", info.len()),
+            name => format!("-ERR unknown command '{name}'\r\n"),
+        };
+        if stream.write_all(reply.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn an_old_server_is_a_problem() {
+    let done = doctor(&old_server());
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert_found(
+        &done.findings("problem"),
+        "redis 6.2.14",
+        "upgrade to Redis 7.0",
+    );
+    assert_found(
+        &done.findings("problem"),
+        "XADD: nothing can be published",
+        "",
+    );
+}
+
+#[tokio::test]
+async fn a_cache_on_a_server_resumes_what_another_process_published() {
+    need_redis!();
+    let server = RedisServer::start().await.unwrap();
+    let cache = format!("{}?ttl=60s", server.url());
+    let scratch = Scratch::new();
+    // A socket keeps nothing, so what comes back comes from the cache.
+    let (bus, topic) = (scratch.bus(), "agent.stream.run-1");
+    for n in 0..3 {
+        let data = n.to_string();
+        let args = [
+            "publish", topic, "--bus", &bus, "--cache", &cache, "--type", "chunk", "--data", &data,
+        ];
+        let done = scratch.run(args, "");
+        assert_eq!(done.code, Some(0), "{done:?}");
+        let receipt: Value = serde_json::from_str(&done.out).unwrap();
+        assert_eq!(receipt["index"], n);
+    }
+    let tail = [
+        "tail", topic, "--bus", &bus, "--cache", &cache, "--from", "1", "--limit", "2", "--json",
+    ];
+    let done = scratch.run(tail, "");
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let events: Vec<Value> = done
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(events.len(), 2);
+    assert_eq!(
+        (&events[0]["index"], &events[0]["data"]),
+        (&1.into(), &1.into())
+    );
+
+    let listed = scratch.run(["topics", "--json", "--bus", &bus, "--cache", &cache], "");
+    let line: Value = serde_json::from_str(&listed.out).unwrap_or_else(|_| panic!("{listed:?}"));
+    assert_eq!(
+        (&line["topic"], &line["events"]),
+        (&topic.into(), &3.into())
+    );
+
+    let redis = server.url();
+    let table = scratch.run(["topics", "--bus", &redis, "--cache", &cache], "");
+    assert!(table.out.contains("(in the cache only)"), "{table:?}");
+}
+
+#[tokio::test]
+async fn the_doctor_looks_at_the_cache_too() {
+    need_redis!();
+    let user = "reader on >hunter2 ~* +@all -rpush";
+    let server = RedisServer::builder()
+        .max_memory("64mb", "allkeys-lru")
+        .user(user)
+        .start()
+        .await
+        .unwrap();
+    let look = |cache: &str| {
+        let args = ["doctor", "--json", "--bus", "memory:", "--cache", cache];
+        Scratch::new().run(args, "")
+    };
+    let done = look(&server.url());
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_found(&done.findings("ok"), "cache: a read takes", "");
+    assert_found(
+        &done.findings("warning"),
+        "cache: when the memory is full, histories",
+        "noeviction",
+    );
+    let report: Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(report["cache"], server.url());
+
+    let done = look(&server.url_with("reader", "hunter2", 0));
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert_found(
+        &done.findings("problem"),
+        "may not send RPUSH: nothing is kept",
+        "+rpush",
+    );
+    assert!(!done.out.contains("hunter2"), "{done:?}");
+
+    let done = look("redis://127.0.0.1:1");
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert_found(&done.findings("problem"), "cache: connect", "host and port");
+
+    let done = look("memory:");
+    assert_found(
+        &done.findings("warning"),
+        "in the memory of one process",
+        "--cache redis://",
+    );
 }

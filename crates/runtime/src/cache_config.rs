@@ -1,13 +1,14 @@
 //! Which cache keeps the history of topics, and how it is set up.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use bowline_events::{Error, Result};
 
 use crate::options::{self, Subject};
-use crate::server::RedisScheme;
+use crate::server::{RedisScheme, check_certificates};
 use crate::suggest;
 use crate::url::{self, UrlParts, invalid};
 use crate::{RedisServer, Secret};
@@ -58,6 +59,12 @@ pub struct RedisCacheConfig {
     pub ttl: Option<Duration>,
     /// Events that a history keeps; 0 keeps all.
     pub max_events: Option<u64>,
+    /// How long an operation may take.
+    pub timeout: Option<Duration>,
+    /// Whether the server is part of a cluster.
+    pub cluster: Option<bool>,
+    /// A PEM file with the certificates that sign the server's, in place of those of the system.
+    pub tls_ca: Option<PathBuf>,
 }
 
 impl RedisCacheConfig {
@@ -69,7 +76,15 @@ impl RedisCacheConfig {
             topic_prefix: None,
             ttl: None,
             max_events: None,
+            timeout: None,
+            cluster: None,
+            tls_ca: None,
         }
+    }
+
+    /// Refuses what contradicts itself.
+    pub(crate) fn check(&self) -> Result<()> {
+        check_certificates("cache option", &self.server, self.tls_ca.as_deref())
     }
 }
 
@@ -90,6 +105,8 @@ pub struct UpstashCacheConfig {
     pub ttl: Option<Duration>,
     /// Events that a history keeps; 0 keeps all.
     pub max_events: Option<u64>,
+    /// How long an operation may take.
+    pub timeout: Option<Duration>,
 }
 
 impl UpstashCacheConfig {
@@ -102,6 +119,7 @@ impl UpstashCacheConfig {
             topic_prefix: None,
             ttl: None,
             max_events: None,
+            timeout: None,
         }
     }
 
@@ -130,6 +148,7 @@ impl CacheConfig {
         if let Some(kind) = RedisScheme::parse(scheme) {
             let mut config = RedisCacheConfig::new(RedisServer::parse(kind, &parts)?);
             options::apply(&mut config, subject, options::REDIS_CACHE, &parts, beside)?;
+            config.check()?;
             return Ok(Self::Redis(config));
         }
         match scheme {
@@ -250,11 +269,12 @@ mod tests {
 
     #[test]
     fn every_option_is_read_and_written() {
-        let limits = "key_prefix=a:&topic_prefix=b:&ttl=600s&max_events=5000";
+        let limits = "key_prefix=a:&topic_prefix=b:&ttl=600s&max_events=5000&timeout=2s";
+        let all = format!("{limits}&cluster=true&tls_ca=/etc/ca.pem");
         for (scheme, url) in [
             ("memory", "memory:?max_bytes=1MiB".to_owned()),
-            ("redis", format!("redis://h?{limits}")),
-            ("valkeys", format!("valkeys://h?{limits}")),
+            ("rediss", format!("rediss://h?{all}")),
+            ("valkeys", format!("valkeys://h?{all}")),
             ("upstash", format!("upstash://h?token=***&{limits}")),
         ] {
             let config = CacheConfig::from_url(&url).unwrap();
@@ -273,13 +293,14 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_with_its_remedy() {
-        let table: [(&str, &[&str]); 9] = [
+        let table: [(&str, &[&str]); 10] = [
             ("", &["scheme"]),
             ("unix:///a", &["\"unix\"", "upstash"]),
             ("upstsh://h", &["did you mean \"upstash\"?"]),
             ("memory:/a", &["no path"]),
             ("memory:?max_event=1", &["a memory cache", "max_bytes"]),
             ("redis://u:hunter2@h?tl=5s", &["did you mean \"ttl\"?"]),
+            ("redis://h?tls_ca=/a", &["rediss://"]),
             ("upstash://?token=hunter2", &["no host"]),
             ("upstash://u:hunter2@h", &["token=..."]),
             (

@@ -7,13 +7,14 @@ use bowline_events::{Error, ErrorKind, EventCache, Result};
 use crate::{OpenBus, RedisCacheConfig, RedisConfig, UpstashCacheConfig};
 
 #[cfg(feature = "redis")]
-pub(crate) use with::bus;
+pub(crate) use with::{bus, cache};
 
 #[cfg(not(feature = "redis"))]
 pub(crate) fn bus(_config: &RedisConfig) -> Result<OpenBus> {
     Err(without())
 }
 
+#[cfg(not(feature = "redis"))]
 pub(crate) fn cache(_config: &RedisCacheConfig) -> Result<Arc<dyn EventCache>> {
     Err(without())
 }
@@ -32,9 +33,12 @@ fn without() -> Error {
 
 #[cfg(feature = "redis")]
 mod with {
+    use std::path::Path;
     use std::time::Duration;
 
-    use bowline_redis::{Redelivery, RedisStreamsPubSub, RedisStreamsPubSubBuilder, Server};
+    use bowline_redis::{
+        Redelivery, RedisCache, RedisStreamsPubSub, RedisStreamsPubSubBuilder, Server,
+    };
 
     use super::*;
     use crate::{RedisRedelivery, RedisServer};
@@ -46,23 +50,27 @@ mod with {
         /// The server as `bowline-redis` wants it, with its certificates.
         ///
         /// # Errors
-        /// `InvalidInput` for a file of certificates that cannot be read.
+        /// `InvalidInput` for fields that make no URL, and for a file of certificates that cannot be read.
         pub fn client_server(&self) -> Result<Server> {
-            let server = self.server.client_server()?;
-            match &self.tls_ca {
-                Some(path) => server.tls_ca_file(path),
-                None => Ok(server),
-            }
+            client_server(&self.server, self.tls_ca.as_deref())
         }
     }
 
-    impl RedisServer {
-        /// The server as `bowline-redis` wants it.
+    impl RedisCacheConfig {
+        /// The server as `bowline-redis` wants it, with its certificates.
         ///
         /// # Errors
-        /// `InvalidInput` for fields that make no URL.
+        /// `InvalidInput` for fields that make no URL, and for a file of certificates that cannot be read.
         pub fn client_server(&self) -> Result<Server> {
-            Server::from_url(&self.url())
+            client_server(&self.server, self.tls_ca.as_deref())
+        }
+    }
+
+    fn client_server(server: &RedisServer, authority: Option<&Path>) -> Result<Server> {
+        let server = Server::from_url(&server.url())?;
+        match authority {
+            Some(path) => server.tls_ca_file(path),
+            None => Ok(server),
         }
     }
 
@@ -132,5 +140,25 @@ mod with {
             }),
             None => builder,
         }
+    }
+
+    pub(crate) fn cache(config: &RedisCacheConfig) -> Result<Arc<dyn EventCache>> {
+        config.check()?;
+        let mut builder = RedisCache::builder_on(config.client_server()?);
+        macro_rules! set {
+            ($($option:ident),*) => {
+                $(if let Some(value) = config.$option.clone() {
+                    builder = builder.$option(value);
+                })*
+            };
+        }
+        set!(key_prefix, topic_prefix, timeout, cluster);
+        if let Some(ttl) = config.ttl {
+            builder = builder.ttl(Some(ttl).filter(|ttl| !ttl.is_zero()));
+        }
+        if let Some(events) = config.max_events {
+            builder = builder.max_events(Some(events).filter(|events| *events > 0));
+        }
+        Ok(Arc::new(builder.build()?))
     }
 }
