@@ -173,7 +173,7 @@ impl World {
 
     /// Every group has settled every entry, and its members got each of them: once, unless somebody died in between.
     fn check_groups(&mut self) {
-        for topic in 0..TOPICS.len() {
+        for (topic, topic_name) in TOPICS.iter().enumerate() {
             for (group, name) in GROUPS.iter().enumerate() {
                 let Some(name) = name else { continue };
                 let places: Vec<Place> = self
@@ -194,7 +194,7 @@ impl World {
                         )),
                     }
                 });
-                self.redis.all_settled(TOPICS[topic], name);
+                self.redis.all_settled(topic_name, name);
                 if self.deaths == 0 {
                     wanted.0.sort();
                     wanted.1.sort();
