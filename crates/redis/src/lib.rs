@@ -6,6 +6,7 @@ mod dead_letter;
 mod fan_out;
 mod group;
 mod history;
+pub mod inspect;
 mod leases;
 mod publish;
 mod pubsub;
