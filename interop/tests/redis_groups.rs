@@ -111,7 +111,7 @@ fn what_a_member_of_ours_works_on_is_left_with_it() {
         // Longer than an entry may be idle.
         std::thread::sleep(Duration::from_millis(4000));
         assert_eq!(numbers(&busy.seen("member")), [0, 1, 2]);
-        assert_eq!(numbers(&other.seen("member")), []);
+        assert!(other.seen("member").is_empty());
         busy.kill();
         assert_eq!(together(&[&other], 3), [0, 1, 2]);
         redis.all_settled(TOPIC, "g");
