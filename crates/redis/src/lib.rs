@@ -1,1 +1,18 @@
-//! The Redis Streams bus of Bowline.
+//! The Redis Streams bus of Bowline, its caches and leases, shared with processes written in Node.
+
+mod bus;
+mod dead_letter;
+mod fan_out;
+mod group;
+mod history;
+mod leases;
+mod publish;
+mod pubsub;
+mod settings;
+mod stream;
+mod wire;
+
+pub use bus::RedisStats;
+pub use pubsub::RedisStreamsPubSub;
+pub use settings::{Redelivery, RedisStreamsPubSubBuilder};
+pub use wire::Server;

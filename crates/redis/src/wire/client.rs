@@ -1,0 +1,273 @@
+//! Connections by the `redis` crate.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster_async::ClusterConnection;
+use redis::io::tcp::TcpSettings;
+
+use super::{
+    BoxFuture, Command, Connect, Connection, Failure, Purpose, Reply, Server, ServerError,
+};
+
+/// How connections are made.
+#[derive(Debug, Clone)]
+pub(crate) struct ClientOptions {
+    /// How long one attempt to connect may take.
+    pub(crate) connect_timeout: Duration,
+    /// How long the reply to a command may take. Blocking reads have no such limit here.
+    pub(crate) response_timeout: Duration,
+    /// Whether the server is a node of a cluster.
+    pub(crate) cluster: bool,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(10),
+            cluster: false,
+        }
+    }
+}
+
+/// Opens connections to one server or cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    server: Server,
+    options: ClientOptions,
+}
+
+impl Client {
+    /// A client that has not connected yet.
+    pub(crate) fn new(server: Server, options: ClientOptions) -> Self {
+        Self { server, options }
+    }
+
+    /// Where this client connects to.
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    async fn single(
+        &self,
+        server: &Server,
+        response_timeout: Option<Duration>,
+    ) -> Result<MultiplexedConnection, Failure> {
+        let client = open(server)?;
+        let config = redis::AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.options.connect_timeout))
+            .set_response_timeout(response_timeout)
+            .set_pipeline_buffer_size(1024);
+        client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .map_err(while_connecting)
+    }
+
+    async fn cluster(&self) -> Result<ClusterConnection, Failure> {
+        let mut builder = redis::cluster::ClusterClientBuilder::new([tuned(&self.server)])
+            .connection_timeout(self.options.connect_timeout)
+            .response_timeout(self.options.response_timeout)
+            .tcp_settings(tcp());
+        if self.server.is_tls() {
+            provide_cryptography();
+            builder = builder.certs(self.server.certificates().clone());
+        }
+        let client = builder.build().map_err(while_connecting)?;
+        client
+            .get_async_connection()
+            .await
+            .map_err(while_connecting)
+    }
+
+    /// The node that serves `key`, by the server's own table.
+    async fn node_of(&self, key: &str) -> Result<Server, Failure> {
+        let mut seed = self
+            .single(&self.server, Some(self.options.response_timeout))
+            .await?;
+        let ask = async |seed: &mut MultiplexedConnection, command: Command| {
+            let reply = seed.send_packed_command(command.packed()).await;
+            reply.map(Reply::from).map_err(while_sending)
+        };
+        let slot = ask(&mut seed, Command::new("CLUSTER KEYSLOT").arg(key)).await?;
+        let slot = slot.into_int()?;
+        let table = ask(&mut seed, Command::new("CLUSTER SLOTS")).await?;
+        for range in table.into_array()? {
+            let range = range.into_array()?;
+            let [first, last, master, ..] = range.as_slice() else {
+                continue;
+            };
+            let (first, last) = (first.clone().into_int()?, last.clone().into_int()?);
+            if (first..=last).contains(&slot) {
+                return self.node(master.clone());
+            }
+        }
+        Err(Failure::Server(ServerError {
+            code: "CLUSTERDOWN".to_owned(),
+            message: format!("no node serves the hash slot {slot}"),
+        }))
+    }
+
+    fn node(&self, master: Reply) -> Result<Server, Failure> {
+        let mut fields = master.into_array()?.into_iter();
+        let (Some(host), Some(port)) = (fields.next(), fields.next()) else {
+            return Err(Failure::Protocol("a node has no address".to_owned()));
+        };
+        let host = match host {
+            // The node does not know its own name: it is the one that was asked.
+            Reply::Nil => self.server.address().0.to_owned(),
+            host => host.into_text()?,
+        };
+        let host = match host.as_str() {
+            "" | "?" => self.server.address().0,
+            host => host,
+        };
+        let port = u16::try_from(port.into_int()?)
+            .map_err(|_| Failure::Protocol("a node has an impossible port".to_owned()))?;
+        Ok(self.server.at(host, port))
+    }
+}
+
+impl Connect for Client {
+    fn connect<'a>(
+        &'a self,
+        purpose: Purpose,
+        key: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Arc<dyn Connection>, Failure>> {
+        Box::pin(async move {
+            let timeout = Some(self.options.response_timeout);
+            let shared: Arc<dyn Connection> = match (purpose, self.options.cluster) {
+                (Purpose::Commands, false) => {
+                    Arc::new(Shared(self.single(&self.server, timeout).await?))
+                }
+                (Purpose::Commands, true) => Arc::new(Shared(self.cluster().await?)),
+                (Purpose::BlockingReads, false) => {
+                    Arc::new(Shared(self.single(&self.server, None).await?))
+                }
+                (Purpose::BlockingReads, true) => {
+                    let node = self.node_of(key.unwrap_or_default()).await?;
+                    Arc::new(Shared(self.single(&node, None).await?))
+                }
+            };
+            Ok(shared)
+        })
+    }
+}
+
+/// A connection of the library, whose handles are cheap to clone.
+struct Shared<C>(C);
+
+impl<C> fmt::Debug for Shared<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
+    }
+}
+
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for Shared<C> {
+    fn send<'a>(&self, command: &'a Command) -> BoxFuture<'a, Result<Reply, Failure>> {
+        let mut connection = self.0.clone();
+        Box::pin(async move {
+            let reply = connection.req_packed_command(command.packed()).await;
+            reply.map_err(while_sending).map(Reply::from)?.into_result()
+        })
+    }
+
+    fn send_all<'a>(
+        &self,
+        commands: &'a [Command],
+        transaction: bool,
+    ) -> BoxFuture<'a, Result<Vec<Reply>, Failure>> {
+        let mut connection = self.0.clone();
+        Box::pin(async move {
+            let mut pipeline = redis::Pipeline::with_capacity(commands.len());
+            for command in commands {
+                pipeline.add_command(command.packed().clone());
+            }
+            if !transaction {
+                let replies = connection
+                    .req_packed_commands(&pipeline, 0, commands.len())
+                    .await
+                    .map_err(while_sending)?;
+                return Ok(replies.into_iter().map(Reply::from).collect());
+            }
+            pipeline.atomic();
+            let executed = connection
+                .req_packed_commands(&pipeline, commands.len() + 1, 1)
+                .await
+                .map_err(while_sending)?;
+            match executed.into_iter().next().map(Reply::from) {
+                Some(Reply::Array(replies)) => Ok(replies),
+                Some(other) => Err(other.unexpected("the replies of a transaction")),
+                None => Err(Reply::Nil.unexpected("the replies of a transaction")),
+            }
+        })
+    }
+}
+
+fn open(server: &Server) -> Result<redis::Client, Failure> {
+    let info = tuned(server);
+    let client = if server.is_tls() {
+        provide_cryptography();
+        redis::Client::build_with_tls(info, server.certificates().clone())
+    } else {
+        redis::Client::open(info)
+    };
+    client.map_err(while_connecting)
+}
+
+fn tuned(server: &Server) -> redis::ConnectionInfo {
+    let info = server.info().clone().set_tcp_settings(tcp());
+    let settings = info
+        .redis_settings()
+        .clone()
+        .set_lib_name("bowline", env!("CARGO_PKG_VERSION"));
+    info.set_redis_settings(settings)
+}
+
+fn tcp() -> TcpSettings {
+    let probes = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(5))
+        .with_interval(Duration::from_secs(5));
+    TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(probes)
+}
+
+/// TLS needs one implementation of its cryptography for the process; what the application has chosen stays.
+fn provide_cryptography() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Fails only when somebody else was faster, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
+fn while_connecting(error: redis::RedisError) -> Failure {
+    match server_error(&error) {
+        Some(reply) => Failure::Server(reply),
+        None => match error.kind() {
+            redis::ErrorKind::AuthenticationFailed => Failure::Server(ServerError {
+                code: "WRONGPASS".to_owned(),
+                message: "invalid username-password pair or user is disabled".to_owned(),
+            }),
+            redis::ErrorKind::InvalidClientConfig => Failure::Configuration(error.to_string()),
+            _ => Failure::Unreachable(Arc::new(error)),
+        },
+    }
+}
+
+fn while_sending(error: redis::RedisError) -> Failure {
+    match server_error(&error) {
+        Some(reply) => Failure::Server(reply),
+        None if error.kind() == redis::ErrorKind::Parse => Failure::Protocol(error.to_string()),
+        None => Failure::Lost(Arc::new(error)),
+    }
+}
+
+/// The error reply inside of an error of the library. Of an aborted transaction it is the one that aborted it.
+fn server_error(error: &redis::RedisError) -> Option<ServerError> {
+    let first = error.clone().into_server_errors()?;
+    first.first().map(|(_, reply)| ServerError::from(reply))
+}
