@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bowline_events::{EventCache, PubSub};
+use bowline_redis::RedisStreamsPubSub;
 
 use crate::Result;
 
@@ -53,7 +54,12 @@ impl Address {
 
     /// A bus there.
     pub(crate) fn bus(&self) -> Result<Arc<dyn PubSub>> {
-        Err("the Redis bus is not linked".into())
+        let builder = RedisStreamsPubSub::builder(&self.url);
+        let builder = match self.cap {
+            Some(cap) => builder.max_stream_length((cap > 0).then_some(cap)),
+            None => builder,
+        };
+        Ok(Arc::new(builder.build()?))
     }
 
     /// A cache there.
