@@ -17,6 +17,8 @@ type SharedCounter = Arc<Mutex<Counter>>;
 pub(super) struct Subscribers {
     topics: Mutex<Vec<Topic>>,
     counters: Mutex<Vec<SharedCounter>>,
+    /// What the last reset asked for: the interval of latencies, and whether to trace.
+    counting: Mutex<Option<(u64, bool)>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -42,6 +44,9 @@ impl Subscribers {
             }
             let subscription = bus.subscribe_with(&topic, options).await?;
             let counter = SharedCounter::default();
+            if let Some((latency_every, tracing)) = *lock(&self.counting) {
+                *lock(&counter) = Counter::new(latency_every, tracing);
+            }
             lock(&self.counters).push(Arc::clone(&counter));
             if wanted.ack {
                 tokio::spawn(read_and_ack(subscription, counter));
@@ -73,6 +78,7 @@ impl Subscribers {
     }
 
     pub(super) fn reset(&self, latency_every: u64, tracing: bool) {
+        *lock(&self.counting) = Some((latency_every, tracing));
         for counter in lock(&self.counters).iter() {
             *lock(counter) = Counter::new(latency_every, tracing);
         }
