@@ -18,6 +18,10 @@ pub enum Need {
     FanoutRedelivery,
     /// No [`Capabilities::fanout_redelivery`].
     NoFanoutRedelivery,
+    /// [`Capabilities::private_redelivery`].
+    PrivateRedelivery,
+    /// No [`Capabilities::private_redelivery`].
+    SharedRedelivery,
     /// [`Capabilities::max_deliveries`] is set.
     DeliveryCap,
     /// [`Capabilities::max_deliveries`] is not set.
@@ -42,13 +46,15 @@ pub enum Need {
 
 impl Need {
     /// All needs.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Replay,
         Self::Groups,
         Self::GroupRedelivery,
         Self::GroupRedeliveryMoves,
         Self::FanoutRedelivery,
         Self::NoFanoutRedelivery,
+        Self::PrivateRedelivery,
+        Self::SharedRedelivery,
         Self::DeliveryCap,
         Self::NoDeliveryCap,
         Self::Leases,
@@ -70,6 +76,8 @@ impl Need {
             Self::GroupRedeliveryMoves => declared.group_redelivery_moves,
             Self::FanoutRedelivery => declared.fanout_redelivery,
             Self::NoFanoutRedelivery => !declared.fanout_redelivery,
+            Self::PrivateRedelivery => declared.private_redelivery,
+            Self::SharedRedelivery => !declared.private_redelivery,
             Self::DeliveryCap => declared.max_deliveries.is_some(),
             Self::NoDeliveryCap => declared.max_deliveries.is_none(),
             Self::Leases => declared.leases,
@@ -92,6 +100,8 @@ impl Need {
             Self::GroupRedeliveryMoves => "group_redelivery_moves",
             Self::FanoutRedelivery => "fanout_redelivery",
             Self::NoFanoutRedelivery => "no fanout_redelivery",
+            Self::PrivateRedelivery => "private_redelivery",
+            Self::SharedRedelivery => "no private_redelivery",
             Self::DeliveryCap => "max_deliveries",
             Self::NoDeliveryCap => "no max_deliveries",
             Self::Leases => "leases",

@@ -109,6 +109,7 @@ pub const CLAUSES: &[Clause] = list! {
         acked_events_are_done,
         a_nack_blocks_nothing,
         a_redelivery_stays_in_its_group,
+        a_shared_redelivery_is_the_next_attempt_for_all,
         redelivery_stops_at_the_cap,
         redelivery_without_a_cap_goes_on,
         a_fan_out_nack_returns_to_its_subscriber,

@@ -64,6 +64,9 @@ pub struct Capabilities {
     pub group_redelivery_moves: bool,
     /// A nack of an ungrouped delivery leads to a redelivery to the same subscriber.
     pub fanout_redelivery: bool,
+    /// A redelivery is seen only by the group, or the ungrouped subscriber, that refused the event. Without it the event comes
+    /// again to every group and every ungrouped subscriber of the topic, as the next attempt and with the same id.
+    pub private_redelivery: bool,
     /// Deliveries of one event at most, the first included; `None` when the backend sets no cap.
     pub max_deliveries: Option<u32>,
     /// Delay before the first redelivery.

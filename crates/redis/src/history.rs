@@ -1,12 +1,13 @@
 //! What a stream keeps: reading it by position, trimming it, listing all streams.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bowline_events::{Event, Result, Text, Topic, TopicInfo};
 
 use crate::bus::Bus;
 use crate::stream::{Entry, StreamCommands, StreamId, StreamInfo, decode};
-use crate::wire::{Command, Failure, Repeat, Reply};
+use crate::wire::{Command, Connection, Failure, Repeat, Reply};
 
 /// Entries of one page.
 pub(crate) const PAGE: u64 = 500;
@@ -104,34 +105,13 @@ impl Bus {
 
     async fn list(&self, prefix: &str) -> Result<Vec<TopicInfo>, Failure> {
         let mut infos = Vec::new();
-        let mut cursor = "0".to_owned();
-        loop {
-            let scan = Command::new("SCAN")
-                .arg(&cursor)
-                .arg("MATCH")
-                .arg(format!("{}*", escape_glob(prefix)))
-                .arg("COUNT")
-                .number(PAGE)
-                .arg("TYPE")
-                .arg("stream");
-            let mut reply = self
-                .link
-                .run(&scan, Repeat::Yes)
-                .await?
-                .into_array()?
-                .into_iter();
-            cursor = reply.next().unwrap_or(Reply::Nil).into_text()?;
-            for key in reply.next().unwrap_or(Reply::Nil).into_array()? {
-                let key = key.into_text()?;
+        for node in self.client.connect_to_all().await? {
+            for key in scan(&*node, &format!("{}*", escape_glob(prefix)), "stream").await? {
                 let topic = key.strip_prefix(prefix).unwrap_or(&key).to_owned();
                 infos.extend(self.topic_info(topic).await?);
             }
-            if cursor == "0" {
-                break;
-            }
         }
         infos.sort_by(|a: &TopicInfo, b: &TopicInfo| a.topic.cmp(&b.topic));
-        infos.dedup_by(|a, b| a.topic == b.topic);
         Ok(infos)
     }
 
@@ -220,6 +200,34 @@ impl Walk {
             if !page.is_empty() {
                 return Ok(page);
             }
+        }
+    }
+}
+
+/// The keys of one node that match `pattern` and hold a value of type `kind`, each once.
+pub(crate) async fn scan(
+    node: &dyn Connection,
+    pattern: &str,
+    kind: &str,
+) -> Result<BTreeSet<String>, Failure> {
+    let mut keys = BTreeSet::new();
+    let mut cursor = "0".to_owned();
+    loop {
+        let page = Command::new("SCAN")
+            .arg(&cursor)
+            .arg("MATCH")
+            .arg(pattern)
+            .arg("COUNT")
+            .number(PAGE)
+            .arg("TYPE")
+            .arg(kind);
+        let mut reply = node.send(&page).await?.into_array()?.into_iter();
+        cursor = reply.next().unwrap_or(Reply::Nil).into_text()?;
+        for key in reply.next().unwrap_or(Reply::Nil).into_array()? {
+            keys.insert(key.into_text()?);
+        }
+        if cursor == "0" {
+            return Ok(keys);
         }
     }
 }

@@ -8,6 +8,7 @@ mod history;
 mod leases;
 mod publish;
 mod pubsub;
+mod reader;
 mod settings;
 mod stream;
 mod wire;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::{
-    Capabilities, DeliveryModes, Event, LeaseProvider, NewEvent, OpFuture, Ordering, PubSub,
-    PublishOptions, PublishSafety, Published, Reach, Result, SubscribeOptions, Subscription, Topic,
-    TopicInfo,
+    Capabilities, DeliveryModes, Dialect, Event, LeaseProvider, NewEvent, OpFuture, Ordering,
+    PubSub, PublishOptions, PublishSafety, Published, Reach, Result, SubscribeOptions,
+    Subscription, Topic, TopicInfo,
 };
 
 use crate::bus::{Bus, RedisStats, runtime};
@@ -115,6 +115,11 @@ impl PubSub for RedisStreamsPubSub {
     fn check(&self, topic: &Topic, event: &NewEvent) -> Result<()> {
         let bus = &self.shared.bus;
         bus.settings.check_topic("publish", topic)?;
+        if is_surely_small(event, bus.settings.max_event_bytes)
+            .map_err(|error| error.with_subject(topic))?
+        {
+            return Ok(());
+        }
         let text = crate::stream::encode(&event.clone().stamp())
             .map_err(|error| error.with_subject(topic))?;
         bus.check_size(topic, text.len())
@@ -208,6 +213,7 @@ impl PubSub for RedisStreamsPubSub {
             group_redelivery: true,
             group_redelivery_moves: true,
             fanout_redelivery: true,
+            private_redelivery: settings.redelivery != Redelivery::Republish,
             max_deliveries: settings.max_deliveries,
             redelivery_delay: delay,
             leases: true,
@@ -229,6 +235,20 @@ impl PubSub for RedisStreamsPubSub {
     fn lease_provider(&self) -> Option<Arc<dyn LeaseProvider>> {
         Some(Arc::clone(&self.shared.leases) as Arc<dyn LeaseProvider>)
     }
+}
+
+/// Whether `event` stays under `limit` bytes however much of its texts must be escaped.
+///
+/// # Errors
+/// `InvalidPayload` when its data cannot be written as JSON.
+fn is_surely_small(event: &NewEvent, limit: usize) -> Result<bool> {
+    const ENVELOPE: usize = 512;
+    const LONGEST_ESCAPE: usize = 6;
+    let data = event.data.to_json_in(Dialect::Plain)?;
+    let generation = event.generation.as_ref().map_or(0, |text| text.len());
+    let texts = event.event_type.len() + event.run_id.len() + generation;
+    let bound = data.len() + texts * LONGEST_ESCAPE + ENVELOPE;
+    Ok(event.extra.is_none() && bound <= limit)
 }
 
 impl fmt::Debug for RedisStreamsPubSub {

@@ -1,1 +1,34 @@
-//! Real servers, and faults on the way to them, for the tests of Bowline.
+//! # Real servers, and faults on the way to them, for the tests of Bowline
+//!
+//! - [`RedisServer`] starts a real `redis-server` or `valkey-server` of the test's own: password, users, TLS, append-only
+//!   file, memory limit, replica; it can be killed, restarted, paused and promoted. [`RedisCluster`] starts several masters.
+//! - [`RedisServer::command`] and [`Monitor`] look at the server without the code under test.
+//! - [`FaultProxy`] stands between a client and a server, and cuts, delays, slices and swallows.
+//! - [`skips_redis`] and [`valkey`] say which tests cannot run, and never silently.
+//!
+//! Every wait has the deadline [`PATIENCE`]. Nothing listens anywhere but on loopback.
+
+mod builder;
+mod cluster;
+mod error;
+mod monitor;
+mod process;
+mod proxy;
+mod resp;
+mod scratch;
+mod server;
+mod skip;
+mod tls;
+mod url;
+mod wait;
+
+pub use builder::RedisServerBuilder;
+pub use cluster::RedisCluster;
+pub use error::{Error, Result};
+pub use monitor::{Monitor, MonitorLine};
+pub use proxy::{Direction, FaultProxy, ProxyStats};
+pub use resp::{Connection, Reply};
+pub use server::RedisServer;
+pub use skip::{skips_redis, valkey};
+pub use tls::Identity;
+pub use wait::PATIENCE;

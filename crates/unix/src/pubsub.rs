@@ -279,6 +279,7 @@ impl PubSub for UnixSocketPubSub {
             group_redelivery: true,
             group_redelivery_moves: false,
             fanout_redelivery: true,
+            private_redelivery: true,
             max_deliveries: Some(MAX_DELIVERIES),
             redelivery_delay: REDELIVERY_STEP,
             leases: false,

@@ -124,7 +124,8 @@ pub async fn a_nack_blocks_nothing(fixture: &dyn Fixture) -> ClauseResult {
 
 /// A redelivery is the affair of its group: other groups and ungrouped subscribers do not see it.
 pub async fn a_redelivery_stays_in_its_group(fixture: &dyn Fixture) -> ClauseResult {
-    let session = Session::open(fixture, GROUPED).await?;
+    let needs = [Need::Groups, Need::GroupRedelivery, Need::PrivateRedelivery];
+    let session = Session::open(fixture, &needs).await?;
     let mut refuses = session.join(TOPIC, "refuses").await?;
     let mut accepts = session.join(TOPIC, "accepts").await?;
     let mut plain = session.listen(TOPIC).await?;
@@ -138,6 +139,32 @@ pub async fn a_redelivery_stays_in_its_group(fixture: &dyn Fixture) -> ClauseRes
     plain.expect_numbers(0..1).await?;
     accepts.expect_quiet().await?;
     plain.expect_quiet().await?;
+    session.finish().await
+}
+
+/// Where a redelivery is shared, the other groups and the ungrouped subscribers see it once, as the next attempt of the same
+/// event.
+pub async fn a_shared_redelivery_is_the_next_attempt_for_all(
+    fixture: &dyn Fixture,
+) -> ClauseResult {
+    let needs = [Need::Groups, Need::GroupRedelivery, Need::SharedRedelivery];
+    let session = Session::open(fixture, &needs).await?;
+    let mut refuses = session.join(TOPIC, "refuses").await?;
+    let mut accepts = session.join(TOPIC, "accepts").await?;
+    let mut plain = session.listen(TOPIC).await?;
+    session.publish(TOPIC, numbered(0)).await?;
+    let mut id = None;
+    let delivery = expect_attempt(&mut refuses, &mut id, 1).await?;
+    session.within("nack", delivery.nack()).await??;
+    for reader in [&mut accepts, &mut plain] {
+        let delivery = expect_attempt(reader, &mut id, 1).await?;
+        reader.ack(delivery).await?;
+    }
+    for reader in [&mut refuses, &mut accepts, &mut plain] {
+        let delivery = expect_attempt(reader, &mut id, 2).await?;
+        reader.ack(delivery).await?;
+        reader.expect_quiet().await?;
+    }
     session.finish().await
 }
 
@@ -182,7 +209,8 @@ pub async fn redelivery_without_a_cap_goes_on(fixture: &dyn Fixture) -> ClauseRe
 
 /// A nacked ungrouped event comes again to the subscriber that refused it, and only to that one.
 pub async fn a_fan_out_nack_returns_to_its_subscriber(fixture: &dyn Fixture) -> ClauseResult {
-    let session = Session::open(fixture, &[Need::FanoutRedelivery]).await?;
+    let needs = [Need::FanoutRedelivery, Need::PrivateRedelivery];
+    let session = Session::open(fixture, &needs).await?;
     let mut refuses = session.listen(TOPIC).await?;
     let mut accepts = session.listen(TOPIC).await?;
     session.publish(TOPIC, numbered(0)).await?;

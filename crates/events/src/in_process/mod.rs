@@ -436,6 +436,7 @@ impl PubSub for InProcessPubSub {
             group_redelivery: true,
             group_redelivery_moves: true,
             fanout_redelivery: settings.fanout_redelivery,
+            private_redelivery: true,
             max_deliveries: settings.redelivery.max_deliveries,
             redelivery_delay: settings.redelivery.delay_step,
             leases: true,

@@ -1,6 +1,7 @@
 //! Connections by the `redis` crate.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,30 +86,65 @@ impl Client {
 
     /// The node that serves `key`, by the server's own table.
     async fn node_of(&self, key: &str) -> Result<Server, Failure> {
-        let mut seed = self
-            .single(&self.server, Some(self.options.response_timeout))
-            .await?;
-        let ask = async |seed: &mut MultiplexedConnection, command: Command| {
-            let reply = seed.send_packed_command(command.packed()).await;
-            reply.map(Reply::from).map_err(while_sending)
-        };
+        let mut seed = self.seed().await?;
         let slot = ask(&mut seed, Command::new("CLUSTER KEYSLOT").arg(key)).await?;
         let slot = slot.into_int()?;
-        let table = ask(&mut seed, Command::new("CLUSTER SLOTS")).await?;
-        for range in table.into_array()? {
-            let range = range.into_array()?;
-            let [first, last, master, ..] = range.as_slice() else {
-                continue;
-            };
-            let (first, last) = (first.clone().into_int()?, last.clone().into_int()?);
-            if (first..=last).contains(&slot) {
-                return self.node(master.clone());
+        for (slots, node) in self.slots(&mut seed).await? {
+            if slots.contains(&slot) {
+                return Ok(node);
             }
         }
         Err(Failure::Server(ServerError {
             code: "CLUSTERDOWN".to_owned(),
             message: format!("no node serves the hash slot {slot}"),
         }))
+    }
+
+    /// A connection to every node that holds keys: one, unless this is a cluster.
+    pub(crate) async fn connect_to_all(&self) -> Result<Vec<Arc<dyn Connection>>, Failure> {
+        let timeout = Some(self.options.response_timeout);
+        let mut nodes = vec![self.server.clone()];
+        if self.options.cluster {
+            let mut seed = self.seed().await?;
+            nodes = self
+                .slots(&mut seed)
+                .await?
+                .into_iter()
+                .map(|(_, node)| node)
+                .collect();
+            nodes.sort_by_key(|node| node.to_string());
+            nodes.dedup_by_key(|node| node.to_string());
+        }
+        let mut connections: Vec<Arc<dyn Connection>> = Vec::new();
+        for node in nodes {
+            connections.push(Arc::new(Shared(self.single(&node, timeout).await?)));
+        }
+        Ok(connections)
+    }
+
+    async fn seed(&self) -> Result<MultiplexedConnection, Failure> {
+        self.single(&self.server, Some(self.options.response_timeout))
+            .await
+    }
+
+    /// Which node serves which hash slots.
+    async fn slots(
+        &self,
+        seed: &mut MultiplexedConnection,
+    ) -> Result<Vec<(RangeInclusive<i64>, Server)>, Failure> {
+        let mut slots = Vec::new();
+        for range in ask(seed, Command::new("CLUSTER SLOTS"))
+            .await?
+            .into_array()?
+        {
+            let mut range = range.into_array()?.into_iter();
+            if let (Some(first), Some(last), Some(master)) =
+                (range.next(), range.next(), range.next())
+            {
+                slots.push((first.into_int()?..=last.into_int()?, self.node(master)?));
+            }
+        }
+        Ok(slots)
     }
 
     fn node(&self, master: Reply) -> Result<Server, Failure> {
@@ -207,6 +243,11 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for Shared<C>
     }
 }
 
+async fn ask(connection: &mut MultiplexedConnection, command: Command) -> Result<Reply, Failure> {
+    let reply = connection.send_packed_command(command.packed()).await;
+    reply.map_err(while_sending).map(Reply::from)?.into_result()
+}
+
 fn open(server: &Server) -> Result<redis::Client, Failure> {
     let info = tuned(server);
     let client = if server.is_tls() {
@@ -261,7 +302,7 @@ fn while_connecting(error: redis::RedisError) -> Failure {
 fn while_sending(error: redis::RedisError) -> Failure {
     match server_error(&error) {
         Some(reply) => Failure::Server(reply),
-        None if error.kind() == redis::ErrorKind::Parse => Failure::Protocol(error.to_string()),
+        // A reply that ends in the middle is a parse error for the library; for us it is a broken connection.
         None => Failure::Lost(Arc::new(error)),
     }
 }
