@@ -1,0 +1,12 @@
+//! Caches that keep the histories of topics on a server.
+
+mod append;
+mod histories;
+mod layout;
+mod read;
+mod record;
+mod redis_cache;
+mod script;
+mod store;
+
+pub use redis_cache::{RedisCache, RedisCacheBuilder};
