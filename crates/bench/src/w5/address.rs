@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bowline_events::{EventCache, PubSub};
-use bowline_redis::RedisStreamsPubSub;
+use bowline_redis::{RedisCache, RedisStreamsPubSub};
 
 use crate::Result;
 
@@ -64,7 +64,7 @@ impl Address {
 
     /// A cache there.
     pub(crate) fn cache(&self) -> Result<Arc<dyn EventCache>> {
-        Err("the Redis cache is not linked".into())
+        Ok(Arc::new(RedisCache::new(&self.url)?))
     }
 }
 

@@ -112,6 +112,8 @@ fn measure(width: usize, settings: &Settings) -> Result<Outcome> {
         .with("floor_per_s", floor.per_second().round())
         .with("of_floor", round(bus.per_second() / floor.per_second(), 3))
         .with("floor_p50_us", floor.histogram.quantile_us(0.5))
+        .with("cpu_us", round(bus.cpu_us(), 3))
+        .with("floor_cpu_us", round(floor.cpu_us(), 3))
         .with("redis_benchmark_per_s", benchmark.map(f64::round));
     Ok(Outcome {
         rss_mb,

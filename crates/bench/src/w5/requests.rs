@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::Result;
-use crate::clock::{now_ns, seconds};
+use crate::clock::{CpuTime, now_ns, seconds};
 use crate::histogram::Histogram;
 
 /// What became of the requests.
@@ -13,6 +13,8 @@ use crate::histogram::Histogram;
 pub(super) struct Made {
     pub(super) count: u64,
     pub(super) seconds: f64,
+    /// Processor time of this process.
+    pub(super) cpu: Duration,
     /// From the call to the answer.
     pub(super) histogram: Histogram,
 }
@@ -22,9 +24,15 @@ impl Made {
         self.count as f64 / self.seconds
     }
 
+    /// Processor time of one request, in microseconds.
+    pub(super) fn cpu_us(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.count as f64
+    }
+
     pub(super) fn merge(&mut self, more: &Self) {
         self.count += more.count;
         self.seconds += more.seconds;
+        self.cpu += more.cpu;
         self.histogram.merge(&more.histogram);
     }
 }
@@ -48,7 +56,7 @@ where
     F: Fn(u64) -> R + Clone + Send + 'static,
     R: Future<Output = Result<()>> + Send,
 {
-    let begun = now_ns();
+    let (begun, cpu_before) = (now_ns(), CpuTime::now());
     let (end, last) = match until {
         Until::Passed(length) => (begun + length.as_nanos() as u64, u64::MAX),
         Until::Count(count) => (u64::MAX, first + count),
@@ -77,6 +85,7 @@ where
     Ok(Made {
         count: next.load(Relaxed) - first,
         seconds: seconds(now_ns() - begun),
+        cpu: CpuTime::now().total() - cpu_before.total(),
         histogram,
     })
 }
