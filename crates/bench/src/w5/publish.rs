@@ -18,7 +18,7 @@ use crate::settings::Settings;
 use crate::subject::run;
 
 /// Bus and load generator take turns so often, since the machine is not always as fast.
-const TURNS: u32 = 2;
+const TURNS: u32 = 10;
 
 /// What both got in the same time.
 struct Compared {
