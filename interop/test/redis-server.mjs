@@ -5,7 +5,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { test } from 'node:test';
 import { readLines } from '../lib/channel.mjs';
+
+/** A test that needs a server; left out, and said so, with `BOWLINE_SKIP_REDIS=1`. */
+export function redisTest(name, run) {
+  test(name, { skip: process.env.BOWLINE_SKIP_REDIS === '1' && 'BOWLINE_SKIP_REDIS=1' }, run);
+}
 
 async function freePort() {
   const probe = net.createServer().listen(0, '127.0.0.1');

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { createClient } from 'redis';
 import { RedisStreamsPubSub } from '../lib/redis-streams.mjs';
 import { eventually } from './driver.mjs';
-import { startRedis } from './redis-server.mjs';
+import { redisTest, startRedis } from './redis-server.mjs';
 
 async function server(t) {
   const { url, before } = await startRedis(t);
@@ -33,7 +33,7 @@ function recorder() {
 const event = data => ({ type: 'x', runId: 'r', data });
 const groups = async (client, topic) => (await client.xInfoGroups(`mastra:topic:${topic}`)).map(one => one.name);
 
-test('callbacks of one process share a group, those of the older line do not', async t => {
+redisTest('callbacks of one process share a group, those of the older line do not', async t => {
   const { client, bus } = await server(t);
   for (const [older, count] of [[false, 1], [true, 3]]) {
     const topic = `older-${older}`;
@@ -48,7 +48,7 @@ test('callbacks of one process share a group, those of the older line do not', a
   }
 });
 
-test('each of the sharing callbacks has an event of its own', async t => {
+redisTest('each of the sharing callbacks has an event of its own', async t => {
   const { bus } = await server(t);
   const one = bus();
   const last = recorder();
@@ -63,7 +63,7 @@ test('each of the sharing callbacks has an event of its own', async t => {
   assert.ok(last.seen[0].createdAt instanceof Date);
 });
 
-test('who joins late gets the history once and in order, or nothing of it', async t => {
+redisTest('who joins late gets the history once and in order, or nothing of it', async t => {
   const { bus } = await server(t);
   const one = bus();
   const [first, earliest, latest] = [recorder(), recorder(), recorder()];
@@ -85,7 +85,7 @@ test('who joins late gets the history once and in order, or nothing of it', asyn
   assert.deepEqual(latest.seen.map(one => one.data), [650]);
 });
 
-test('an entry without an event is passed on, one that is not JSON is dropped', async t => {
+redisTest('an entry without an event is passed on, one that is not JSON is dropped', async t => {
   const { client, bus } = await server(t);
   const key = 'mastra:topic:t';
   for (const text of ['{"type":', 'null', '7']) await client.xAdd(key, '*', { event: text });
@@ -98,7 +98,7 @@ test('an entry without an event is passed on, one that is not JSON is dropped', 
   await eventually(async () => (await client.xPending(key, 'g')).pending === 0, 'everything is acknowledged');
 });
 
-test('the older line takes its own running entries again, the newer does not', async t => {
+redisTest('the older line takes its own running entries again, the newer does not', async t => {
   const { bus } = await server(t);
   for (const [older, wanted] of [[true, 2], [false, 1]]) {
     const topic = `reclaim-${older}`;
@@ -115,7 +115,7 @@ test('the older line takes its own running entries again, the newer does not', a
   }
 });
 
-test('localOnly reaches the callbacks of this process and nobody else', async t => {
+redisTest('localOnly reaches the callbacks of this process and nobody else', async t => {
   const { client, bus } = await server(t);
   const [here, elsewhere] = [bus(), bus()];
   const [plain, grouped, other] = [recorder(), recorder(), recorder()];
@@ -130,7 +130,7 @@ test('localOnly reaches the callbacks of this process and nobody else', async t 
   assert.equal(await client.xLen('mastra:topic:t'), 1);
 });
 
-test('a closed bus refuses to publish and is quiet about the rest', async t => {
+redisTest('a closed bus refuses to publish and is quiet about the rest', async t => {
   const { bus } = await server(t);
   const one = bus();
   await one.publish('t', event(1));
@@ -142,7 +142,7 @@ test('a closed bus refuses to publish and is quiet about the rest', async t => {
   await one.close();
 });
 
-test('close waits for a publish that is still connecting', async t => {
+redisTest('close waits for a publish that is still connecting', async t => {
   const { client, bus } = await server(t);
   const one = bus();
   const published = one.publish('t', event(1));

@@ -1,9 +1,8 @@
 // Our bus in Node does on the wire what the captured one did: every scenario of the capture is played on a real server.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { createClient } from 'redis';
 import { RedisStreamsPubSub } from '../lib/redis-streams.mjs';
-import { monitor, startRedis } from './redis-server.mjs';
+import { monitor, redisTest, startRedis } from './redis-server.mjs';
 import { captured, comparable, observed } from './wire.mjs';
 
 /** A callback and what came to it; `decide` gets the event, its settling functions and how many came before. */
@@ -77,7 +76,7 @@ async function scene(t, play) {
   assert.deepEqual([...gotLines.keys()], [...wantedLines.keys()]);
 }
 
-test('publish, fan-out and groups (1 to 4c)', async t => {
+redisTest('publish, fan-out and groups (1 to 4c)', async t => {
   await scene(t, async scene => {
     const first = scene.bus();
     const ttl = scene.bus({ streamIdleTtlMs: 60_000 });
@@ -150,7 +149,7 @@ test('publish, fan-out and groups (1 to 4c)', async t => {
   });
 });
 
-test('reclaim, time-outs and heartbeats (5 to 7)', async t => {
+redisTest('reclaim, time-outs and heartbeats (5 to 7)', async t => {
   await scene(t, async scene => {
     const crashed = await scene.other();
     const leftBehind = async (topic, consumer, text) => {
@@ -202,7 +201,7 @@ test('reclaim, time-outs and heartbeats (5 to 7)', async t => {
   });
 });
 
-test('clearing, trimming and leases (8 to 10g)', async t => {
+redisTest('clearing, trimming and leases (8 to 10g)', async t => {
   await scene(t, async scene => {
     const bus = scene.bus();
     const all = recorder();
@@ -265,7 +264,7 @@ test('clearing, trimming and leases (8 to 10g)', async t => {
   });
 });
 
-test('a nack reaches every group (12 to 13)', async t => {
+redisTest('a nack reaches every group (12 to 13)', async t => {
   await scene(t, async scene => {
     await scene.part('12');
     const trimming = scene.bus({ trimRedeliveries: true });

@@ -4,6 +4,7 @@
 //!   file, memory limit, replica; it can be killed, restarted, paused and promoted. [`RedisCluster`] starts several masters.
 //! - [`RedisServer::command`] and [`Monitor`] look at the server without the code under test.
 //! - [`FaultProxy`] stands between a client and a server, and cuts, delays, slices and swallows.
+//! - [`UpstashServer`] speaks the REST protocol of Upstash in front of a real server.
 //! - [`skips_redis`] and [`valkey`] say which tests cannot run, and never silently.
 //!
 //! Every wait has the deadline [`PATIENCE`]. Nothing listens anywhere but on loopback.
@@ -19,6 +20,7 @@ mod scratch;
 mod server;
 mod skip;
 mod tls;
+mod upstash;
 mod url;
 mod wait;
 
@@ -31,4 +33,5 @@ pub use resp::{Connection, Reply};
 pub use server::RedisServer;
 pub use skip::{skips_redis, valkey};
 pub use tls::Identity;
+pub use upstash::{UpstashRequest, UpstashServer};
 pub use wait::PATIENCE;

@@ -8,5 +8,6 @@ mod record;
 mod redis_cache;
 mod script;
 mod store;
+mod walk;
 
 pub use redis_cache::{RedisCache, RedisCacheBuilder};
