@@ -8,6 +8,10 @@ mod record;
 mod redis_cache;
 mod script;
 mod store;
+#[cfg(feature = "upstash")]
+mod upstash;
 mod walk;
 
 pub use redis_cache::{RedisCache, RedisCacheBuilder};
+#[cfg(feature = "upstash")]
+pub use upstash::{UpstashCache, UpstashCacheBuilder};

@@ -8,3 +8,5 @@ mod layout;
 mod reading;
 mod replay;
 mod support;
+#[cfg(feature = "upstash")]
+mod upstash;
