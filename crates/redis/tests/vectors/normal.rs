@@ -9,7 +9,7 @@ use bowline_testkit::MonitorLine;
 use serde_json::Value;
 
 /// Commands that are no concern of other processes.
-const LEFT_OUT: [(&str, &str); 11] = [
+const LEFT_OUT: [(&str, &str); 12] = [
     (
         "CLIENT",
         "the prologue of a connection, not shown by older servers",
@@ -34,6 +34,10 @@ const LEFT_OUT: [(&str, &str); 11] = [
     (
         "XREVRANGE",
         "asks for a boundary that our process knows already",
+    ),
+    (
+        "XLEN",
+        "asks whether only our subscription made the stream, which is removed then",
     ),
     (
         "XGROUP DELCONSUMER",
