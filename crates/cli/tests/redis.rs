@@ -8,12 +8,13 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 
 use bowline_testkit::RedisServer;
 use serde_json::Value;
-use support::{Done, Scratch};
+use support::{Done, Running, Scratch};
 
 macro_rules! need_redis {
     () => {
@@ -125,10 +126,14 @@ async fn a_server_that_tells_little_is_judged_by_what_it_tells() {
     let warnings = done.findings("warning");
     assert_found(
         &warnings,
-        "may not send XINFO STREAM: late readers",
+        "may not send XINFO STREAM: readers cannot begin at a position",
         "+xinfo|stream",
     );
-    assert_found(&warnings, "may not send SCAN, XLEN", "+scan +xlen");
+    assert_found(
+        &warnings,
+        "may not send SCAN: topics cannot be listed",
+        "+scan",
+    );
 }
 
 #[tokio::test]
@@ -471,4 +476,120 @@ async fn the_doctor_looks_at_the_cache_too() {
         "in the memory of one process",
         "--cache redis://",
     );
+}
+
+fn tail(bus: &str, topic: &str, options: &[&str]) -> Running {
+    let args = [&["tail", topic, "--bus", bus, "--json"], options].concat();
+    let running = Scratch::new().start(args);
+    running.wait_for_note("listening");
+    running
+}
+
+fn event(line: &str) -> Value {
+    serde_json::from_str(line).unwrap()
+}
+
+#[tokio::test]
+async fn tail_prints_what_is_published_and_what_was() {
+    need_redis!();
+    let server = RedisServer::start().await.unwrap();
+    let bus = server.url();
+    publish(&bus, "orders");
+    let live = tail(&bus, "orders", &["--limit", "1"]);
+    let all = tail(&bus, "orders", &["--limit", "2", "--from", "earliest"]);
+    publish(&bus, "orders");
+    let second = event(&live.line());
+    assert_eq!((&second["type"], &second["data"]), (&"t".into(), &1.into()));
+    let first = event(&all.line());
+    assert_ne!(first["id"], second["id"]);
+    assert_eq!(event(&all.line())["id"], second["id"]);
+    for running in [live, all] {
+        assert_eq!(running.wait(), (Some(0), Vec::new()));
+    }
+    let groups = server
+        .command(&["XINFO", "GROUPS", "mastra:topic:orders"])
+        .await
+        .unwrap();
+    assert!(groups.items().is_empty(), "{groups:?}");
+}
+
+#[tokio::test]
+async fn members_of_a_group_share_and_acknowledge() {
+    need_redis!();
+    let server = RedisServer::start().await.unwrap();
+    let bus = server.url();
+    let options = ["--group", "workers", "--limit", "3"];
+    let members = [tail(&bus, "jobs", &options), tail(&bus, "jobs", &options)];
+    for _ in 0..6 {
+        publish(&bus, "jobs");
+    }
+    let mut ids = BTreeSet::new();
+    for member in members {
+        let (code, lines) = member.wait();
+        assert_eq!(code, Some(0));
+        ids.extend(lines.iter().map(|line| event(line)["id"].to_string()));
+    }
+    assert_eq!(ids.len(), 6);
+    let pending = server
+        .command(&["XPENDING", "mastra:topic:jobs", "workers"])
+        .await
+        .unwrap();
+    assert_eq!(pending.items()[0].int(), Some(0), "{pending:?}");
+}
+
+#[tokio::test]
+async fn a_subscriber_that_may_not_read_is_told() {
+    need_redis!();
+    let user = "app on >hunter2 ~* +@all -xreadgroup";
+    let server = RedisServer::builder().user(user).start().await.unwrap();
+    server
+        .command(&["SET", "mastra:topic:taken", "x"])
+        .await
+        .unwrap();
+    let table: [(String, &str, i32, &[&str]); 2] = [
+        (
+            server.url_with("app", "hunter2", 0),
+            "t",
+            1,
+            &["mastra:topic:t", "XREADGROUP", "NOPERM"],
+        ),
+        (
+            server.url(),
+            "taken",
+            2,
+            &["mastra:topic:taken", "XGROUP CREATE", "WRONGTYPE"],
+        ),
+    ];
+    for (bus, topic, code, parts) in table {
+        let done = Scratch::new().run(["tail", topic, "--bus", &bus, "--timeout", "20"], "");
+        assert_eq!(done.code, Some(code), "{done:?}");
+        for part in parts {
+            assert!(done.failure().contains(part), "{part}: {done:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_resumed_through_cache_and_bus_of_one_server() {
+    need_redis!();
+    let server = RedisServer::start().await.unwrap();
+    let (url, topic) = (server.url(), "agent.stream.run-1");
+    let write = |data: &str| {
+        let args = [
+            "publish", topic, "--bus", &url, "--cache", &url, "--type", "chunk", "--data", data,
+        ];
+        assert_eq!(Scratch::new().run(args, "").code, Some(0));
+    };
+    write("0");
+    write("1");
+    let options = ["--cache", &url, "--from", "0", "--limit", "3"];
+    let reader = tail(&url, topic, &options);
+    write("2");
+    let (code, lines) = reader.wait();
+    assert_eq!(code, Some(0));
+    let seen: Vec<_> = lines
+        .iter()
+        .map(|line| event(line)["data"].to_string())
+        .collect();
+    assert_eq!(seen, ["0", "1", "2"]);
 }

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::live::Live;
 use crate::bus::Bus;
-use crate::stream::{StreamCommands, StreamId};
+use crate::stream::StreamId;
 use crate::wire::Repeat;
 
 /// Entries that may wait for their acknowledgement before reading waits, too.
@@ -25,8 +26,16 @@ pub(super) struct Acks {
 
 #[derive(Debug, Default)]
 struct Due {
-    by_topic: HashMap<Arc<str>, Vec<StreamId>>,
+    by_key: HashMap<Arc<str>, Entries>,
     entries: usize,
+}
+
+/// Entries that a group of one topic was given.
+#[derive(Debug)]
+struct Entries {
+    live: Arc<Live>,
+    epoch: u64,
+    ids: Vec<StreamId>,
 }
 
 impl Acks {
@@ -34,23 +43,32 @@ impl Acks {
         self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Acknowledges `ids` of the stream of `topic` as soon as may be.
-    pub(super) fn add(&self, topic: &Arc<str>, ids: impl IntoIterator<Item = StreamId>) {
+    /// Acknowledges `ids`, which the group of `epoch` was given, as soon as may be.
+    pub(super) fn add(&self, live: &Arc<Live>, epoch: u64, mut ids: Vec<StreamId>) {
         let mut due = self.lock();
-        let list = due.by_topic.entry(Arc::clone(topic)).or_default();
-        let before = list.len();
-        list.extend(ids);
-        let added = list.len() - before;
-        due.entries += added;
+        due.entries += ids.len();
+        let present = due.by_key.get_mut(&live.key);
+        if let Some(entries) = present
+            && entries.epoch == epoch
+            && Arc::ptr_eq(&entries.live, live)
+        {
+            entries.ids.append(&mut ids);
+        } else {
+            let live = Arc::clone(live);
+            let key = Arc::clone(&live.key);
+            // What an older group was given went with it.
+            let older = due.by_key.insert(key, Entries { live, epoch, ids });
+            due.entries -= older.map_or(0, |older| older.ids.len());
+        }
         drop(due);
         self.more.notify_one();
     }
 
     /// Forgets what is due for a topic whose group is gone.
-    pub(super) fn forget(&self, topic: &str) {
+    pub(super) fn forget(&self, key: &str) {
         let mut due = self.lock();
-        if let Some(list) = due.by_topic.remove(topic) {
-            due.entries -= list.len();
+        if let Some(entries) = due.by_key.remove(key) {
+            due.entries -= entries.ids.len();
         }
         drop(due);
         self.room.notify_waiters();
@@ -73,20 +91,30 @@ impl Acks {
             self.more.notified().await;
             let due = std::mem::take(&mut *self.lock());
             self.room.notify_waiters();
-            for (topic, ids) in due.by_topic {
-                let commands = StreamCommands::new(&bus.settings, &topic);
-                for ids in ids.chunks(MOST_AT_ONCE) {
-                    let ack = commands.ack(group, ids);
-                    // An entry that stays unacknowledged is forgotten with the group.
-                    if let Err(failure) = bus.link.run(&ack, Repeat::Yes).await {
-                        tracing::debug!(
-                            key = commands.key(),
-                            ?failure,
-                            "entries were not acknowledged"
-                        );
-                    }
-                }
+            for entries in due.by_key.into_values() {
+                send(bus, group, &entries).await;
             }
+        }
+    }
+}
+
+/// Acknowledges entries while nobody makes the group anew: a new stream may give an id again that the old one had.
+async fn send(bus: &Bus, group: &str, entries: &Entries) {
+    let live = &entries.live;
+    let _regrouping = live.regrouping.lock().await;
+    if live.present().epoch != entries.epoch || live.is_ended() {
+        return;
+    }
+    let commands = bus.stream(&live.topic);
+    for ids in entries.ids.chunks(MOST_AT_ONCE) {
+        let ack = commands.ack(group, ids);
+        // An entry that stays unacknowledged is forgotten with the group.
+        if let Err(failure) = bus.link.run(&ack, Repeat::Yes).await {
+            tracing::debug!(
+                key = commands.key(),
+                ?failure,
+                "entries were not acknowledged"
+            );
         }
     }
 }

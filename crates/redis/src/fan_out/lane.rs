@@ -271,6 +271,9 @@ impl Lane {
             }
         };
         self.went_well();
+        if !live.is_current() {
+            return live.stance.recover();
+        }
         let entries: Vec<Entry> = entries;
         let gap = info.and_then(|info| live.with_ledger(|ledger| ledger.gap_before(info)));
         let count = live.stance.count.load(Relaxed);
@@ -300,9 +303,11 @@ impl Lane {
                 return;
             }
             Appended::Done {
+                epoch,
                 pressed,
                 duplicates,
             } => {
+                common.acks.add(live, epoch, ids);
                 common
                     .bus
                     .counters
@@ -313,7 +318,6 @@ impl Lane {
                 }
             }
         }
-        common.acks.add(live.topic.name(), ids);
         if !poisoned.is_empty() {
             self.bury(live, poisoned);
         }

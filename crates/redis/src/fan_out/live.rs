@@ -89,6 +89,7 @@ pub(super) struct Arrival {
 pub(super) enum Appended {
     /// It is handed over; the future waits for slow readers.
     Done {
+        epoch: u64,
         pressed: Option<OpFuture<'static, Published>>,
         duplicates: u64,
     },
@@ -171,6 +172,11 @@ impl Live {
         }
         state.users -= 1;
         state.users == 0
+    }
+
+    /// Subscribers of this process.
+    pub(super) fn users(&self) -> u64 {
+        self.lock().users as u64
     }
 
     /// Ends the topic if nobody uses it. Whether it has ended.
@@ -264,6 +270,11 @@ impl Live {
         self.stance.issued.store(self.lock().epoch, Relaxed);
     }
 
+    /// Whether the group is still the one that the read under way was sent to.
+    pub(super) fn is_current(&self) -> bool {
+        self.lock().epoch == self.stance.issued.load(Relaxed)
+    }
+
     /// Hands a batch over to the local log.
     pub(super) fn append(
         &self,
@@ -310,6 +321,7 @@ impl Live {
             state.tell(mark);
         }
         Appended::Done {
+            epoch: state.epoch,
             pressed,
             duplicates,
         }

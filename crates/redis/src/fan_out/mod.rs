@@ -29,7 +29,7 @@ use std::time::Duration;
 use bowline_events::log::Backlog;
 use bowline_events::{
     Error, ErrorKind, Event, InProcessPubSub, OpFuture, PubSub, Result, StartFrom,
-    SubscribeOptions, Subscription, Topic,
+    SubscribeOptions, Subscription, Topic, TopicInfo,
 };
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -41,7 +41,7 @@ use crate::wire::Repeat;
 use inbox::End;
 use live::Live;
 use past::Past;
-use private_group::Begin;
+use private_group::{Begin, Loss};
 use reading::{Common, Reading};
 use seam::Seam;
 use source::Source;
@@ -51,6 +51,10 @@ const LOCAL_PATIENCE: Duration = Duration::from_millis(25);
 
 /// How long closing waits for a server that does not answer.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A topic whose stream is about to be deleted, and the epoch of its group.
+#[derive(Debug)]
+pub(crate) struct Clearing(Option<(Arc<Live>, u64)>);
 
 /// The ungrouped subscribers of a process.
 #[derive(Debug)]
@@ -146,14 +150,37 @@ impl FanOut {
         Ok(())
     }
 
-    /// The stream of `topic` was deleted by this process: its subscribers are told at once.
-    pub(crate) async fn cleared(&self, topic: &Topic) {
-        let (Some(live), Some(started)) = (self.shared.live(topic), self.shared.started.get())
-        else {
+    /// This process is about to delete the stream of `topic`.
+    pub(crate) fn clearing(&self, topic: &Topic) -> Clearing {
+        Clearing(self.shared.live(topic).map(|live| {
+            let epoch = live.present().epoch;
+            (live, epoch)
+        }))
+    }
+
+    /// The stream was deleted: its subscribers are told at once.
+    pub(crate) async fn cleared(&self, clearing: Clearing) {
+        let (Some((live, epoch)), Some(started)) = (clearing.0, self.shared.started.get()) else {
             return;
         };
-        if let Err(failure) = reading::make_anew(&started.common, &live, None).await {
-            tracing::debug!(%topic, ?failure, "the group is made anew later, by the read loop");
+        let made = reading::make_anew(&started.common, &live, epoch, Some(Loss::Stream));
+        if let Err(failure) = made.await {
+            tracing::debug!(
+                key = &*live.key,
+                ?failure,
+                "the group is made anew later, by the read loop"
+            );
+        }
+    }
+
+    /// Counts the subscribers of this process in `infos`, where each topic has its private group counted as one.
+    pub(crate) fn count(&self, infos: &mut [TopicInfo]) {
+        for info in infos {
+            if let (Some(live), Some(private)) =
+                (self.shared.live(&info.topic), &mut info.subscribers)
+            {
+                *private = private.saturating_sub(1) + live.users();
+            }
         }
     }
 
@@ -438,7 +465,7 @@ impl Shared {
         }
         let _regrouping = live.regrouping.lock().await;
         let common = &reading.common;
-        common.acks.forget(topic);
+        common.acks.forget(&live.key);
         let commands = self.bus.stream(topic);
         let removed = private_group::remove(&self.bus, &commands, &common.group).await;
         removed.map_err(|failure| {

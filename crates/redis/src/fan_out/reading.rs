@@ -186,7 +186,7 @@ impl Reading {
         let epoch = live.stance.issued.load(Relaxed);
         self.common.runtime.spawn(async move {
             let mut failed = 0;
-            while let Err(failure) = make_anew(&this.common, &live, Some(epoch)).await {
+            while let Err(failure) = make_anew(&this.common, &live, epoch, None).await {
                 if matches!(failure.code(), Some("WRONGTYPE" | "NOPERM")) {
                     this.fail(&live, failure);
                     return;
@@ -204,21 +204,22 @@ impl Reading {
     }
 }
 
-/// Makes the group of `live` anew if it is still the one of `epoch`. Without an epoch the stream is known to be deleted.
+/// Makes the group of `live` anew, unless that has happened since `epoch`. `known` says what was lost, where that is known.
 pub(super) async fn make_anew(
     common: &Common,
     live: &Live,
-    epoch: Option<u64>,
+    epoch: u64,
+    known: Option<Loss>,
 ) -> Result<(), Failure> {
     let _regrouping = live.regrouping.lock().await;
     let present = live.present();
-    if live.is_ended() || epoch.is_some_and(|epoch| epoch != present.epoch) {
+    if live.is_ended() || epoch != present.epoch {
         return Ok(());
     }
     let commands = common.bus.stream(&live.topic);
-    let loss = match epoch {
-        None => Loss::Stream,
-        Some(_) => assess(common, live, &commands, &present).await?,
+    let loss = match known {
+        Some(loss) => loss,
+        None => assess(common, live, &commands, &present).await?,
     };
     let begin = match loss {
         Loss::Group => Begin::Behind(present.last_id),

@@ -199,6 +199,8 @@ impl Source {
         let Some((inner, track)) = &mut self.local else {
             return Poll::Ready(Some(Fill::End));
         };
+        // A gathering subscription asks for one at a time, so that it sees when its buffer is full.
+        let max = if self.options.batch.is_some() { 1 } else { max };
         if self.taken.is_empty() {
             match inner.poll_fill(cx, &mut self.taken, max) {
                 Poll::Pending => {
