@@ -1,4 +1,4 @@
-//! The caching layer with its histories on a Redis server: over the in-process bus, and over two participants of a Unix socket
+//! The caching layer with its histories on a Redis server, reached directly and over the REST API of Upstash: over the in-process bus, and over two participants of a Unix socket
 //! with a cache of their own each.
 
 use std::process::ExitCode;
@@ -11,9 +11,11 @@ use bowline_events::{
     CachingPubSub, Error, ErrorKind, EventCache, InProcessPubSub, OpFuture, PubSub, PubSubExt,
     Result, SubscribeOptions,
 };
-use bowline_redis::RedisCache;
-use bowline_testkit::RedisServer;
+use bowline_redis::{RedisCache, UpstashCache};
+use bowline_testkit::{RedisServer, UpstashServer};
 use bowline_unix::UnixSocketPubSub;
+
+const TOKEN: &str = "token";
 
 /// Makes a cache whose keys begin with a prefix.
 type MakeCache = dyn Fn(&str) -> Result<Arc<dyn EventCache>> + Send + Sync;
@@ -32,7 +34,7 @@ impl Fixture for Cached {
 
     fn connect(&self) -> OpFuture<'_, Participants> {
         // One server serves all clauses; each has a key prefix of its own.
-        let prefix = format!("clause-{}:", self.clauses.fetch_add(1, Relaxed));
+        let prefix = format!("{}-{}:", self.name, self.clauses.fetch_add(1, Relaxed));
         match self.two {
             false => OpFuture::ready(self.over_memory(&prefix)),
             true => OpFuture::new(self.over_unix(prefix)),
@@ -94,13 +96,41 @@ fn on_redis(server: &RedisServer) -> [Box<dyn Fixture>; 2] {
     )
 }
 
+fn on_upstash(upstash: &UpstashServer) -> [Box<dyn Fixture>; 2] {
+    let url = upstash.url();
+    let make = move |prefix: &str| -> Result<Arc<dyn EventCache>> {
+        let cache = UpstashCache::builder(&url, TOKEN)
+            .key_prefix(prefix)
+            .build()?;
+        Ok(Arc::new(cache))
+    };
+    fixtures(
+        ["caching-in-upstash", "caching-in-upstash-over-unix"],
+        Arc::new(make),
+    )
+}
+
+async fn servers() -> bowline_testkit::Result<(RedisServer, UpstashServer)> {
+    let server = RedisServer::start().await?;
+    let upstash = UpstashServer::start(server.address(), TOKEN).await?;
+    Ok((server, upstash))
+}
+
 fn main() -> ExitCode {
     if bowline_testkit::skips_redis() {
         return ExitCode::SUCCESS;
     }
+    // It serves the REST API while the clauses run on runtimes of their own.
     let runtime = tokio::runtime::Runtime::new();
     let runtime = runtime.unwrap_or_else(|error| panic!("no runtime: {error}"));
-    let server = runtime.block_on(RedisServer::start());
-    let server = server.unwrap_or_else(|error| panic!("no server could be started: {error}"));
-    bowline_conformance::main(on_redis(&server))
+    match runtime.block_on(servers()) {
+        Ok((server, upstash)) => {
+            let fixtures = on_redis(&server).into_iter().chain(on_upstash(&upstash));
+            bowline_conformance::main(fixtures)
+        }
+        Err(error) => {
+            eprintln!("no server could be started: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -175,7 +175,7 @@ impl Share {
         for entry in entries {
             let line = wanted.iter().find(|line| line.id == entry.id);
             let before = line.map_or(0, |line| line.deliveries);
-            let counted = deliveries.unwrap_or(before.saturating_add(1));
+            let counted = deliveries.unwrap_or_else(|| before.saturating_add(1));
             items.extend(self.checked(&entry, counted).await);
         }
         self.deliver(items, true);

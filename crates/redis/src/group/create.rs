@@ -9,23 +9,37 @@ use crate::history::Walk;
 use crate::stream::{StreamCommands, StreamId, millis};
 use crate::wire::{Command, Failure, Repeat, Reply};
 
-/// Makes `group` unless it is there: then it keeps its position. The notice tells a new group what it missed.
+/// How a group came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Created {
+    /// It was there already.
+    Found,
+    /// It begins where it was told.
+    New,
+    /// What it was to begin with is gone.
+    Late(Notice),
+}
+
+/// Makes `group` unless it is there: then it keeps its position.
 pub(super) async fn create(
     bus: &Bus,
     stream: &StreamCommands<'_>,
     group: &str,
     start: StartFrom,
-) -> Result<Option<Notice>, Failure> {
-    let (id, notice) = match start {
-        StartFrom::Earliest => (StreamId::ZERO, None),
-        StartFrom::Latest => {
-            create_at(bus, stream, group, "$").await?;
-            return Ok(None);
+) -> Result<Created, Failure> {
+    let (made, notice) = match start {
+        StartFrom::Earliest => (create_at(bus, stream, group, "0").await?, None),
+        StartFrom::Latest => (create_at(bus, stream, group, "$").await?, None),
+        StartFrom::Offset(position) => {
+            let (id, notice) = before(bus, stream, position).await?;
+            (create_after(bus, stream, group, id).await?, notice)
         }
-        StartFrom::Offset(position) => before(bus, stream, position).await?,
     };
-    let made = create_after(bus, stream, group, id).await?;
-    Ok(notice.filter(|_| made))
+    Ok(match (made, notice) {
+        (false, _) => Created::Found,
+        (true, None) => Created::New,
+        (true, Some(notice)) => Created::Late(notice),
+    })
 }
 
 /// Makes `group` behind the entry `id`; whether it was not there.

@@ -7,6 +7,7 @@
 mod acks;
 mod claim;
 mod create;
+mod gap;
 mod gather;
 mod leave;
 mod member;
@@ -30,6 +31,7 @@ use bowline_events::{
 use tokio::time::{Instant, timeout_at};
 
 use crate::bus::{Bus, runtime};
+use create::Created;
 use member::Member;
 use share::{Ending, Phase, Share};
 use work::NewItem;
@@ -179,14 +181,14 @@ impl Registry {
     }
 
     /// Forgets a seat that nobody uses.
-    fn tidy(&self, topic: &Topic, group: &Text, seat: Arc<Seat>) {
+    fn tidy(&self, topic: &Topic, group: &Text, seat: &Arc<Seat>) {
         let mut seats = self.seats();
         let key = (topic.clone(), group.clone());
         let ours = seats
             .get(&key)
-            .is_some_and(|other| Arc::ptr_eq(other, &seat));
+            .is_some_and(|other| Arc::ptr_eq(other, seat));
         // One is in the map, one is ours: nobody else has it, and nobody can get it while the map is locked.
-        if ours && Arc::strong_count(&seat) == 2 && seat.share().is_none() {
+        if ours && Arc::strong_count(seat) == 2 && seat.share().is_none() {
             seats.remove(&key);
         }
     }
@@ -215,7 +217,7 @@ impl Registry {
         let seat = self.seat(topic, group);
         let joined = self.join_at(&seat, topic, group, options).await;
         if joined.is_err() {
-            self.tidy(topic, group, seat);
+            self.tidy(topic, group, &seat);
         }
         joined
     }
@@ -240,15 +242,16 @@ impl Registry {
         let bus = &self.bus;
         bus.check("subscribe", topic)?;
         let stream = bus.stream(topic);
-        let notice = create::create(bus, &stream, group, options.start)
+        let created = create::create(bus, &stream, group, options.start)
             .await
             .map_err(|failure| bus.error(failure, "subscribe", "XGROUP CREATE", stream.key()))?;
         bus.check("subscribe", topic)?;
-        let share = Share::start(bus, topic, group, runtime);
+        let found = created == Created::Found;
+        let share = Share::start(bus, topic, group, found, runtime);
         let Some(id) = share.join(options.lease) else {
             return Err(share.closed());
         };
-        if let Some(notice) = notice {
+        if let Created::Late(notice) = created {
             share.tell(notice);
         }
         *seat.share() = Some(Arc::clone(&share));
@@ -266,7 +269,7 @@ impl Registry {
                 self.end_share(&seat, share).await;
             }
         }
-        self.tidy(&share.topic, &share.group, seat);
+        self.tidy(&share.topic, &share.group, &seat);
     }
 
     async fn end_share(&self, seat: &Seat, share: &Arc<Share>) {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
 use super::create::create_after;
+use super::gap::{self, Checked};
 use super::pace::Pace;
 use super::scripts::is_gone;
 use super::share::{Ending, Share};
@@ -42,6 +43,10 @@ struct Reading {
     /// When to look for such entries once more: a read may outlive its connection on the server.
     recover_again: Option<Instant>,
     failed: u32,
+    /// The group may be so far behind that entries were trimmed: reads are checked.
+    behind: bool,
+    /// Positions that the server does not know that the group has jumped over; `None` when positions cannot be looked at.
+    jumped: Option<u64>,
 }
 
 impl Reading {
@@ -57,6 +62,8 @@ impl Reading {
             recover,
             recover_again: None,
             failed: 0,
+            behind: share.found,
+            jumped: Some(0),
             key,
             share,
         }
@@ -80,29 +87,59 @@ impl Reading {
         if count == 0 {
             return;
         }
-        let block = Some(self.share.bus.settings.block);
-        let read = GroupRead {
-            group: &self.share.group,
-            consumer: &self.share.consumer,
-            count,
-            block,
-        };
-        let read = read.new_entries(&[&self.key]);
-        match self.reader.read(&read, block).await {
-            Ok(batches) => {
+        match self.read(count).await {
+            Ok(entries) => {
                 self.failed = 0;
-                let entries = batches.into_iter().flat_map(|(_, entries)| entries);
-                self.deliver(count, entries.collect()).await;
+                self.behind = entries.len() >= count;
+                self.deliver(count, entries).await;
             }
             Err(ReadFailure::Gone(_)) => self.begin_anew().await,
             Err(ReadFailure::Lost(failure)) => {
                 let block = self.share.bus.settings.block;
-                self.recover = true;
+                (self.recover, self.behind) = (true, true);
                 self.recover_again = Instant::now().checked_add(block + Duration::from_secs(1));
                 self.pause("reading", failure).await;
             }
             Err(ReadFailure::Refused(failure)) => self.refused(failure).await,
         }
+    }
+
+    async fn read(&mut self, count: usize) -> Result<Vec<Entry>, ReadFailure> {
+        let share = Arc::clone(&self.share);
+        let mut read = GroupRead {
+            group: &share.group,
+            consumer: &share.consumer,
+            count,
+            block: None,
+        };
+        if self.behind
+            && let Some(jumped) = self.jumped
+        {
+            let checked = read.new_entries(&[&self.key]);
+            match gap::read(&mut self.reader, &share, checked, jumped).await {
+                Ok(checked) => return Ok(self.tell(checked).await),
+                Err(ReadFailure::Refused(failure)) if failure.code() == Some("NOPERM") => {
+                    tracing::warn!(topic = %share.topic, group = %share.group, ?failure, "positions cannot be looked at; members are not told of trimmed events");
+                    self.jumped = None;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        read.block = Some(share.bus.settings.block);
+        let command = read.new_entries(&[&self.key]);
+        let batches = self.reader.read(&command, read.block).await?;
+        let entries = batches.into_iter().flat_map(|(_, entries)| entries);
+        Ok(entries.collect())
+    }
+
+    /// Tells members and server of what was trimmed in front of the entries.
+    async fn tell(&mut self, checked: Checked) -> Vec<Entry> {
+        if let Some(gap) = checked.gap {
+            self.share.tell(gap.notice());
+            let jumped = gap::tell_server(&self.share, gap).await;
+            self.jumped = self.jumped.map(|before| before + jumped);
+        }
+        checked.entries
     }
 
     async fn deliver(&mut self, asked: usize, entries: Vec<Entry>) {
@@ -133,6 +170,7 @@ impl Reading {
             share.lock().wanted = Some((unsettled, waiting));
             count = self.pace.next(share.load(), Instant::now());
             if count < worth {
+                self.behind = true;
                 let patience = match count {
                     0 => LOOK_AGAIN,
                     _ => GATHER,
@@ -171,7 +209,7 @@ impl Reading {
             return self.refused(failure).await;
         }
         tracing::info!(topic = %share.topic, group = %share.group, is_old, "the group was gone and is made again");
-        self.recover = false;
+        (self.recover, self.behind, self.jumped) = (false, false, self.jumped.map(|_| 0));
         if !is_old {
             share.clear();
         }

@@ -44,6 +44,8 @@ pub(super) struct Share {
     pub(super) topic: Topic,
     pub(super) group: Text,
     pub(super) consumer: String,
+    /// The group was there before: it may be behind.
+    pub(super) found: bool,
     pub(super) runtime: Handle,
     pub(super) acks: Acks,
     /// Refusals under way.
@@ -103,12 +105,19 @@ impl Inner {
 
 impl Share {
     /// A share that reads; the group is there.
-    pub(super) fn start(bus: &Arc<Bus>, topic: &Topic, group: &Text, runtime: Handle) -> Arc<Self> {
+    pub(super) fn start(
+        bus: &Arc<Bus>,
+        topic: &Topic,
+        group: &Text,
+        found: bool,
+        runtime: Handle,
+    ) -> Arc<Self> {
         let share = Arc::new(Self {
             bus: Arc::clone(bus),
             topic: topic.clone(),
             group: group.clone(),
             consumer: unique(group),
+            found,
             runtime,
             acks: Acks::default(),
             refusals: Arc::default(),

@@ -49,7 +49,7 @@ pub(super) async fn run(share: Arc<Share>) {
 
 /// Shows the server that the entries here are being worked on.
 async fn renew(share: &Share, age: Duration) -> Result<(), Failure> {
-    let ids = share.lock().work.to_renew(age, Instant::now());
+    let ids = share.lock().work.due_for_renewal(age, Instant::now());
     if ids.is_empty() {
         return Ok(());
     }

@@ -2,6 +2,7 @@
 
 mod acks;
 mod faults;
+mod gaps;
 mod leaving;
 mod reclaim;
 mod redelivery;

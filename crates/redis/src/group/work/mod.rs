@@ -341,7 +341,7 @@ impl Work {
     }
 
     /// The entries that showed no sign of life to the server for `age`; they count as renewed.
-    pub(super) fn to_renew(&mut self, age: Duration, now: Instant) -> Vec<StreamId> {
+    pub(super) fn due_for_renewal(&mut self, age: Duration, now: Instant) -> Vec<StreamId> {
         let mut ids = Vec::new();
         for item in self.items.values_mut() {
             if now.saturating_duration_since(item.renewed) >= age

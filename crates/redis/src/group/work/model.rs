@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Push {
         entry: bool,
@@ -206,7 +206,7 @@ impl Run {
     fn take(&mut self, member: MemberId, max: usize) -> usize {
         let mut taken = Vec::new();
         let count = self.work.take(member, max, self.now, |event, token| {
-            taken.push((event, token))
+            taken.push((event, token));
         });
         assert_eq!(count, taken.len());
         for (event, token) in taken {
@@ -318,7 +318,8 @@ impl Run {
             .iter()
             .map(|refused| number(&refused.event))
             .collect();
-        (seen.sort_unstable(), wanted.sort_unstable());
+        seen.sort_unstable();
+        wanted.sort_unstable();
         assert_eq!(seen, wanted);
         for refused in overdue {
             self.work.retry(refused.serial, None);
