@@ -33,6 +33,7 @@ async fn joining_and_acknowledging() {
     let live = scene.bus(|bus| bus);
     let options = SubscribeOptions::new().group("live");
     let latest = live.subscribe("t.grp", options).await.unwrap();
+    scene.reading("live").await;
     for subscription in [other, latest, worker] {
         subscription.unsubscribe().await.unwrap();
     }

@@ -9,7 +9,7 @@ use bowline_testkit::MonitorLine;
 use serde_json::Value;
 
 /// Commands that are no concern of other processes.
-const LEFT_OUT: [(&str, &str); 11] = [
+const LEFT_OUT: [(&str, &str); 12] = [
     (
         "CLIENT",
         "the prologue of a connection, not shown by older servers",
@@ -36,6 +36,10 @@ const LEFT_OUT: [(&str, &str); 11] = [
         "asks for a boundary that our process knows already",
     ),
     (
+        "XLEN",
+        "asks whether only our subscription made the stream, which is removed then",
+    ),
+    (
         "XGROUP DELCONSUMER",
         "removes a name that the reference leaves behind",
     ),
@@ -56,7 +60,7 @@ impl Normal {
         let mut own = Vec::new();
         let mut read = Vec::new();
         let mut acks = Vec::new();
-        for line in unwrapped(commands) {
+        for line in unwrapped(&without_leaving(commands)) {
             if is_left_out(&line) {
                 continue;
             }
@@ -104,20 +108,42 @@ impl Normal {
 
 fn is_left_out(line: &MonitorLine) -> bool {
     let name = line.command();
-    // Whether a consumer that is about to be removed has work left; the question about idle entries goes on with IDLE.
-    if name == "XPENDING"
-        && line.client != "lua"
-        && line.arguments.get(3).is_none_or(|word| word != "IDLE")
-    {
-        return true;
-    }
     let both = match line.arguments.get(1) {
         Some(second) => format!("{name} {}", second.to_ascii_uppercase()),
         None => name.clone(),
     };
-    LEFT_OUT
-        .iter()
-        .any(|(left_out, _)| *left_out == name || *left_out == both)
+    asks_for_own(line)
+        || LEFT_OUT
+            .iter()
+            .any(|(left_out, _)| *left_out == name || *left_out == both)
+}
+
+/// The time after which an entry counts as handed back: only consumers of ours make one look so idle.
+const HANDED_BACK_MS: u64 = 366 * 24 * 3_600_000;
+
+/// Whether it asks what our consumers have pending or have handed back. The reference asks for idle entries only.
+fn asks_for_own(line: &MonitorLine) -> bool {
+    let word = |at: usize| line.arguments.get(at).map_or("", String::as_str);
+    let is_pending = line.command() == "XPENDING" && line.client != "lua";
+    let idle = word(4).parse::<u64>().unwrap_or_default();
+    is_pending && (word(3) != "IDLE" || idle > HANDED_BACK_MS)
+}
+
+/// Without scripts that only look, or remove what is left out: how a consumer of ours leaves its group.
+fn without_leaving(commands: &[MonitorLine]) -> Vec<MonitorLine> {
+    let matters = |line: &&MonitorLine| line.command() != "XPENDING" && !is_left_out(line);
+    let mut out = Vec::new();
+    let mut rest = commands;
+    while let Some((line, tail)) = rest.split_first() {
+        let inside = tail.iter().take_while(|line| line.client == "lua").count();
+        rest = &tail[inside..];
+        let is_script = line.command() == "EVAL";
+        if !is_script || tail[..inside].iter().any(|line| matters(&line)) {
+            out.push(line.clone());
+            out.extend_from_slice(&tail[..inside]);
+        }
+    }
+    out
 }
 
 /// Without MULTI and EXEC around a single command: what was asked with it is left out, so there is nothing to be kept together.

@@ -103,7 +103,7 @@ pub(super) async fn examine_bus(config: &RedisConfig) -> (Option<SeenServer>, Ve
 
 /// Looks at the server of a cache.
 pub(super) async fn examine_cache(config: &RedisCacheConfig) -> Vec<Finding> {
-    let server = match config.server.client_server() {
+    let server = match config.client_server() {
         Ok(server) => server,
         Err(error) => return vec![refused(&error)],
     };
