@@ -73,6 +73,10 @@ impl RedisStreamsPubSub {
         self.shared.bus.client.server()
     }
 
+    pub(crate) fn bus(&self) -> &Arc<Bus> {
+        &self.shared.bus
+    }
+
     async fn publish_locally(&self, topic: &Topic, event: NewEvent) -> Result<Published> {
         let event = event.stamp();
         let id = event.id.clone();
