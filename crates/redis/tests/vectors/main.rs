@@ -84,6 +84,18 @@ async fn clearing() {
     while next_item(&mut all).await.as_deref() != Some("c2") {}
     all.unsubscribe().await.unwrap();
     scene.is("8b").await;
+
+    let ttl = scene.bus(|bus| bus.stream_idle_ttl(Some(TTL)));
+    let options = SubscribeOptions::new().start(StartFrom::Earliest);
+    let subscription = ttl.subscribe("t.clr2", options).await.unwrap();
+    scene.reading_of("mastra:topic:t.clr2").await;
+    server
+        .command(&["DEL", "mastra:topic:t.clr2"])
+        .await
+        .unwrap();
+    scene.group_made_anew("mastra:topic:t.clr2").await;
+    subscription.unsubscribe().await.unwrap();
+    scene.is("8c").await;
 }
 
 /// The type of the next event, nothing for a notice.
