@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 
-use bowline_testkit::RedisServer;
+use bowline_testkit::{RedisServer, UpstashServer};
 use serde_json::Value;
 use support::{Done, Running, Scratch};
 
@@ -592,4 +592,43 @@ async fn a_stream_is_resumed_through_cache_and_bus_of_one_server() {
         .map(|line| event(line)["data"].to_string())
         .collect();
     assert_eq!(seen, ["0", "1", "2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_over_http_resumes_a_stream_too() {
+    need_redis!();
+    let server = RedisServer::start().await.unwrap();
+    let upstash = UpstashServer::start(server.address(), "hunter2")
+        .await
+        .unwrap();
+    let host = upstash.url().replace("http://", "");
+    let with_token = format!("upstash://{host}?tls=false&token=hunter2");
+    let scratch = Scratch::new();
+    let run = |args: &[&str], cache: &str| {
+        let bus = scratch.bus();
+        let mut command = scratch.command([args, &["--bus", &bus, "--cache", cache]].concat());
+        command.env("UPSTASH_REDIS_REST_TOKEN", "hunter2");
+        support::finish(command, "")
+    };
+    let topic = "agent.stream.run-1";
+    let done = run(
+        &["publish", topic, "--type", "chunk", "--data", "7"],
+        &with_token,
+    );
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let tail = ["tail", topic, "--from", "0", "--limit", "1", "--json"];
+    let done = run(&tail, &with_token.replace("&token=hunter2", ""));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(event(&done.out)["data"], 7);
+
+    let done = run(&["doctor", "--json"], &with_token);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_found(&done.findings("ok"), "cache: a read takes", "");
+    assert!(!done.out.contains("hunter2"), "{done:?}");
+    let done = run(
+        &["doctor", "--json"],
+        &with_token.replace("hunter2", "wrong"),
+    );
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert_found(&done.findings("problem"), "permission denied", "cache URL");
 }

@@ -107,6 +107,10 @@ pub struct UpstashCacheConfig {
     pub max_events: Option<u64>,
     /// How long an operation may take.
     pub timeout: Option<Duration>,
+    /// Whether requests are encrypted, which they are unless this says no. Only for a host that is this one.
+    pub tls: Option<bool>,
+    /// A PEM file with the certificates that sign the host's, in place of those of the system.
+    pub tls_ca: Option<PathBuf>,
 }
 
 impl UpstashCacheConfig {
@@ -120,12 +124,19 @@ impl UpstashCacheConfig {
             ttl: None,
             max_events: None,
             timeout: None,
+            tls: None,
+            tls_ca: None,
         }
     }
 
     /// The address that requests go to.
     pub fn url(&self) -> String {
-        format!("https://{}", self.host)
+        let scheme = if self.tls == Some(false) {
+            "http"
+        } else {
+            "https"
+        };
+        format!("{scheme}://{}", self.host)
     }
 }
 
@@ -211,7 +222,7 @@ fn upstash_host(parts: &UrlParts) -> Result<String> {
             "an Upstash REST address has a token, not a user and a password; write upstash://host?token=...",
         ));
     }
-    let known = |c: char| c.is_ascii_alphanumeric() || "-.:".contains(c);
+    let known = |c: char| c.is_ascii_alphanumeric() || "-.:[]".contains(c);
     if host.is_empty() || !host.chars().all(known) {
         return Err(invalid(
             "there is no host; write upstash://name.upstash.io?token=..., with the name of the REST address",
@@ -275,7 +286,10 @@ mod tests {
             ("memory", "memory:?max_bytes=1MiB".to_owned()),
             ("rediss", format!("rediss://h?{all}")),
             ("valkeys", format!("valkeys://h?{all}")),
-            ("upstash", format!("upstash://h?token=***&{limits}")),
+            (
+                "upstash",
+                format!("upstash://h?token=***&{limits}&tls=true&tls_ca=/etc/ca.pem"),
+            ),
         ] {
             let config = CacheConfig::from_url(&url).unwrap();
             assert_eq!((config.to_string(), config.scheme()), (url.clone(), scheme));
@@ -289,6 +303,11 @@ mod tests {
         };
         assert_eq!(config.token, Some(Secret::new("x&")));
         assert_eq!(config.url(), "https://h");
+        let plain = UpstashCacheConfig {
+            tls: Some(false),
+            ..config
+        };
+        assert_eq!(plain.url(), "http://h");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bowline_events::{Error, ErrorKind, EventCache, Result};
 use crate::{OpenBus, RedisCacheConfig, RedisConfig, UpstashCacheConfig};
 
 #[cfg(feature = "redis")]
-pub(crate) use with::{bus, cache};
+pub(crate) use with::{bus, cache, upstash};
 
 #[cfg(not(feature = "redis"))]
 pub(crate) fn bus(_config: &RedisConfig) -> Result<OpenBus> {
@@ -19,10 +19,12 @@ pub(crate) fn cache(_config: &RedisCacheConfig) -> Result<Arc<dyn EventCache>> {
     Err(without())
 }
 
+#[cfg(not(feature = "redis"))]
 pub(crate) fn upstash(_config: &UpstashCacheConfig) -> Result<Arc<dyn EventCache>> {
     Err(without())
 }
 
+#[cfg(not(feature = "redis"))]
 fn without() -> Error {
     Error::new(
         ErrorKind::Unsupported,
@@ -37,11 +39,11 @@ mod with {
     use std::time::Duration;
 
     use bowline_redis::{
-        Redelivery, RedisCache, RedisStreamsPubSub, RedisStreamsPubSubBuilder, Server,
+        Redelivery, RedisCache, RedisStreamsPubSub, RedisStreamsPubSubBuilder, Server, UpstashCache,
     };
 
     use super::*;
-    use crate::{RedisRedelivery, RedisServer};
+    use crate::{RedisRedelivery, RedisServer, TOKEN_VARIABLE};
 
     /// How long a refused event waits where the configuration does not say.
     const REDELIVERY_DELAY: Duration = Duration::from_secs(1);
@@ -142,22 +144,51 @@ mod with {
         }
     }
 
+    /// The options that both kinds of shared caches have.
+    macro_rules! keep {
+        ($builder:ident, $config:ident) => {
+            if let Some(prefix) = &$config.key_prefix {
+                $builder = $builder.key_prefix(prefix);
+            }
+            if let Some(prefix) = &$config.topic_prefix {
+                $builder = $builder.topic_prefix(prefix);
+            }
+            if let Some(ttl) = $config.ttl {
+                $builder = $builder.ttl(Some(ttl).filter(|ttl| !ttl.is_zero()));
+            }
+            if let Some(events) = $config.max_events {
+                $builder = $builder.max_events(Some(events).filter(|events| *events > 0));
+            }
+            if let Some(timeout) = $config.timeout {
+                $builder = $builder.timeout(timeout);
+            }
+        };
+    }
+
     pub(crate) fn cache(config: &RedisCacheConfig) -> Result<Arc<dyn EventCache>> {
         config.check()?;
         let mut builder = RedisCache::builder_on(config.client_server()?);
-        macro_rules! set {
-            ($($option:ident),*) => {
-                $(if let Some(value) = config.$option.clone() {
-                    builder = builder.$option(value);
-                })*
-            };
+        keep!(builder, config);
+        if let Some(on) = config.cluster {
+            builder = builder.cluster(on);
         }
-        set!(key_prefix, topic_prefix, timeout, cluster);
-        if let Some(ttl) = config.ttl {
-            builder = builder.ttl(Some(ttl).filter(|ttl| !ttl.is_zero()));
-        }
-        if let Some(events) = config.max_events {
-            builder = builder.max_events(Some(events).filter(|events| *events > 0));
+        Ok(Arc::new(builder.build()?))
+    }
+
+    pub(crate) fn upstash(config: &UpstashCacheConfig) -> Result<Arc<dyn EventCache>> {
+        let Some(token) = &config.token else {
+            let message =
+                format!("there is none; add ?token=... to the cache URL, or set {TOKEN_VARIABLE}");
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "upstash token",
+                message,
+            ));
+        };
+        let mut builder = UpstashCache::builder(config.url(), token.expose());
+        keep!(builder, config);
+        if let Some(path) = &config.tls_ca {
+            builder = builder.tls_ca_file(path)?;
         }
         Ok(Arc::new(builder.build()?))
     }

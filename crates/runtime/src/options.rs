@@ -132,6 +132,8 @@ pub(crate) const UPSTASH_CACHE: &[ConfigOption<UpstashCacheConfig>] = &[
     duration!(ttl),
     number!(max_events),
     duration!(timeout),
+    switch!(tls),
+    path!(tls_ca),
 ];
 
 /// What has the options: a kind of bus or of cache.

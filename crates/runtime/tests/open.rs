@@ -155,6 +155,28 @@ mod redis {
     }
 
     #[test]
+    fn a_cache_over_https_needs_a_token() {
+        let open = |url: &str| open_cache(&CacheConfig::from_url(url).unwrap());
+        let shown = format!("{:?}", open("upstash://h?token=hunter2&ttl=90s").unwrap());
+        assert!(shown.contains("https://h"), "{shown}");
+        assert!(
+            shown.contains("Some(90s)") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+        for (url, part) in [
+            ("upstash://h", "UPSTASH_REDIS_REST_TOKEN"),
+            ("upstash://h?token=hunter2&tls=false", "in the clear"),
+            ("upstash://h?token=hunter2&tls_ca=/none", "/none"),
+            ("upstash://h?token=hunter2&timeout=0s", "timeout"),
+        ] {
+            let error = open(url).map(drop).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            let text = format!("{error} {error:?}");
+            assert!(text.contains(part) && !text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
     fn limits_reach_the_cache() {
         let open = |options: &str| {
             let url = format!("redis://u:hunter2@h?{options}");

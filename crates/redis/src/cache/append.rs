@@ -1,9 +1,11 @@
 //! Appending: one script, one round trip.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bowline_events::{CachePosition, Event, Result, Text, Topic};
 
+use super::detached::detached;
 use super::histories::{Histories, failed};
 use super::layout::Keys;
 use super::record::{encode, generation, mark};
@@ -19,7 +21,11 @@ impl Histories {
     /// Where keys of one topic are on different nodes of a cluster, or the user may not run scripts, index and append are two
     /// steps from the first such answer on. Then other processes can append in another order than that of the indices, and an
     /// append that fails between the steps leaves a gap.
-    pub(crate) async fn append(&self, topic: &Topic, event: Event) -> Result<CachePosition> {
+    pub(crate) async fn append(
+        self: &Arc<Self>,
+        topic: &Topic,
+        event: Event,
+    ) -> Result<CachePosition> {
         let keys = self.layout.keys(topic);
         let record = encode(&event).map_err(|error| error.with_subject(topic))?;
         if !self.unscripted.load(Relaxed) {
@@ -31,9 +37,12 @@ impl Histories {
                 }
             }
         }
-        self.append_in_steps(&keys, &record)
-            .await
-            .map_err(|failure| failed(failure, "cache append", "INCR or RPUSH", &keys.list))
+        let histories = Arc::clone(self);
+        detached(async move {
+            let position = histories.append_in_steps(&keys, &record).await;
+            position.map_err(|failure| failed(failure, "cache append", "INCR or RPUSH", &keys.list))
+        })
+        .await
     }
 
     async fn append_by_script(

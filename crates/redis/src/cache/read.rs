@@ -24,6 +24,8 @@ pub(super) struct Look {
     last: Vec<Bytes>,
     pub(super) length: u64,
     pub(super) slice: Vec<Bytes>,
+    /// How many indices were given, at this moment or before; unknown on a cluster, where the counter may be on another node.
+    count: Option<u64>,
 }
 
 /// What the ends of a list say of its history.
@@ -48,8 +50,14 @@ impl Histories {
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         // Where nothing was trimmed the index is the position.
         let guess = self.before(from);
-        let look = self.look(keys, guess, limit).await?;
-        let span = self.span(keys, &look).await?;
+        let mut look = self.look(keys, guess, limit).await?;
+        if look.is_empty() && look.count.is_none() {
+            // Asked before another look: what is appended in between is in the list.
+            let count = self.count(keys).await?;
+            look = self.look(keys, guess, limit).await?;
+            look.count = count;
+        }
+        let span = look.span();
         let mut page = CachePage {
             events: Vec::new(),
             first: span.first,
@@ -116,9 +124,15 @@ impl Histories {
             // Before the end of the list is asked for, which must not be older than the slice.
             asked.insert(1, range(from, from + step.min(PAGE) as i64 - 1));
         }
+        let counted = !self.is_unordered();
+        if counted {
+            asked.insert(0, count(keys));
+        }
         for _ in 0..LOOKS {
-            let replies = self.store.run_all(&asked).await?;
-            let mut replies = replies.into_iter().map(Reply::into_result);
+            let mut replies = self.store.run_all(&asked).await?.into_iter();
+            // What stands in the place of the counter is the affair of those who append.
+            let count = counted.then(|| replies.next().and_then(number).unwrap_or(0));
+            let mut replies = replies.map(Reply::into_result);
             let mut next = || replies.next().unwrap_or(Ok(Reply::Nil));
             let before = texts(next()?)?;
             let slice = if step > 0 {
@@ -131,6 +145,7 @@ impl Histories {
                 last: texts(next()?)?,
                 length: u64::try_from(next()?.into_int()?).unwrap_or(0),
                 head: texts(next()?)?.into_iter().next(),
+                count,
             };
             if before.first().map(|head| generation(head)) == look.head.as_deref().map(generation) {
                 return Ok(look);
@@ -141,36 +156,49 @@ impl Histories {
         ))
     }
 
-    async fn span(&self, keys: &Keys, look: &Look) -> Result<Span, Failure> {
-        let head = look.head();
+    /// How many indices were given.
+    async fn count(&self, keys: &Keys) -> Result<Option<u64>, Failure> {
+        let count = self.store.run(&count(keys), Repeat::Yes).await?;
+        Ok(number(count).or(Some(0)))
+    }
+}
+
+fn count(keys: &Keys) -> Command {
+    Command::new("GET").key(&keys.counter)
+}
+
+/// A counter, if it is one.
+fn number(reply: Reply) -> Option<u64> {
+    u64::try_from(reply.into_int().ok()?).ok()
+}
+
+impl Look {
+    fn is_empty(&self) -> bool {
+        self.head.is_none()
+    }
+
+    fn span(&self) -> Span {
+        let head = self.head();
         let base = head.as_ref().map_or(0, |head| head.index);
         let first = head.as_ref().and_then(|head| head.first).unwrap_or(base);
-        let last = look
+        let last = self
             .last
             .iter()
             .filter_map(|text| Record::decode(text).ok());
         let end = match last.map(|record| record.index + 1).max() {
             Some(end) => end,
-            None => self.count(keys).await?.unwrap_or(base + look.length),
+            None => {
+                let counted = self.count.filter(|count| *count > 0 || self.is_empty());
+                counted.unwrap_or(base + self.length)
+            }
         };
-        Ok(Span {
+        Span {
             base,
-            first: if look.head.is_some() { first } else { end },
+            first: if self.is_empty() { end } else { first },
             end: end.max(first),
-        })
-    }
-
-    /// How many indices were given, where the server knows it.
-    async fn count(&self, keys: &Keys) -> Result<Option<u64>, Failure> {
-        let get = Command::new("GET").key(&keys.counter);
-        match self.store.run(&get, Repeat::Yes).await? {
-            Reply::Nil => Ok(None),
-            count => Ok(u64::try_from(count.into_int()?).ok()),
         }
     }
-}
 
-impl Look {
     pub(super) fn name(&self) -> Option<Text> {
         self.head.as_ref().and_then(|head| generation(head))
     }
@@ -182,9 +210,16 @@ impl Look {
     }
 }
 
+/// The elements of a list. A service that has read them as JSON may answer something else than texts.
 fn texts(list: Reply) -> Result<Vec<Bytes>, Failure> {
-    list.into_array()?
-        .into_iter()
-        .map(Reply::into_bytes)
+    let elements = list.into_array()?.into_iter();
+    elements
+        .map(|element| match element {
+            Reply::Bulk(text) => Ok(text),
+            Reply::Int(number) => Ok(Bytes::from(number.to_string())),
+            Reply::Nil => Ok(Bytes::from_static(b"null")),
+            Reply::Array(_) => Ok(Bytes::from_static(b"[]")),
+            Reply::Error(error) => Err(Failure::Server(error)),
+        })
         .collect()
 }

@@ -9,6 +9,7 @@ use bowline_events::{
     TopicInfo,
 };
 
+use super::detached::detached;
 use super::histories::Histories;
 use super::layout::Layout;
 use super::store::RedisStore;
@@ -88,7 +89,9 @@ impl EventCache for RedisCache {
 
     fn read(&self, topic: &Topic, from: u64, limit: usize) -> OpFuture<'static, CachePage> {
         let (histories, topic) = (Arc::clone(&self.histories), topic.clone());
-        OpFuture::new(async move { histories.read(&topic, from, limit).await })
+        OpFuture::new(detached(async move {
+            histories.read(&topic, from, limit).await
+        }))
     }
 
     fn clear<'a>(&'a self, topic: &'a Topic) -> OpFuture<'a, ()> {
@@ -100,7 +103,8 @@ impl EventCache for RedisCache {
     }
 
     fn topics(&self) -> OpFuture<'_, Vec<TopicInfo>> {
-        OpFuture::new(self.histories.topics())
+        let histories = Arc::clone(&self.histories);
+        OpFuture::new(detached(async move { histories.topics().await }))
     }
 }
 

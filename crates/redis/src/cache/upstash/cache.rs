@@ -13,6 +13,7 @@ use bowline_events::{
 use super::address::Address;
 use super::http::Http;
 use super::store::RestStore;
+use crate::cache::detached::detached;
 use crate::cache::histories::Histories;
 use crate::cache::layout::Layout;
 use crate::cache::redis_cache::check_timeout;
@@ -81,7 +82,9 @@ impl EventCache for UpstashCache {
 
     fn read(&self, topic: &Topic, from: u64, limit: usize) -> OpFuture<'static, CachePage> {
         let (histories, topic) = (Arc::clone(&self.histories), topic.clone());
-        OpFuture::new(async move { histories.read(&topic, from, limit).await })
+        OpFuture::new(detached(async move {
+            histories.read(&topic, from, limit).await
+        }))
     }
 
     fn clear<'a>(&'a self, topic: &'a Topic) -> OpFuture<'a, ()> {
@@ -93,7 +96,8 @@ impl EventCache for UpstashCache {
     }
 
     fn topics(&self) -> OpFuture<'_, Vec<TopicInfo>> {
-        OpFuture::new(self.histories.topics())
+        let histories = Arc::clone(&self.histories);
+        OpFuture::new(detached(async move { histories.topics().await }))
     }
 }
 
