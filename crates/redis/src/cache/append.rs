@@ -29,7 +29,8 @@ impl Histories {
         let keys = self.layout.keys(topic);
         let record = encode(&event).map_err(|error| error.with_subject(topic))?;
         if !self.unscripted.load(Relaxed) {
-            match self.append_by_script(&keys, &record, &event).await {
+            let append = self.append_by_script(&keys, &record, &event);
+            match self.while_up(append).await {
                 Err(failure) if is_impossible(&failure) => self.give_up_scripts(&keys, &failure),
                 result => {
                     return result
@@ -39,7 +40,8 @@ impl Histories {
         }
         let histories = Arc::clone(self);
         detached(async move {
-            let position = histories.append_in_steps(&keys, &record).await;
+            let append = histories.append_in_steps(&keys, &record);
+            let position = histories.while_up(append).await;
             position.map_err(|failure| failed(failure, "cache append", "INCR or RPUSH", &keys.list))
         })
         .await

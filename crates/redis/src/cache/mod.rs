@@ -2,6 +2,7 @@
 
 mod append;
 mod detached;
+mod health;
 mod histories;
 mod layout;
 mod read;

@@ -28,6 +28,8 @@ use crate::wire::{Client, ClientOptions, LinkOptions, Server};
 /// - When the connection breaks before the server has answered, the end of the list is searched for the event, and it is appended
 ///   again only if it is not there.
 /// - A history is named by its first record, so that readers notice when it has expired, or was cleared, and begins anew.
+/// - Once an operation has waited for the server in vain, further ones fail at once until it answers again, so that live delivery
+///   goes on at its own pace.
 /// - An element of the list that is no event is passed over with a warning; it never hides the events behind it.
 ///
 /// # Limits
