@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bowline_interop::roles::{all_pairs, both};
-use bowline_interop::{Redis, Seen, eventually, redis};
+use bowline_interop::{Kind, Redis, Seen, eventually, redis};
 use serde_json::{Value, json};
 
 fn tagged(tag: &str, payload: &Value) -> Value {
@@ -95,8 +95,11 @@ fn values_arrive_as_what_json_makes_of_them() {
             writer.publish_event("t", json!({ "type": name, "runId": "r", "data": sent }));
         }
         let seen = reader.wait_seen("all", data().len());
-        for ((name, _, wanted), seen) in data().into_iter().zip(seen) {
+        for ((name, sent, wanted), seen) in data().into_iter().zip(seen) {
             assert_eq!(seen.event()["type"], name);
+            // JSON has a negative zero. A writer in Node drops the sign, ours does not.
+            let keeps_all = name == "zero" && writer.kind() == Kind::Rust;
+            let wanted = if keeps_all { sent } else { wanted };
             assert_eq!(*seen.data(), wanted, "{name}");
         }
     }

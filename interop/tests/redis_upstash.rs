@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use bowline_interop::roles::{all_pairs, both, have_node};
-use bowline_interop::{Kind, Peer, Redis, Seen};
+use bowline_interop::{Peer, Redis, Seen};
 use bowline_testkit::UpstashServer;
 use serde_json::{Value, json};
 

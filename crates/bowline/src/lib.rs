@@ -19,14 +19,16 @@
 //! ## Features
 //!
 //! - `unix` (default): `UnixSocketPubSub`, the bus of one host, which Node processes can share.
-//! - `redis`: `RedisStreamsPubSub`, the bus of all hosts that reach one Redis or Valkey server, shared with Node processes too.
+//! - `redis`: `RedisStreamsPubSub`, the bus of all hosts that reach one Redis or Valkey server, shared with Node processes too;
+//!   `RedisCache` and `UpstashCache`, which make streams resumable for all of them.
 
 #[doc(inline)]
 pub use bowline_events::*;
 #[cfg(feature = "redis")]
 #[doc(inline)]
 pub use bowline_redis::{
-    Redelivery, RedisStats, RedisStreamsPubSub, RedisStreamsPubSubBuilder, Server,
+    Redelivery, RedisCache, RedisCacheBuilder, RedisStats, RedisStreamsPubSub,
+    RedisStreamsPubSubBuilder, Server, UpstashCache, UpstashCacheBuilder,
 };
 #[doc(inline)]
 pub use bowline_runtime::{

@@ -8,9 +8,13 @@
 
 mod support;
 
-use bowline_testkit::RedisServer;
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+
+use bowline_testkit::{RedisServer, UpstashServer};
 use serde_json::Value;
-use support::{Done, Scratch};
+use support::{Done, Running, Scratch};
 
 macro_rules! need_redis {
     () => {
@@ -122,10 +126,14 @@ async fn a_server_that_tells_little_is_judged_by_what_it_tells() {
     let warnings = done.findings("warning");
     assert_found(
         &warnings,
-        "may not send XINFO STREAM: late readers",
+        "may not send XINFO STREAM: readers cannot begin at a position",
         "+xinfo|stream",
     );
-    assert_found(&warnings, "may not send SCAN, XLEN", "+scan +xlen");
+    assert_found(
+        &warnings,
+        "may not send SCAN: topics cannot be listed",
+        "+scan",
+    );
 }
 
 #[tokio::test]
@@ -324,4 +332,303 @@ async fn a_connection_may_be_encrypted() {
     assert!(stranger.failure().contains("certificate"), "{stranger:?}");
     let plain = publish(&server.tls_url().replace("rediss", "redis"), "t");
     assert_eq!(plain.code, Some(1), "{plain:?}");
+}
+
+/// Speaks just enough of the protocol to be taken for an old Redis; such a server cannot be installed any more.
+fn old_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            std::thread::spawn(move || answer_as_old(&stream));
+        }
+    });
+    format!("redis://{address}")
+}
+
+fn answer_as_old(mut stream: &TcpStream) {
+    let info = "redis_version:6.2.14\r\nrole:master\r\n";
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    while let Some(head) = lines.next() {
+        let Some(count) = head.strip_prefix('*') else {
+            continue;
+        };
+        // Each word is a line with its length, and a line with its text.
+        let words: Vec<String> = lines
+            .by_ref()
+            .take(2 * count.parse::<usize>().unwrap())
+            .collect();
+        let reply = match words[1].to_uppercase().as_str() {
+            "PING" => "+PONG\r\n".to_owned(),
+            "INFO" => format!("${}\r\n{info}\r\n", info.len()),
+            name => format!("-ERR unknown command '{name}'\r\n"),
+        };
+        if stream.write_all(reply.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn an_old_server_is_a_problem() {
+    let done = doctor(&old_server());
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert_found(
+        &done.findings("problem"),
+        "redis 6.2.14",
+        "upgrade to Redis 7.0",
+    );
+    assert_found(
+        &done.findings("problem"),
+        "XADD: nothing can be published",
+        "",
+    );
+}
+
+#[tokio::test]
+async fn a_cache_on_a_server_resumes_what_another_process_published() {
+    need_redis!();
+    let server = RedisServer::start().await.unwrap();
+    let cache = format!("{}?ttl=60s", server.url());
+    let scratch = Scratch::new();
+    // A socket keeps nothing, so what comes back comes from the cache.
+    let (bus, topic) = (scratch.bus(), "agent.stream.run-1");
+    for n in 0..3 {
+        let data = n.to_string();
+        let args = [
+            "publish", topic, "--bus", &bus, "--cache", &cache, "--type", "chunk", "--data", &data,
+        ];
+        let done = scratch.run(args, "");
+        assert_eq!(done.code, Some(0), "{done:?}");
+        let receipt: Value = serde_json::from_str(&done.out).unwrap();
+        assert_eq!(receipt["index"], n);
+    }
+    let tail = [
+        "tail", topic, "--bus", &bus, "--cache", &cache, "--from", "1", "--limit", "2", "--json",
+    ];
+    let done = scratch.run(tail, "");
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let events: Vec<Value> = done
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(events.len(), 2);
+    assert_eq!(
+        (&events[0]["index"], &events[0]["data"]),
+        (&1.into(), &1.into())
+    );
+
+    let listed = scratch.run(["topics", "--json", "--bus", &bus, "--cache", &cache], "");
+    let line: Value = serde_json::from_str(&listed.out).unwrap_or_else(|_| panic!("{listed:?}"));
+    assert_eq!(
+        (&line["topic"], &line["events"]),
+        (&topic.into(), &3.into())
+    );
+
+    let redis = server.url();
+    let table = scratch.run(["topics", "--bus", &redis, "--cache", &cache], "");
+    assert!(table.out.contains("(in the cache only)"), "{table:?}");
+}
+
+#[tokio::test]
+async fn the_doctor_looks_at_the_cache_too() {
+    need_redis!();
+    let user = "reader on >hunter2 ~* +@all -rpush";
+    let server = RedisServer::builder()
+        .max_memory("64mb", "allkeys-lru")
+        .user(user)
+        .start()
+        .await
+        .unwrap();
+    let look = |cache: &str| {
+        let args = ["doctor", "--json", "--bus", "memory:", "--cache", cache];
+        Scratch::new().run(args, "")
+    };
+    let done = look(&server.url());
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_found(&done.findings("ok"), "cache: a read takes", "");
+    assert_found(
+        &done.findings("warning"),
+        "cache: when the memory is full, histories",
+        "noeviction",
+    );
+    let report: Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(report["cache"], server.url());
+
+    let done = look(&server.url_with("reader", "hunter2", 0));
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert_found(
+        &done.findings("problem"),
+        "may not send RPUSH: nothing is kept",
+        "+rpush",
+    );
+    assert!(!done.out.contains("hunter2"), "{done:?}");
+
+    let done = look("redis://127.0.0.1:1");
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert_found(&done.findings("problem"), "cache: connect", "host and port");
+
+    let done = look("memory:");
+    assert_found(
+        &done.findings("warning"),
+        "in the memory of one process",
+        "--cache redis://",
+    );
+}
+
+fn tail(bus: &str, topic: &str, options: &[&str]) -> Running {
+    let args = [&["tail", topic, "--bus", bus, "--json"], options].concat();
+    let running = Scratch::new().start(args);
+    running.wait_for_note("listening");
+    running
+}
+
+fn event(line: &str) -> Value {
+    serde_json::from_str(line).unwrap()
+}
+
+#[tokio::test]
+async fn tail_prints_what_is_published_and_what_was() {
+    need_redis!();
+    let server = RedisServer::start().await.unwrap();
+    let bus = server.url();
+    publish(&bus, "orders");
+    let live = tail(&bus, "orders", &["--limit", "1"]);
+    let all = tail(&bus, "orders", &["--limit", "2", "--from", "earliest"]);
+    publish(&bus, "orders");
+    let second = event(&live.line());
+    assert_eq!((&second["type"], &second["data"]), (&"t".into(), &1.into()));
+    let first = event(&all.line());
+    assert_ne!(first["id"], second["id"]);
+    assert_eq!(event(&all.line())["id"], second["id"]);
+    for running in [live, all] {
+        assert_eq!(running.wait(), (Some(0), Vec::new()));
+    }
+    let groups = server
+        .command(&["XINFO", "GROUPS", "mastra:topic:orders"])
+        .await
+        .unwrap();
+    assert!(groups.items().is_empty(), "{groups:?}");
+}
+
+#[tokio::test]
+async fn members_of_a_group_share_and_acknowledge() {
+    need_redis!();
+    let server = RedisServer::start().await.unwrap();
+    let bus = server.url();
+    let options = ["--group", "workers", "--limit", "3"];
+    let members = [tail(&bus, "jobs", &options), tail(&bus, "jobs", &options)];
+    for _ in 0..6 {
+        publish(&bus, "jobs");
+    }
+    let mut ids = BTreeSet::new();
+    for member in members {
+        let (code, lines) = member.wait();
+        assert_eq!(code, Some(0));
+        ids.extend(lines.iter().map(|line| event(line)["id"].to_string()));
+    }
+    assert_eq!(ids.len(), 6);
+    let pending = server
+        .command(&["XPENDING", "mastra:topic:jobs", "workers"])
+        .await
+        .unwrap();
+    assert_eq!(pending.items()[0].int(), Some(0), "{pending:?}");
+}
+
+#[tokio::test]
+async fn a_subscriber_that_may_not_read_is_told() {
+    need_redis!();
+    let user = "app on >hunter2 ~* +@all -xreadgroup";
+    let server = RedisServer::builder().user(user).start().await.unwrap();
+    server
+        .command(&["SET", "mastra:topic:taken", "x"])
+        .await
+        .unwrap();
+    let table: [(String, &str, i32, &[&str]); 2] = [
+        (
+            server.url_with("app", "hunter2", 0),
+            "t",
+            1,
+            &["mastra:topic:t", "XREADGROUP", "NOPERM"],
+        ),
+        (
+            server.url(),
+            "taken",
+            2,
+            &["mastra:topic:taken", "XGROUP CREATE", "WRONGTYPE"],
+        ),
+    ];
+    for (bus, topic, code, parts) in table {
+        let done = Scratch::new().run(["tail", topic, "--bus", &bus, "--timeout", "20"], "");
+        assert_eq!(done.code, Some(code), "{done:?}");
+        for part in parts {
+            assert!(done.failure().contains(part), "{part}: {done:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_resumed_through_cache_and_bus_of_one_server() {
+    need_redis!();
+    let server = RedisServer::start().await.unwrap();
+    let (url, topic) = (server.url(), "agent.stream.run-1");
+    let write = |data: &str| {
+        let args = [
+            "publish", topic, "--bus", &url, "--cache", &url, "--type", "chunk", "--data", data,
+        ];
+        assert_eq!(Scratch::new().run(args, "").code, Some(0));
+    };
+    write("0");
+    write("1");
+    let options = ["--cache", &url, "--from", "0", "--limit", "3"];
+    let reader = tail(&url, topic, &options);
+    write("2");
+    let (code, lines) = reader.wait();
+    assert_eq!(code, Some(0));
+    let seen: Vec<_> = lines
+        .iter()
+        .map(|line| event(line)["data"].to_string())
+        .collect();
+    assert_eq!(seen, ["0", "1", "2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_over_http_resumes_a_stream_too() {
+    need_redis!();
+    let server = RedisServer::start().await.unwrap();
+    let upstash = UpstashServer::start(server.address(), "hunter2")
+        .await
+        .unwrap();
+    let host = upstash.url().replace("http://", "");
+    let with_token = format!("upstash://{host}?tls=false&token=hunter2");
+    let scratch = Scratch::new();
+    let run = |args: &[&str], cache: &str| {
+        let bus = scratch.bus();
+        let mut command = scratch.command([args, &["--bus", &bus, "--cache", cache]].concat());
+        command.env("UPSTASH_REDIS_REST_TOKEN", "hunter2");
+        support::finish(command, "")
+    };
+    let topic = "agent.stream.run-1";
+    let done = run(
+        &["publish", topic, "--type", "chunk", "--data", "7"],
+        &with_token,
+    );
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let tail = ["tail", topic, "--from", "0", "--limit", "1", "--json"];
+    let done = run(&tail, &with_token.replace("&token=hunter2", ""));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(event(&done.out)["data"], 7);
+
+    let done = run(&["doctor", "--json"], &with_token);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_found(&done.findings("ok"), "cache: a read takes", "");
+    assert!(!done.out.contains("hunter2"), "{done:?}");
+    let done = run(
+        &["doctor", "--json"],
+        &with_token.replace("hunter2", "wrong"),
+    );
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert_found(&done.findings("problem"), "permission denied", "cache URL");
 }

@@ -289,3 +289,17 @@ fn the_workloads_are_part_of_the_command() {
     let unknown = scratch.run(["bench", "w77"], "");
     assert_eq!(unknown.code, Some(2), "{unknown:?}");
 }
+
+#[test]
+fn the_read_me_names_every_option_of_a_server() {
+    let text = include_str!("../README.md");
+    let options = [
+        bowline_runtime::BusConfig::option_names("redis"),
+        bowline_runtime::CacheConfig::option_names("redis"),
+        bowline_runtime::CacheConfig::option_names("upstash"),
+        bowline_runtime::CacheConfig::option_names("memory"),
+    ];
+    for name in options.into_iter().flatten().flatten() {
+        assert!(text.contains(&format!("`{name}`")), "{name}");
+    }
+}

@@ -86,6 +86,8 @@ mod wire;
 
 pub use bus::RedisStats;
 pub use cache::{RedisCache, RedisCacheBuilder};
+#[cfg(feature = "upstash")]
+pub use cache::{UpstashCache, UpstashCacheBuilder};
 pub use pubsub::RedisStreamsPubSub;
 pub use settings::{Redelivery, RedisStreamsPubSubBuilder};
 pub use wire::Server;

@@ -1,13 +1,14 @@
 //! Which cache keeps the history of topics, and how it is set up.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use bowline_events::{Error, Result};
 
 use crate::options::{self, Subject};
-use crate::server::RedisScheme;
+use crate::server::{RedisScheme, check_certificates};
 use crate::suggest;
 use crate::url::{self, UrlParts, invalid};
 use crate::{RedisServer, Secret};
@@ -58,6 +59,12 @@ pub struct RedisCacheConfig {
     pub ttl: Option<Duration>,
     /// Events that a history keeps; 0 keeps all.
     pub max_events: Option<u64>,
+    /// How long an operation may take.
+    pub timeout: Option<Duration>,
+    /// Whether the server is part of a cluster.
+    pub cluster: Option<bool>,
+    /// A PEM file with the certificates that sign the server's, in place of those of the system.
+    pub tls_ca: Option<PathBuf>,
 }
 
 impl RedisCacheConfig {
@@ -69,7 +76,15 @@ impl RedisCacheConfig {
             topic_prefix: None,
             ttl: None,
             max_events: None,
+            timeout: None,
+            cluster: None,
+            tls_ca: None,
         }
+    }
+
+    /// Refuses what contradicts itself.
+    pub(crate) fn check(&self) -> Result<()> {
+        check_certificates("cache option", &self.server, self.tls_ca.as_deref())
     }
 }
 
@@ -90,6 +105,12 @@ pub struct UpstashCacheConfig {
     pub ttl: Option<Duration>,
     /// Events that a history keeps; 0 keeps all.
     pub max_events: Option<u64>,
+    /// How long an operation may take.
+    pub timeout: Option<Duration>,
+    /// Whether requests are encrypted, which they are unless this says no. Only for a host that is this one.
+    pub tls: Option<bool>,
+    /// A PEM file with the certificates that sign the host's, in place of those of the system.
+    pub tls_ca: Option<PathBuf>,
 }
 
 impl UpstashCacheConfig {
@@ -102,12 +123,20 @@ impl UpstashCacheConfig {
             topic_prefix: None,
             ttl: None,
             max_events: None,
+            timeout: None,
+            tls: None,
+            tls_ca: None,
         }
     }
 
     /// The address that requests go to.
     pub fn url(&self) -> String {
-        format!("https://{}", self.host)
+        let scheme = if self.tls == Some(false) {
+            "http"
+        } else {
+            "https"
+        };
+        format!("{scheme}://{}", self.host)
     }
 }
 
@@ -130,6 +159,7 @@ impl CacheConfig {
         if let Some(kind) = RedisScheme::parse(scheme) {
             let mut config = RedisCacheConfig::new(RedisServer::parse(kind, &parts)?);
             options::apply(&mut config, subject, options::REDIS_CACHE, &parts, beside)?;
+            config.check()?;
             return Ok(Self::Redis(config));
         }
         match scheme {
@@ -192,7 +222,7 @@ fn upstash_host(parts: &UrlParts) -> Result<String> {
             "an Upstash REST address has a token, not a user and a password; write upstash://host?token=...",
         ));
     }
-    let known = |c: char| c.is_ascii_alphanumeric() || "-.:".contains(c);
+    let known = |c: char| c.is_ascii_alphanumeric() || "-.:[]".contains(c);
     if host.is_empty() || !host.chars().all(known) {
         return Err(invalid(
             "there is no host; write upstash://name.upstash.io?token=..., with the name of the REST address",
@@ -250,12 +280,16 @@ mod tests {
 
     #[test]
     fn every_option_is_read_and_written() {
-        let limits = "key_prefix=a:&topic_prefix=b:&ttl=600s&max_events=5000";
+        let limits = "key_prefix=a:&topic_prefix=b:&ttl=600s&max_events=5000&timeout=2s";
+        let all = format!("{limits}&cluster=true&tls_ca=/etc/ca.pem");
         for (scheme, url) in [
             ("memory", "memory:?max_bytes=1MiB".to_owned()),
-            ("redis", format!("redis://h?{limits}")),
-            ("valkeys", format!("valkeys://h?{limits}")),
-            ("upstash", format!("upstash://h?token=***&{limits}")),
+            ("rediss", format!("rediss://h?{all}")),
+            ("valkeys", format!("valkeys://h?{all}")),
+            (
+                "upstash",
+                format!("upstash://h?token=***&{limits}&tls=true&tls_ca=/etc/ca.pem"),
+            ),
         ] {
             let config = CacheConfig::from_url(&url).unwrap();
             assert_eq!((config.to_string(), config.scheme()), (url.clone(), scheme));
@@ -269,17 +303,23 @@ mod tests {
         };
         assert_eq!(config.token, Some(Secret::new("x&")));
         assert_eq!(config.url(), "https://h");
+        let plain = UpstashCacheConfig {
+            tls: Some(false),
+            ..config
+        };
+        assert_eq!(plain.url(), "http://h");
     }
 
     #[test]
     fn what_is_wrong_is_named_with_its_remedy() {
-        let table: [(&str, &[&str]); 9] = [
+        let table: [(&str, &[&str]); 10] = [
             ("", &["scheme"]),
             ("unix:///a", &["\"unix\"", "upstash"]),
             ("upstsh://h", &["did you mean \"upstash\"?"]),
             ("memory:/a", &["no path"]),
             ("memory:?max_event=1", &["a memory cache", "max_bytes"]),
             ("redis://u:hunter2@h?tl=5s", &["did you mean \"ttl\"?"]),
+            ("redis://h?tls_ca=/a", &["rediss://"]),
             ("upstash://?token=hunter2", &["no host"]),
             ("upstash://u:hunter2@h", &["token=..."]),
             (

@@ -7,21 +7,24 @@ use bowline_events::{Error, ErrorKind, EventCache, Result};
 use crate::{OpenBus, RedisCacheConfig, RedisConfig, UpstashCacheConfig};
 
 #[cfg(feature = "redis")]
-pub(crate) use with::bus;
+pub(crate) use with::{bus, cache, upstash};
 
 #[cfg(not(feature = "redis"))]
 pub(crate) fn bus(_config: &RedisConfig) -> Result<OpenBus> {
     Err(without())
 }
 
+#[cfg(not(feature = "redis"))]
 pub(crate) fn cache(_config: &RedisCacheConfig) -> Result<Arc<dyn EventCache>> {
     Err(without())
 }
 
+#[cfg(not(feature = "redis"))]
 pub(crate) fn upstash(_config: &UpstashCacheConfig) -> Result<Arc<dyn EventCache>> {
     Err(without())
 }
 
+#[cfg(not(feature = "redis"))]
 fn without() -> Error {
     Error::new(
         ErrorKind::Unsupported,
@@ -32,12 +35,15 @@ fn without() -> Error {
 
 #[cfg(feature = "redis")]
 mod with {
+    use std::path::Path;
     use std::time::Duration;
 
-    use bowline_redis::{Redelivery, RedisStreamsPubSub, RedisStreamsPubSubBuilder, Server};
+    use bowline_redis::{
+        Redelivery, RedisCache, RedisStreamsPubSub, RedisStreamsPubSubBuilder, Server, UpstashCache,
+    };
 
     use super::*;
-    use crate::{RedisRedelivery, RedisServer};
+    use crate::{RedisRedelivery, RedisServer, TOKEN_VARIABLE};
 
     /// How long a refused event waits where the configuration does not say.
     const REDELIVERY_DELAY: Duration = Duration::from_secs(1);
@@ -46,23 +52,27 @@ mod with {
         /// The server as `bowline-redis` wants it, with its certificates.
         ///
         /// # Errors
-        /// `InvalidInput` for a file of certificates that cannot be read.
+        /// `InvalidInput` for fields that make no URL, and for a file of certificates that cannot be read.
         pub fn client_server(&self) -> Result<Server> {
-            let server = self.server.client_server()?;
-            match &self.tls_ca {
-                Some(path) => server.tls_ca_file(path),
-                None => Ok(server),
-            }
+            client_server(&self.server, self.tls_ca.as_deref())
         }
     }
 
-    impl RedisServer {
-        /// The server as `bowline-redis` wants it.
+    impl RedisCacheConfig {
+        /// The server as `bowline-redis` wants it, with its certificates.
         ///
         /// # Errors
-        /// `InvalidInput` for fields that make no URL.
+        /// `InvalidInput` for fields that make no URL, and for a file of certificates that cannot be read.
         pub fn client_server(&self) -> Result<Server> {
-            Server::from_url(&self.url())
+            client_server(&self.server, self.tls_ca.as_deref())
+        }
+    }
+
+    fn client_server(server: &RedisServer, authority: Option<&Path>) -> Result<Server> {
+        let server = Server::from_url(&server.url())?;
+        match authority {
+            Some(path) => server.tls_ca_file(path),
+            None => Ok(server),
         }
     }
 
@@ -132,5 +142,54 @@ mod with {
             }),
             None => builder,
         }
+    }
+
+    /// The options that both kinds of shared caches have.
+    macro_rules! keep {
+        ($builder:ident, $config:ident) => {
+            if let Some(prefix) = &$config.key_prefix {
+                $builder = $builder.key_prefix(prefix);
+            }
+            if let Some(prefix) = &$config.topic_prefix {
+                $builder = $builder.topic_prefix(prefix);
+            }
+            if let Some(ttl) = $config.ttl {
+                $builder = $builder.ttl(Some(ttl).filter(|ttl| !ttl.is_zero()));
+            }
+            if let Some(events) = $config.max_events {
+                $builder = $builder.max_events(Some(events).filter(|events| *events > 0));
+            }
+            if let Some(timeout) = $config.timeout {
+                $builder = $builder.timeout(timeout);
+            }
+        };
+    }
+
+    pub(crate) fn cache(config: &RedisCacheConfig) -> Result<Arc<dyn EventCache>> {
+        config.check()?;
+        let mut builder = RedisCache::builder_on(config.client_server()?);
+        keep!(builder, config);
+        if let Some(on) = config.cluster {
+            builder = builder.cluster(on);
+        }
+        Ok(Arc::new(builder.build()?))
+    }
+
+    pub(crate) fn upstash(config: &UpstashCacheConfig) -> Result<Arc<dyn EventCache>> {
+        let Some(token) = &config.token else {
+            let message =
+                format!("there is none; add ?token=... to the cache URL, or set {TOKEN_VARIABLE}");
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "upstash token",
+                message,
+            ));
+        };
+        let mut builder = UpstashCache::builder(config.url(), token.expose());
+        keep!(builder, config);
+        if let Some(path) = &config.tls_ca {
+            builder = builder.tls_ca_file(path)?;
+        }
+        Ok(Arc::new(builder.build()?))
     }
 }

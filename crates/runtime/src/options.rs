@@ -64,6 +64,16 @@ macro_rules! name {
     };
 }
 
+macro_rules! path {
+    ($field:ident) => {
+        option!(
+            $field,
+            |text| value::name(text).map(PathBuf::from),
+            |path| path.to_string_lossy().into_owned()
+        )
+    };
+}
+
 pub(crate) const MEMORY: &[ConfigOption<MemoryConfig>] = &[bytes!(max_bytes), switch!(replay)];
 
 pub(crate) const UNIX: &[ConfigOption<UnixConfig>] = &[
@@ -99,11 +109,7 @@ pub(crate) const REDIS: &[ConfigOption<RedisConfig>] = &[
     duration!(publish_timeout),
     duration!(sweep_idle),
     switch!(cluster),
-    option!(
-        tls_ca,
-        |text| value::name(text).map(PathBuf::from),
-        |path| path.to_string_lossy().into_owned()
-    ),
+    path!(tls_ca),
 ];
 
 pub(crate) const MEMORY_CACHE: &[ConfigOption<MemoryCacheConfig>] = &[bytes!(max_bytes)];
@@ -113,6 +119,9 @@ pub(crate) const REDIS_CACHE: &[ConfigOption<RedisCacheConfig>] = &[
     name!(topic_prefix),
     duration!(ttl),
     number!(max_events),
+    duration!(timeout),
+    switch!(cluster),
+    path!(tls_ca),
 ];
 
 pub(crate) const UPSTASH_CACHE: &[ConfigOption<UpstashCacheConfig>] = &[
@@ -122,6 +131,9 @@ pub(crate) const UPSTASH_CACHE: &[ConfigOption<UpstashCacheConfig>] = &[
     name!(topic_prefix),
     duration!(ttl),
     number!(max_events),
+    duration!(timeout),
+    switch!(tls),
+    path!(tls_ca),
 ];
 
 /// What has the options: a kind of bus or of cache.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bowline_events::{Error, ErrorKind, Result};
 
 use crate::RedisServer;
+use crate::server::check_certificates;
 
 /// The settings of a `redis://`, `rediss://`, `valkey://` or `valkeys://` bus. `None` is the default of `bowline-redis`.
 ///
@@ -92,25 +93,12 @@ impl RedisConfig {
 
     /// Refuses what contradicts itself.
     pub(crate) fn check(&self) -> Result<()> {
-        let refuse = |name: &str, message: &str| {
-            Err(
-                Error::new(ErrorKind::InvalidInput, "bus option", message.to_owned())
-                    .with_subject(name),
-            )
-        };
         if self.redelivery_delay.is_some() && self.redelivery != Some(RedisRedelivery::GroupLocal) {
-            return refuse(
-                "redelivery_delay",
-                "only redelivery=group-local waits; add that, or leave the delay out",
-            );
+            let message = "only redelivery=group-local waits; add that, or leave the delay out";
+            return Err(Error::new(ErrorKind::InvalidInput, "bus option", message)
+                .with_subject("redelivery_delay"));
         }
-        if self.tls_ca.is_some() && !self.server.scheme.is_tls() {
-            return refuse(
-                "tls_ca",
-                "the connection is not encrypted; write rediss:// or valkeys://, or leave the certificates out",
-            );
-        }
-        Ok(())
+        check_certificates("bus option", &self.server, self.tls_ca.as_deref())
     }
 }
 

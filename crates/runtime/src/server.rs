@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::net::Ipv6Addr;
+use std::path::Path;
 
-use bowline_events::Result;
+use bowline_events::{Error, ErrorKind, Result};
 
 use crate::Secret;
 use crate::url::{self, UrlParts, invalid};
@@ -156,6 +157,19 @@ impl RedisServer {
     }
 }
 
+/// Refuses certificates for a connection that is not encrypted.
+pub(crate) fn check_certificates(
+    operation: &'static str,
+    server: &RedisServer,
+    authority: Option<&Path>,
+) -> Result<()> {
+    if authority.is_some() && !server.scheme.is_tls() {
+        let message = "the connection is not encrypted; write rediss:// or valkeys://, or leave the certificates out";
+        return Err(Error::new(ErrorKind::InvalidInput, operation, message).with_subject("tls_ca"));
+    }
+    Ok(())
+}
+
 /// `user:password`, `:password` or nothing.
 fn read_login(text: &str) -> Result<(Option<String>, Option<Secret>)> {
     if text.is_empty() {
@@ -254,7 +268,6 @@ impl fmt::Debug for RedisServer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bowline_events::ErrorKind;
     use proptest::prelude::*;
 
     fn parse(text: &str) -> Result<RedisServer> {

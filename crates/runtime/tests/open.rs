@@ -1,7 +1,7 @@
 //! Opening what was configured: every option arrives, and opening alone touches nothing.
 
 use bowline_events::{ErrorKind, NewEvent, PubSubExt, StartFrom, SubscribeOptions};
-use bowline_runtime::{BusConfig, CacheConfig, OpenBus, Sources};
+use bowline_runtime::{BusConfig, CacheConfig, OpenBus, Sources, open_cache};
 
 fn open(url: &str) -> bowline_events::Result<OpenBus> {
     OpenBus::open(&BusConfig::from_url(url)?)
@@ -146,9 +146,52 @@ mod redis {
 
     #[test]
     fn certificates_that_cannot_be_read_are_named() {
-        let error = open("rediss://h?tls_ca=/none/ca.pem").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert!(error.to_string().contains("/none/ca.pem"), "{error}");
+        let url = "rediss://h?tls_ca=/none/ca.pem";
+        let cache = open_cache(&CacheConfig::from_url(url).unwrap()).map(drop);
+        for error in [open(url).unwrap_err(), cache.unwrap_err()] {
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert!(error.to_string().contains("/none/ca.pem"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_cache_over_https_needs_a_token() {
+        let open = |url: &str| open_cache(&CacheConfig::from_url(url).unwrap());
+        let shown = format!("{:?}", open("upstash://h?token=hunter2&ttl=90s").unwrap());
+        assert!(shown.contains("https://h"), "{shown}");
+        assert!(
+            shown.contains("Some(90s)") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+        for (url, part) in [
+            ("upstash://h", "UPSTASH_REDIS_REST_TOKEN"),
+            ("upstash://h?token=hunter2&tls=false", "in the clear"),
+            ("upstash://h?token=hunter2&tls_ca=/none", "/none"),
+            ("upstash://h?token=hunter2&timeout=0s", "timeout"),
+        ] {
+            let error = open(url).map(drop).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            let text = format!("{error} {error:?}");
+            assert!(text.contains(part) && !text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn limits_reach_the_cache() {
+        let open = |options: &str| {
+            let url = format!("redis://u:hunter2@h?{options}");
+            open_cache(&CacheConfig::from_url(&url).unwrap()).map(|cache| format!("{cache:?}"))
+        };
+        let all = "key_prefix=a:&topic_prefix=b:&ttl=90s&max_events=7&cluster=true&timeout=1s";
+        let shown = open(all).unwrap();
+        for part in ["\"a:\"", "\"b:\"", "Some(90s)", "Some(7)"] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert!(!shown.contains("hunter2"), "{shown}");
+        let shown = open("ttl=0s&max_events=0").unwrap();
+        assert!(shown.contains("ttl: None, max_events: None"), "{shown}");
+        let error = open("timeout=0s").unwrap_err();
+        assert!(error.to_string().contains("timeout"), "{error}");
     }
 }
 

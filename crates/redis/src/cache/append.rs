@@ -1,9 +1,11 @@
 //! Appending: one script, one round trip.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bowline_events::{CachePosition, Event, Result, Text, Topic};
 
+use super::detached::detached;
 use super::histories::{Histories, failed};
 use super::layout::Keys;
 use super::record::{encode, generation, mark};
@@ -11,7 +13,7 @@ use super::script::is_impossible;
 use crate::wire::{Command, Failure, Repeat, Reply};
 
 /// Records at the end of the list that are searched for an event whose append was not answered.
-const LOOK_BACK: u64 = 1_000;
+pub(super) const LOOK_BACK: u64 = 1_000;
 
 impl Histories {
     /// Gives `event` the next index of `topic` and appends it, as one step.
@@ -19,11 +21,16 @@ impl Histories {
     /// Where keys of one topic are on different nodes of a cluster, or the user may not run scripts, index and append are two
     /// steps from the first such answer on. Then other processes can append in another order than that of the indices, and an
     /// append that fails between the steps leaves a gap.
-    pub(crate) async fn append(&self, topic: &Topic, event: Event) -> Result<CachePosition> {
+    pub(crate) async fn append(
+        self: &Arc<Self>,
+        topic: &Topic,
+        event: Event,
+    ) -> Result<CachePosition> {
         let keys = self.layout.keys(topic);
         let record = encode(&event).map_err(|error| error.with_subject(topic))?;
         if !self.unscripted.load(Relaxed) {
-            match self.append_by_script(&keys, &record, &event).await {
+            let append = self.append_by_script(&keys, &record, &event);
+            match self.while_up(append).await {
                 Err(failure) if is_impossible(&failure) => self.give_up_scripts(&keys, &failure),
                 result => {
                     return result
@@ -31,9 +38,13 @@ impl Histories {
                 }
             }
         }
-        self.append_in_steps(&keys, &record)
-            .await
-            .map_err(|failure| failed(failure, "cache append", "INCR or RPUSH", &keys.list))
+        let histories = Arc::clone(self);
+        detached(async move {
+            let append = histories.append_in_steps(&keys, &record);
+            let position = histories.while_up(append).await;
+            position.map_err(|failure| failed(failure, "cache append", "INCR or RPUSH", &keys.list))
+        })
+        .await
     }
 
     async fn append_by_script(
@@ -113,7 +124,7 @@ impl Histories {
 
     /// Executes commands on one key; the reply of the first one.
     async fn first_reply(&self, commands: &[Command]) -> Result<Reply, Failure> {
-        let replies = self.store.run_all(commands, false).await?;
+        let replies = self.store.run_all(commands).await?;
         let mut replies = replies.into_iter().map(Reply::into_result);
         let first = replies.next().unwrap_or(Ok(Reply::Nil))?;
         replies.try_for_each(|reply| reply.map(drop))?;

@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use bowline_events::{Error, Result, Topic, TopicInfo};
 use tokio::sync::Mutex;
 
+use super::health::Health;
 use super::layout::{Keys, Layout};
 use super::script::{APPEND, Script, TRIM};
 use super::store::Store;
-use crate::history::escape_glob;
-use crate::wire::{Command, Failure, Repeat, Reply};
+use crate::wire::{Command, Failure, Repeat};
 
 /// Locks that appends without script take by topic.
 const TURNS: usize = 64;
 
-/// Keys that one step of a listing looks at.
-const SCAN: u64 = 512;
+/// Lists whose lengths are asked for in one piece.
+const TOGETHER: usize = 512;
 
 /// The cached histories of all topics.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ pub(crate) struct Histories {
     pub(super) layout: Layout,
     pub(super) append: Script,
     pub(super) trim: Script,
+    pub(super) health: Health,
     /// The append script cannot be used here; see [`Histories::append`].
     pub(super) unscripted: AtomicBool,
     /// The server is a cluster, on which other processes may have to append without script.
@@ -41,6 +42,7 @@ impl Histories {
             layout,
             append: Script::new(&APPEND),
             trim: Script::new(&TRIM),
+            health: Health::default(),
             unscripted: AtomicBool::new(false),
             cluster,
             turns: std::array::from_fn(|_| Mutex::new(())),
@@ -51,6 +53,10 @@ impl Histories {
     /// Whether records may stand in another order than that of their indices.
     pub(super) fn is_unordered(&self) -> bool {
         self.cluster || self.unscripted.load(Relaxed)
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        self.cluster
     }
 
     /// Where the appends of a topic wait for each other.
@@ -64,18 +70,18 @@ impl Histories {
         let keys = self.layout.keys(topic);
         let both = Command::new("DEL").key(&keys.list).arg(&keys.counter);
         let cleared = match self.store.run(&both, Repeat::Yes).await {
-            Err(failure) if failure.code() == Some("CROSSSLOT") => {
-                let one_by_one = keys.both().map(|key| Command::new("DEL").key(key));
-                let replies = self.store.run_all(&one_by_one, false).await;
-                replies.and_then(|replies| {
-                    replies
-                        .into_iter()
-                        .try_for_each(|r| r.into_result().map(drop))
-                })
-            }
+            Err(failure) if failure.code() == Some("CROSSSLOT") => self
+                .delete(&keys.list)
+                .await
+                .and(self.delete(&keys.counter).await),
             result => result.map(drop),
         };
         cleared.map_err(|failure| failure.into_error("cache clear", "DEL", Some(&keys.list)))
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), Failure> {
+        let delete = Command::new("DEL").key(key);
+        self.store.run(&delete, Repeat::Yes).await.map(drop)
     }
 
     /// Forgets the events of `topic` before index `before`.
@@ -98,63 +104,34 @@ impl Histories {
     pub(crate) async fn topics(&self) -> Result<Vec<TopicInfo>> {
         let prefix = self.layout.prefix();
         let listed = async {
-            let mut infos = Vec::new();
-            let mut cursor = "0".to_owned();
-            loop {
-                let (next, keys) = self.scan(&prefix, &cursor).await?;
-                infos.extend(self.lengths(&prefix, &keys).await?);
-                if next == "0" {
-                    return Ok(infos);
-                }
-                cursor = next;
-            }
+            let keys = self.store.lists(&prefix).await?;
+            self.lengths(&keys).await
         };
-        let mut infos: Vec<TopicInfo> = listed.await.map_err(|failure: Failure| {
+        let mut infos = listed.await.map_err(|failure: Failure| {
             failure.into_error("cache topics", "SCAN", Some(&prefix))
         })?;
-        infos.sort_by(|a, b| a.topic.cmp(&b.topic));
+        infos.sort_by(|a: &TopicInfo, b: &TopicInfo| a.topic.cmp(&b.topic));
         infos.dedup_by(|a, b| a.topic == b.topic);
         Ok(infos)
     }
 
-    async fn scan(&self, prefix: &str, cursor: &str) -> Result<(String, Vec<String>), Failure> {
-        let scan = Command::new("SCAN")
-            .arg(cursor)
-            .arg("MATCH")
-            .arg(format!("{}*", escape_glob(prefix)))
-            .arg("COUNT")
-            .number(SCAN)
-            .arg("TYPE")
-            .arg("list");
-        let mut reply = self
-            .store
-            .run(&scan, Repeat::Yes)
-            .await?
-            .into_array()?
-            .into_iter();
-        let next = reply.next().unwrap_or(Reply::Nil).into_text()?;
-        let keys = reply.next().unwrap_or(Reply::Nil).into_array()?;
-        let keys = keys.into_iter().map(Reply::into_text);
-        Ok((next, keys.collect::<Result<_, _>>()?))
-    }
-
-    async fn lengths(&self, prefix: &str, keys: &[String]) -> Result<Vec<TopicInfo>, Failure> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
+    async fn lengths(&self, keys: &[String]) -> Result<Vec<TopicInfo>, Failure> {
+        let mut infos = Vec::new();
+        // Commands on different nodes of a cluster do not go in one piece.
+        let together = if self.cluster { 1 } else { TOGETHER };
+        for keys in keys.chunks(together) {
+            let asked = keys.iter().map(|key| Command::new("LLEN").key(key));
+            let asked: Vec<_> = asked.collect();
+            let lengths = self.store.run_all(&asked).await?;
+            infos.extend(keys.iter().zip(lengths).filter_map(|(key, length)| {
+                // A key may have vanished, or become something else, since it was found.
+                let length = u64::try_from(length.into_int().ok()?).ok()?;
+                let mut info = TopicInfo::new(Topic::from(self.layout.topic(key)?));
+                info.events = Some(length);
+                (length > 0).then_some(info)
+            }));
         }
-        let asked: Vec<_> = keys
-            .iter()
-            .map(|key| Command::new("LLEN").key(key))
-            .collect();
-        let lengths = self.store.run_all(&asked, false).await?;
-        let infos = keys.iter().zip(lengths).filter_map(|(key, length)| {
-            // A key may have vanished, or become something else, since it was found.
-            let length = u64::try_from(length.into_int().ok()?).ok()?;
-            let mut info = TopicInfo::new(Topic::from(key.strip_prefix(prefix)?));
-            info.events = Some(length);
-            (length > 0).then_some(info)
-        });
-        Ok(infos.collect())
+        Ok(infos)
     }
 }
 

@@ -7,6 +7,12 @@ use bowline_events::{Error, ErrorKind, Result};
 /// Longer times would overflow the clock arithmetic of the server.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
+/// What comes behind the key of a list to make that of its counter.
+const COUNTER: &str = ":counter";
+
+/// What comes behind the name of a topic that looks like the key of a counter.
+const LIST: &str = ":list";
+
 /// Keys and lifetimes, shared by all processes that use a cache.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
@@ -34,11 +40,27 @@ impl Layout {
     }
 
     /// The keys of the history of `topic`.
+    ///
+    /// The reference keeps the history of a topic `x:counter` where the counter of `x` is. We write `:list` behind such names,
+    /// and behind names that would take the place of those.
     pub(crate) fn keys(&self, topic: &str) -> Keys {
-        let list = format!("{}{}{topic}", self.key_prefix, self.topic_prefix);
+        let escape = if is_ambiguous(topic) { LIST } else { "" };
+        let list = format!("{}{}{topic}{escape}", self.key_prefix, self.topic_prefix);
         Keys {
-            counter: format!("{list}:counter"),
+            counter: format!("{list}{COUNTER}"),
             list,
+        }
+    }
+
+    /// The topic whose history is at `list`, if that is one.
+    pub(crate) fn topic<'a>(&self, list: &'a str) -> Option<&'a str> {
+        let name = list
+            .strip_prefix(&self.key_prefix)?
+            .strip_prefix(&self.topic_prefix)?;
+        match name.strip_suffix(LIST) {
+            Some(topic) if is_ambiguous(topic) => Some(topic),
+            _ if is_ambiguous(name) => None,
+            _ => Some(name),
         }
     }
 
@@ -66,6 +88,11 @@ impl Layout {
     }
 }
 
+/// Whether `name` is that of a counter, or of a list that was told from one.
+fn is_ambiguous(name: &str) -> bool {
+    name.trim_end_matches(LIST).ends_with(COUNTER)
+}
+
 /// The two keys of a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Keys {
@@ -84,6 +111,33 @@ mod tests {
         let keys = Layout::default().keys("agent.stream.r1");
         assert_eq!(keys.list, "mastra:cache:pubsub:agent.stream.r1");
         assert_eq!(keys.counter, "mastra:cache:pubsub:agent.stream.r1:counter");
+    }
+
+    #[test]
+    fn no_topic_takes_the_place_of_a_counter() {
+        let layout = Layout::default();
+        let mut used = std::collections::HashSet::new();
+        for topic in [
+            "",
+            "x",
+            "x:counter",
+            "x:counter:list",
+            "x:counter:list:list",
+            "x:counter:counter",
+            "x:counter:list:counter",
+            "x:list",
+            "x:list:counter",
+            ":counter",
+            ":list",
+            "counter",
+        ] {
+            let keys = layout.keys(topic);
+            assert_eq!(layout.topic(&keys.list), Some(topic));
+            assert_eq!(layout.topic(&keys.counter), None);
+            assert!(used.insert(keys.list), "{topic}");
+            assert!(used.insert(keys.counter), "{topic}");
+        }
+        assert_eq!(layout.topic("mastra:cache:other"), None);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Reading a part of a history.
 
+use std::sync::Arc;
+
 use bowline_events::{CachePage, Result, Text, Topic};
 use bytes::Bytes;
 
@@ -12,15 +14,20 @@ use crate::wire::{Command, Failure, Repeat, Reply};
 /// Elements that one look at a list takes at most.
 pub(super) const PAGE: u64 = 512;
 
+/// How often a look is repeated.
+const LOOKS: usize = 16;
+
 /// How far records that were appended without script can be from the place of their index.
 const DISORDER: u64 = 64;
 
-/// A part of a list and both its ends, all of one moment.
+/// A part of a list and both its ends, of one history.
 pub(super) struct Look {
     head: Option<Bytes>,
     last: Vec<Bytes>,
     pub(super) length: u64,
     pub(super) slice: Vec<Bytes>,
+    /// How many indices were given, at this moment or before; unknown on a cluster, where the counter may be on another node.
+    count: Option<u64>,
 }
 
 /// What the ends of a list say of its history.
@@ -34,9 +41,14 @@ struct Span {
 
 impl Histories {
     /// Up to `limit` events of `topic` from index `from` on.
-    pub(crate) async fn read(&self, topic: &Topic, from: u64, limit: usize) -> Result<CachePage> {
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        topic: &Topic,
+        from: u64,
+        limit: usize,
+    ) -> Result<CachePage> {
         let keys = self.layout.keys(topic);
-        self.page(&keys, from, limit)
+        self.while_up(self.page(&keys, from, limit))
             .await
             .map_err(|failure| failed(failure, "cache read", "LRANGE", &keys.list))
     }
@@ -45,8 +57,14 @@ impl Histories {
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         // Where nothing was trimmed the index is the position.
         let guess = self.before(from);
-        let look = self.look(keys, guess, limit).await?;
-        let span = self.span(keys, &look).await?;
+        let mut look = self.look(keys, guess, limit).await?;
+        if look.is_empty() && look.count.is_none() {
+            // Asked before another look: what is appended in between is in the list.
+            let count = self.count(keys).await?;
+            look = self.look(keys, guess, limit).await?;
+            look.count = count;
+        }
+        let span = look.span();
         let mut page = CachePage {
             events: Vec::new(),
             first: span.first,
@@ -90,6 +108,7 @@ impl Histories {
         }
     }
 
+    /// Looks at the list. It is repeated when the history was cleared while the server answered.
     pub(super) async fn look(
         &self,
         keys: &Keys,
@@ -101,58 +120,92 @@ impl Histories {
             command.arg(from.to_string()).arg(to.to_string())
         };
         let tail = if self.is_unordered() { DISORDER } else { 1 };
-        let count = step.min(PAGE);
         let from = i64::try_from(position).unwrap_or(i64::MAX - PAGE as i64);
         let mut asked = vec![
             range(0, 0),
             range(-(tail as i64), -1),
             Command::new("LLEN").key(&keys.list),
+            range(0, 0),
         ];
-        if count > 0 {
-            asked.push(range(from, from + count as i64 - 1));
+        if step > 0 {
+            // Before the end of the list is asked for, which must not be older than the slice.
+            asked.insert(1, range(from, from + step.min(PAGE) as i64 - 1));
         }
-        let replies = self.store.run_all(&asked, true).await?;
-        let mut replies = replies.into_iter();
-        let mut next = || replies.next().unwrap_or(Reply::Nil).into_result();
-        let (head, last, length, slice) = (next()?, next()?, next()?, next()?);
-        Ok(Look {
-            head: texts(head)?.into_iter().next(),
-            last: texts(last)?,
-            length: u64::try_from(length.into_int()?).unwrap_or(0),
-            slice: texts(slice)?,
-        })
+        let counted = !self.is_unordered();
+        if counted {
+            asked.insert(0, count(keys));
+        }
+        for _ in 0..LOOKS {
+            let mut replies = self.store.run_all(&asked).await?.into_iter();
+            // What stands in the place of the counter is the affair of those who append.
+            let count = counted.then(|| replies.next().and_then(number).unwrap_or(0));
+            let mut replies = replies.map(Reply::into_result);
+            let mut next = || replies.next().unwrap_or(Ok(Reply::Nil));
+            let before = texts(next()?)?;
+            let slice = if step > 0 {
+                texts(next()?)?
+            } else {
+                Vec::new()
+            };
+            let look = Look {
+                slice,
+                last: texts(next()?)?,
+                length: u64::try_from(next()?.into_int()?).unwrap_or(0),
+                head: texts(next()?)?.into_iter().next(),
+                count,
+            };
+            if before.first().map(|head| generation(head)) == look.head.as_deref().map(generation) {
+                return Ok(look);
+            }
+        }
+        Err(Failure::Protocol(
+            "the history is cleared faster than it can be read".to_owned(),
+        ))
     }
 
-    async fn span(&self, keys: &Keys, look: &Look) -> Result<Span, Failure> {
-        let head = look.head();
+    /// How many indices were given.
+    async fn count(&self, keys: &Keys) -> Result<Option<u64>, Failure> {
+        let count = self.store.run(&count(keys), Repeat::Yes).await?;
+        Ok(number(count).or(Some(0)))
+    }
+}
+
+fn count(keys: &Keys) -> Command {
+    Command::new("GET").key(&keys.counter)
+}
+
+/// A counter, if it is one.
+fn number(reply: Reply) -> Option<u64> {
+    u64::try_from(reply.into_int().ok()?).ok()
+}
+
+impl Look {
+    fn is_empty(&self) -> bool {
+        self.head.is_none()
+    }
+
+    fn span(&self) -> Span {
+        let head = self.head();
         let base = head.as_ref().map_or(0, |head| head.index);
         let first = head.as_ref().and_then(|head| head.first).unwrap_or(base);
-        let last = look
+        let last = self
             .last
             .iter()
             .filter_map(|text| Record::decode(text).ok());
         let end = match last.map(|record| record.index + 1).max() {
             Some(end) => end,
-            None => self.count(keys).await?.unwrap_or(base + look.length),
+            None => {
+                let counted = self.count.filter(|count| *count > 0 || self.is_empty());
+                counted.unwrap_or(base + self.length)
+            }
         };
-        Ok(Span {
+        Span {
             base,
-            first: if look.head.is_some() { first } else { end },
+            first: if self.is_empty() { end } else { first },
             end: end.max(first),
-        })
-    }
-
-    /// How many indices were given, where the server knows it.
-    async fn count(&self, keys: &Keys) -> Result<Option<u64>, Failure> {
-        let get = Command::new("GET").key(&keys.counter);
-        match self.store.run(&get, Repeat::Yes).await? {
-            Reply::Nil => Ok(None),
-            count => Ok(u64::try_from(count.into_int()?).ok()),
         }
     }
-}
 
-impl Look {
     pub(super) fn name(&self) -> Option<Text> {
         self.head.as_ref().and_then(|head| generation(head))
     }
@@ -164,9 +217,16 @@ impl Look {
     }
 }
 
+/// The elements of a list. A service that has read them as JSON may answer something else than texts.
 fn texts(list: Reply) -> Result<Vec<Bytes>, Failure> {
-    list.into_array()?
-        .into_iter()
-        .map(Reply::into_bytes)
+    let elements = list.into_array()?.into_iter();
+    elements
+        .map(|element| match element {
+            Reply::Bulk(text) => Ok(text),
+            Reply::Int(number) => Ok(Bytes::from(number.to_string())),
+            Reply::Nil => Ok(Bytes::from_static(b"null")),
+            Reply::Array(_) => Ok(Bytes::from_static(b"[]")),
+            Reply::Error(error) => Err(Failure::Server(error)),
+        })
         .collect()
 }

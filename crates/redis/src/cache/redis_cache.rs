@@ -1,24 +1,30 @@
 //! The cache on a Redis server.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::{
-    CachePage, CachePosition, Error, ErrorKind, Event, EventCache, OpFuture, Result, Topic,
-    TopicInfo,
+    CachePage, CachePosition, Error, ErrorKind, Event, EventCache, JointPublish, OpFuture, PubSub,
+    Result, Topic, TopicInfo,
 };
 
+use super::detached::detached;
 use super::histories::Histories;
+use super::joint::OneServer;
 use super::layout::Layout;
-use crate::wire::{Client, ClientOptions, Connect, Link, LinkOptions, Server};
+use super::store::RedisStore;
+use crate::bus::Bus;
+use crate::pubsub::RedisStreamsPubSub;
+use crate::wire::{Client, ClientOptions, LinkOptions, Server};
 
 /// Keeps the histories of topics on a Redis server, shared with processes written in Node.
 ///
 /// Keys, values and the append script are those of the reference (`@mastra/redis` under `CachingPubSub` of core 1.71), so that
 /// processes of both languages append to one history and replay one stream: a list `mastra:cache:pubsub:<topic>` of JSON texts
-/// and its counter `mastra:cache:pubsub:<topic>:counter`. A topic that ends in `:counter` takes the place of another topic's
-/// counter; do not use such names.
+/// and its counter `mastra:cache:pubsub:<topic>:counter`. The exception are topics whose name ends in `:counter`, for
+/// which the reference uses the counter of another topic: their list has `:list` behind its key, which peers do not know.
 ///
 /// # Guarantees
 /// - An append is one script: index, record and lifetime change together or not at all, and the order of the list is that of the
@@ -26,6 +32,10 @@ use crate::wire::{Client, ClientOptions, Connect, Link, LinkOptions, Server};
 /// - When the connection breaks before the server has answered, the end of the list is searched for the event, and it is appended
 ///   again only if it is not there.
 /// - A history is named by its first record, so that readers notice when it has expired, or was cleared, and begins anew.
+/// - [`CachingPubSub`](bowline_events::CachingPubSub) over a [`RedisStreamsPubSub`] on the same server and database keeps and
+///   publishes an event by one script: one round trip, and the order of the stream is that of the indices.
+/// - Once an operation has waited for the server in vain, further ones fail at once until it answers again, so that live delivery
+///   goes on at its own pace.
 /// - An element of the list that is no event is passed over with a warning; it never hides the events behind it.
 ///
 /// # Limits
@@ -87,7 +97,9 @@ impl EventCache for RedisCache {
 
     fn read(&self, topic: &Topic, from: u64, limit: usize) -> OpFuture<'static, CachePage> {
         let (histories, topic) = (Arc::clone(&self.histories), topic.clone());
-        OpFuture::new(async move { histories.read(&topic, from, limit).await })
+        OpFuture::new(detached(async move {
+            histories.read(&topic, from, limit).await
+        }))
     }
 
     fn clear<'a>(&'a self, topic: &'a Topic) -> OpFuture<'a, ()> {
@@ -99,7 +111,27 @@ impl EventCache for RedisCache {
     }
 
     fn topics(&self) -> OpFuture<'_, Vec<TopicInfo>> {
-        OpFuture::new(self.histories.topics())
+        let histories = Arc::clone(&self.histories);
+        OpFuture::new(detached(async move { histories.topics().await }))
+    }
+
+    fn joint(&self, bus: &Arc<dyn PubSub>) -> Option<Arc<dyn JointPublish>> {
+        let bus: &dyn Any = &**bus;
+        let bus = bus.downcast_ref::<RedisStreamsPubSub>()?.bus();
+        let layout = self.histories.layout.clone();
+        self.is_with(bus)
+            .then(|| Arc::new(OneServer::new(Arc::clone(bus), layout)) as Arc<dyn JointPublish>)
+    }
+}
+
+impl RedisCache {
+    /// Whether `bus` keeps its streams where this cache keeps its histories.
+    fn is_with(&self, bus: &Bus) -> bool {
+        let theirs = bus.client.server();
+        !self.histories.is_cluster()
+            && !bus.settings.cluster
+            && theirs.address() == self.server.address()
+            && theirs.database() == self.server.database()
     }
 }
 
@@ -187,12 +219,12 @@ impl RedisCacheBuilder {
             response_timeout: self.timeout,
             cluster: self.cluster,
         };
-        let client: Arc<dyn Connect> = Arc::new(Client::new(server.clone(), options));
+        let client = Client::new(server.clone(), options);
         let patience = self.timeout;
-        let link = Link::new(client, LinkOptions { patience });
+        let store = RedisStore::new(client, LinkOptions { patience });
         Ok(RedisCache {
             server,
-            histories: Histories::new(Box::new(link), self.layout, self.cluster),
+            histories: Histories::new(Box::new(store), self.layout, self.cluster),
         })
     }
 }

@@ -11,6 +11,8 @@ pub enum Role<'a> {
     Bus {
         /// What keys begin with, before a colon.
         key_prefix: &'a str,
+        /// Whether the bus was told that the server is part of a cluster.
+        cluster: bool,
     },
     /// The cache in front of a bus, with the prefixes of its builder.
     Cache {
@@ -94,9 +96,10 @@ impl Need {
     }
 }
 
-const HISTORY: &str = "late readers get no history, and no position is known";
+const POSITIONS: &str = "readers cannot begin at a position, and there is no history";
 const RECLAIM: &str = "events of members that crashed are never delivered again";
-const LEFTOVERS: &str = "groups and consumers that nobody uses any more stay on the server";
+const LEFTOVERS: &str =
+    "groups, consumers and empty streams that nobody uses any more stay on the server";
 const TTL: &str = "streams get no time to live (stream_idle_ttl)";
 const LEASES: &str = "there are no leases";
 const LISTING: &str = "topics cannot be listed";
@@ -128,9 +131,13 @@ pub(super) const BUS: &[Need] = &[
         "nothing counts as done, and everything is delivered again",
     )
     .essential(),
-    Need::new("XRANGE", &[KEY, "-", "+", "COUNT", "1"], HISTORY),
-    Need::new("XREVRANGE", &[KEY, "+", "-", "COUNT", "1"], HISTORY),
-    Need::new("XINFO STREAM", &[KEY], HISTORY),
+    Need::new("XRANGE", &[KEY, "-", "+", "COUNT", "1"], POSITIONS),
+    Need::new("XINFO STREAM", &[KEY], POSITIONS),
+    Need::new(
+        "XREVRANGE",
+        &[KEY, "+", "-", "COUNT", "1"],
+        "a publish whose connection broke cannot be looked for, and fails although it may be there",
+    ),
     Need::new("XPENDING", &[KEY, "doctor"], RECLAIM),
     Need::new("XCLAIM", &[KEY, "doctor", "doctor", "0", "0-1"], RECLAIM),
     Need::new("XINFO GROUPS", &[KEY], LISTING),
@@ -147,11 +154,18 @@ pub(super) const BUS: &[Need] = &[
     Need::new(
         "EVAL",
         &["return 1", "1", KEY],
-        "there are no leases, and hung handlers keep their events",
+        "there are no leases, and what a handler holds for longer than reclaim_idle goes to another one too",
     ),
     Need::new("SCAN", &["0", "COUNT", "1", "TYPE", "stream"], LISTING),
-    Need::new("XLEN", &[KEY], LISTING),
+    Need::new("XLEN", &[KEY], LEFTOVERS),
     Need::new("MEMORY USAGE", &[KEY], "the size of topics is not known"),
+];
+
+const NODES: &str = "the nodes of the cluster are not known";
+
+pub(super) const CLUSTER: &[Need] = &[
+    Need::new("CLUSTER SLOTS", &[], NODES).essential(),
+    Need::new("CLUSTER KEYSLOT", &[KEY], NODES).essential(),
 ];
 
 const UNKEPT: &str = "nothing is kept, so no stream can be resumed";
@@ -195,10 +209,11 @@ pub(super) const CACHE: &[Need] = &[
 
 impl Role<'_> {
     /// Everything that is sent in this role.
-    pub(super) fn needs(self) -> &'static [Need] {
+    pub(super) fn needs(self) -> Vec<&'static Need> {
         match self {
-            Self::Bus { .. } => BUS,
-            Self::Cache { .. } => CACHE,
+            Self::Bus { cluster: true, .. } => BUS.iter().chain(CLUSTER).collect(),
+            Self::Bus { .. } => BUS.iter().collect(),
+            Self::Cache { .. } => CACHE.iter().collect(),
         }
     }
 
@@ -206,7 +221,7 @@ impl Role<'_> {
     pub(super) fn unused_key(self) -> String {
         let name = format!("bowline-doctor-{}", Uuid::new_v4());
         match self {
-            Self::Bus { key_prefix } => format!("{key_prefix}:{name}"),
+            Self::Bus { key_prefix, .. } => format!("{key_prefix}:{name}"),
             Self::Cache {
                 key_prefix,
                 topic_prefix,

@@ -69,8 +69,10 @@ async fn both_keys_expire_together_or_never() {
         let (counter, list) = keys(topic);
         let list = server.command(&["PEXPIRETIME", &list]).await.unwrap();
         let counter = server.command(&["PEXPIRETIME", &counter]).await.unwrap();
-        assert_eq!(list, counter, "{topic}");
-        list.int().unwrap()
+        let (list, counter) = (list.int().unwrap(), counter.int().unwrap());
+        // Redis 7.0 looks at its clock for each of them.
+        assert!(list.abs_diff(counter) < 1000, "{topic}: {list} {counter}");
+        list
     };
     let topic = Topic::from("kept for a while");
     let usual = cache(&server);

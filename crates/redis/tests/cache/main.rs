@@ -2,6 +2,12 @@
 // The helpers are no tests, and have nobody to report to.
 #![allow(clippy::unwrap_used)]
 
+mod cluster;
+mod failing;
+mod joint;
 mod layout;
 mod reading;
+mod replay;
 mod support;
+#[cfg(feature = "upstash")]
+mod upstash;

@@ -33,6 +33,7 @@ async fn joining_and_acknowledging() {
     let live = scene.bus(|bus| bus);
     let options = SubscribeOptions::new().group("live");
     let latest = live.subscribe("t.grp", options).await.unwrap();
+    scene.reading("live").await;
     for subscription in [other, latest, worker] {
         subscription.unsubscribe().await.unwrap();
     }
@@ -164,4 +165,24 @@ async fn taking_over() {
         .await
         .unwrap();
     assert_eq!(left.items()[0].int(), Some(0));
+}
+
+#[tokio::test]
+async fn working_for_long() {
+    if skips_redis() {
+        return;
+    }
+    let server = RedisServer::start().await.unwrap();
+    let mut scene = Scene::begin(&server).await;
+    let timing = scene.bus(|bus| {
+        bus.reclaim_interval(Some(Duration::from_millis(300)))
+            .in_flight_timeout(Some(Duration::from_millis(200)))
+    });
+    let mut worker = timing.subscribe("t.hang2", group("w")).await.unwrap();
+    timing.publish("t.hang2", event("hang")).await.unwrap();
+    let hangs = next(&mut worker).await;
+    next(&mut worker).await.ack().await.unwrap();
+    // It is no longer in our hands.
+    hangs.ack().await.unwrap();
+    scene.is("12b").await;
 }

@@ -9,7 +9,7 @@ use bowline_testkit::MonitorLine;
 use serde_json::Value;
 
 /// Commands that are no concern of other processes.
-const LEFT_OUT: [(&str, &str); 11] = [
+const LEFT_OUT: [(&str, &str); 12] = [
     (
         "CLIENT",
         "the prologue of a connection, not shown by older servers",
@@ -36,12 +36,16 @@ const LEFT_OUT: [(&str, &str); 11] = [
         "asks for a boundary that our process knows already",
     ),
     (
+        "XLEN",
+        "asks whether only our subscription made the stream, which is removed then",
+    ),
+    (
         "XGROUP DELCONSUMER",
         "removes a name that the reference leaves behind",
     ),
 ];
 
-/// Turns scenarios, one after the other, into lines: acknowledgements and reads come last.
+/// Turns scenarios, one after the other, into lines: what does not wait for the rest comes last.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Normal {
     /// Reads and questions seen in earlier scenarios; loops repeat them.
@@ -54,27 +58,30 @@ impl Normal {
     /// The comparable lines of `commands`.
     pub(crate) fn lines(&mut self, commands: &[MonitorLine]) -> Vec<String> {
         let mut own = Vec::new();
+        let mut asked = Vec::new();
         let mut read = Vec::new();
         let mut acks = Vec::new();
-        for line in unwrapped(commands) {
+        for line in unwrapped(&without_leaving(commands)) {
             if is_left_out(&line) {
                 continue;
             }
             match line.command().as_str() {
+                // The first read of a group that was there before looks without waiting where the group stands.
+                "XREADGROUP" if !line.arguments.iter().any(|word| word == "BLOCK") => {}
                 "XREADGROUP" => {
                     self.readers.insert(line.client.clone());
                     self.once(&line, &mut read);
                 }
-                // Asked again and again by a timer.
-                "XPENDING" if line.client != "lua" => self.once(&line, &mut own),
-                "XACK" if line.client != "lua" => acks.extend(one_by_one(line)),
+                // Asked again and again by a timer, whatever else happens.
+                "XPENDING" if line.client != "lua" => self.once(&line, &mut asked),
+                "XACK" if line.client != "lua" => acks.extend(one_by_one(&line)),
                 _ => own.push(line),
             }
         }
         // They wait for answers that other connections may overtake.
         acks.sort_by_key(|line| (entry_order(&line.arguments[3]), line.arguments.clone()));
         let mut masks = Masks::default();
-        let all = own.into_iter().chain(acks).chain(read);
+        let all = own.into_iter().chain(acks).chain(asked).chain(read);
         all.map(|line| self.show(&line, &mut masks)).collect()
     }
 
@@ -104,20 +111,49 @@ impl Normal {
 
 fn is_left_out(line: &MonitorLine) -> bool {
     let name = line.command();
-    // Whether a consumer that is about to be removed has work left; the question about idle entries goes on with IDLE.
-    if name == "XPENDING"
-        && line.client != "lua"
-        && line.arguments.get(3).is_none_or(|word| word != "IDLE")
-    {
-        return true;
-    }
     let both = match line.arguments.get(1) {
         Some(second) => format!("{name} {}", second.to_ascii_uppercase()),
         None => name.clone(),
     };
-    LEFT_OUT
-        .iter()
-        .any(|(left_out, _)| *left_out == name || *left_out == both)
+    asks_for_own(line)
+        || LEFT_OUT
+            .iter()
+            .any(|(left_out, _)| *left_out == name || *left_out == both)
+}
+
+/// The time after which an entry counts as handed back: only consumers of ours make one look so idle.
+const HANDED_BACK_MS: u64 = 366 * 24 * 3_600_000;
+
+/// Whether it asks what our consumers have pending or have handed back. The reference asks for idle entries only.
+fn asks_for_own(line: &MonitorLine) -> bool {
+    let word = |at: usize| line.arguments.get(at).map_or("", String::as_str);
+    let is_pending = line.command() == "XPENDING" && line.client != "lua";
+    let idle = word(4).parse::<u64>().unwrap_or_default();
+    is_pending && (word(3) != "IDLE" || idle > HANDED_BACK_MS)
+}
+
+/// Without scripts that only look, or remove what is left out: how a consumer of ours leaves its group, and how a stream is
+/// removed that only our subscription made.
+fn without_leaving(commands: &[MonitorLine]) -> Vec<MonitorLine> {
+    let tidies = |script: &[MonitorLine]| {
+        let looks = script.iter().any(|line| line.command() == "XINFO");
+        script.iter().all(|line| {
+            let name = line.command();
+            name == "XPENDING" || is_left_out(line) || looks && name == "DEL"
+        })
+    };
+    let mut out = Vec::new();
+    let mut rest = commands;
+    while let Some((line, tail)) = rest.split_first() {
+        let inside = tail.iter().take_while(|line| line.client == "lua").count();
+        rest = &tail[inside..];
+        let is_script = line.command() == "EVAL";
+        if !is_script || !tidies(&tail[..inside]) {
+            out.push(line.clone());
+            out.extend_from_slice(&tail[..inside]);
+        }
+    }
+    out
 }
 
 /// Without MULTI and EXEC around a single command: what was asked with it is left out, so there is nothing to be kept together.
@@ -145,15 +181,14 @@ fn unwrapped(commands: &[MonitorLine]) -> Vec<MonitorLine> {
 }
 
 /// An acknowledgement per entry: how many go into one command is nobody's concern.
-fn one_by_one(line: MonitorLine) -> Vec<MonitorLine> {
-    let ids = line.arguments[3..].to_vec();
-    let one = |id: String| {
+fn one_by_one(line: &MonitorLine) -> Vec<MonitorLine> {
+    let one = |id: &String| {
         let mut one = line.clone();
         one.arguments.truncate(3);
-        one.arguments.push(id);
+        one.arguments.push(id.clone());
         one
     };
-    ids.into_iter().map(one).collect()
+    line.arguments[3..].iter().map(one).collect()
 }
 
 /// `1700000000000-3` and `{id3}` in the order in which they were made.

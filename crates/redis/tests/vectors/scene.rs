@@ -15,6 +15,8 @@ pub(crate) struct Scene<'a> {
     server: &'a RedisServer,
     monitor: Monitor<'a>,
     captured: BTreeMap<String, Vec<MonitorLine>>,
+    /// What was told since the last scenario.
+    told: Vec<MonitorLine>,
     wanted: Normal,
     got: Normal,
 }
@@ -25,6 +27,7 @@ impl<'a> Scene<'a> {
             server,
             monitor: server.monitor().await.unwrap(),
             captured: scenarios(),
+            told: Vec::new(),
             wanted: Normal::default(),
             got: Normal::default(),
         }
@@ -42,20 +45,53 @@ impl<'a> Scene<'a> {
         set(bus).build().unwrap()
     }
 
+    /// Waits until a consumer of `group` has begun to read.
+    pub(crate) async fn reading(&mut self, group: &str) {
+        self.told(1, |line| {
+            line.command() == "XREADGROUP" && line.arguments[2] == group
+        })
+        .await;
+    }
+
+    /// Waits until the stream `key` is read.
+    pub(crate) async fn reading_of(&mut self, key: &str) {
+        self.told(1, |line| {
+            line.command() == "XREADGROUP" && line.arguments.iter().any(|word| word == key)
+        })
+        .await;
+    }
+
+    /// Waits until a group of `key` was made for the second time in this scenario.
+    pub(crate) async fn group_made_anew(&mut self, key: &str) {
+        self.told(2, |line| {
+            line.command() == "XGROUP" && line.arguments[1..3] == ["CREATE", key]
+        })
+        .await;
+    }
+
+    async fn told(&mut self, times: usize, matches: impl Fn(&&MonitorLine) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while self.told.iter().filter(&matches).count() < times {
+            assert!(Instant::now() < end, "not told: {:#?}", self.told);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            self.told.extend(self.monitor.take().await.unwrap());
+        }
+    }
+
     /// Waits until everything told to the server since the last call is what it was told in scenario `number`.
     #[track_caller]
     pub(crate) fn is(&mut self, number: &str) -> impl Future<Output = ()> {
         let wanted = self.wanted.lines(&self.captured[number]);
         async move {
             let end = Instant::now() + PATIENCE;
-            let mut told: Vec<MonitorLine> = Vec::new();
             loop {
-                told.extend(self.monitor.take().await.unwrap());
+                self.told.extend(self.monitor.take().await.unwrap());
                 // On a copy, because what comes later may be part of this scenario.
                 let mut after = self.got.clone();
-                let got = after.lines(&told);
+                let got = after.lines(&self.told);
                 if got == wanted {
                     self.got = after;
+                    self.told.clear();
                     return;
                 }
                 assert!(

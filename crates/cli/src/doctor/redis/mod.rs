@@ -97,13 +97,14 @@ pub(super) async fn examine_bus(config: &RedisConfig) -> (Option<SeenServer>, Ve
     };
     let role = Role::Bus {
         key_prefix: config.key_prefix.as_deref().unwrap_or(BUS_PREFIX),
+        cluster: config.cluster.unwrap_or(false),
     };
     examine(&server, role, &Wanted::of_bus(config)).await
 }
 
 /// Looks at the server of a cache.
 pub(super) async fn examine_cache(config: &RedisCacheConfig) -> Vec<Finding> {
-    let server = match config.server.client_server() {
+    let server = match config.client_server() {
         Ok(server) => server,
         Err(error) => return vec![refused(&error)],
     };
