@@ -96,6 +96,7 @@ impl RedisStreamsPubSub {
             .run(&stream.delete(), Repeat::Yes)
             .await
             .map_err(|failure| bus.error(failure, "clear", "DEL", stream.key()))?;
+        self.shared.groups.cleared(topic);
         self.shared.fan_out.cleared(clearing).await;
         Ok(())
     }

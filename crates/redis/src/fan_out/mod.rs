@@ -11,6 +11,8 @@ mod inbox;
 mod lane;
 mod ledger;
 mod live;
+#[cfg(test)]
+mod model;
 mod past;
 mod private_group;
 mod reading;
@@ -26,16 +28,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use bowline_events::log::Backlog;
 use bowline_events::{
-    Error, ErrorKind, Event, InProcessPubSub, OpFuture, PubSub, Result, StartFrom,
-    SubscribeOptions, Subscription, Topic, TopicInfo,
+    Error, ErrorKind, Event, OpFuture, PubSub, Result, StartFrom, SubscribeOptions, Subscription,
+    Topic, TopicInfo,
 };
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::bus::{Bus, runtime, unique};
-use crate::history::PRIVATE;
+use crate::bus::{Bus, runtime};
 use crate::stream::{Entry, StreamId, StreamInfo};
 use crate::wire::Repeat;
 use inbox::End;
@@ -260,18 +260,7 @@ impl Shared {
     fn started(self: &Arc<Self>) -> Result<&Started> {
         let runtime = runtime("subscribe")?;
         Ok(self.started.get_or_init(|| {
-            let group = format!("{PRIVATE}{}", uuid::Uuid::new_v4());
-            let common = Arc::new(Common {
-                bus: Arc::clone(&self.bus),
-                local: local_bus(),
-                consumer: unique(&group),
-                group,
-                acks: acks::Acks::default(),
-                recent: Mutex::default(),
-                names: recent::Names::default(),
-                refused: settle::Refused::default(),
-                runtime: runtime.clone(),
-            });
+            let common = Arc::new(Common::new(&self.bus, &runtime));
             let acking = Arc::clone(&common);
             let acks =
                 runtime.spawn(async move { acking.acks.run(&acking.bus, &acking.group).await });
@@ -505,19 +494,6 @@ impl Shared {
         }
         while removals.join_next().await.is_some() {}
     }
-}
-
-/// A bus for the subscribers of this process. It keeps what they have not read yet, and nothing else.
-fn local_bus() -> InProcessPubSub {
-    let mut backlog = Backlog::default();
-    backlog.events = 4 * 1024;
-    backlog.bytes = 4 * 1024 * 1024;
-    // Reading the topic stops until its subscribers are back; only one that stands still ends the wait.
-    backlog.max_delay = Duration::from_secs(60);
-    InProcessPubSub::builder()
-        .no_replay()
-        .backlog(backlog)
-        .build()
 }
 
 fn closed(topic: &Topic) -> Error {

@@ -165,7 +165,12 @@ pub(super) async fn assess(
 }
 
 /// Whether the stream is still the one of which `last_id` was the last entry read.
-fn judge(info: &StreamInfo, last_id: StreamId, next: Option<u64>, last_is_kept: bool) -> Loss {
+pub(super) fn judge(
+    info: &StreamInfo,
+    last_id: StreamId,
+    next: Option<u64>,
+    last_is_kept: bool,
+) -> Loss {
     let known = next.is_none_or(|next| {
         let trimmed_past_us = info.first() >= next;
         info.end >= next && (last_is_kept || trimmed_past_us)

@@ -4,11 +4,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bowline_events::log::Backlog;
 use bowline_events::{InProcessPubSub, OpFuture, Published};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
+use uuid::Uuid;
 
 use super::acks::Acks;
 use super::inbox::End;
@@ -17,7 +19,8 @@ use super::private_group::{self, Begin, Loss, Made};
 use super::recent::{Names, Recent};
 use super::roster::{LATE, MAIN, Roster, Turn, Wake};
 use super::settle::Refused;
-use crate::bus::Bus;
+use crate::bus::{Bus, unique};
+use crate::history::PRIVATE;
 use crate::stream::{StreamCommands, decode};
 use crate::wire::{Failure, backoff};
 
@@ -40,6 +43,21 @@ pub(super) struct Common {
 }
 
 impl Common {
+    pub(super) fn new(bus: &Arc<Bus>, runtime: &Handle) -> Self {
+        let group = format!("{PRIVATE}{}", Uuid::new_v4());
+        Self {
+            bus: Arc::clone(bus),
+            local: local_bus(),
+            consumer: unique(&group),
+            group,
+            acks: Acks::default(),
+            recent: Mutex::default(),
+            names: Names::default(),
+            refused: Refused::default(),
+            runtime: runtime.clone(),
+        }
+    }
+
     pub(super) fn recent(&self) -> MutexGuard<'_, Recent> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -268,4 +286,17 @@ async fn assess(
         Err(failure) if failure.code() == Some("NOPERM") => Ok(Loss::Stream),
         other => other,
     }
+}
+
+/// A bus for the subscribers of this process. It keeps what they have not read yet, and nothing else.
+fn local_bus() -> InProcessPubSub {
+    let mut backlog = Backlog::default();
+    backlog.events = 4 * 1024;
+    backlog.bytes = 4 * 1024 * 1024;
+    // Reading the topic stops until its subscribers are back; only one that stands still ends the wait.
+    backlog.max_delay = Duration::from_secs(60);
+    InProcessPubSub::builder()
+        .no_replay()
+        .backlog(backlog)
+        .build()
 }

@@ -45,6 +45,8 @@ pub(super) struct Seam {
     walk: Option<u64>,
     /// Entries before this position are passed over.
     from: u64,
+    /// Entries of a full page.
+    pub(super) page_size: u64,
     /// To be said first.
     first: Option<Notice>,
     near: bool,
@@ -63,6 +65,7 @@ impl Seam {
             after: None,
             walk: first,
             from: 0,
+            page_size: PAGE,
             first: None,
             near: false,
             behind: None,
@@ -121,7 +124,7 @@ impl Seam {
     /// Takes a page, with what the server said of the stream at the same time.
     pub(super) fn page(&mut self, info: Option<&StreamInfo>, entries: Vec<Entry>) -> Page {
         let mut notices: Vec<Notice> = self.first.take().into_iter().collect();
-        let full = entries.len() as u64 >= PAGE;
+        let full = entries.len() as u64 >= self.page_size;
         self.near |= !full;
         let recreated = info
             .zip(self.walk)
@@ -189,6 +192,7 @@ impl Seam {
             after: None,
             walk: self.walk.map(|_| 0),
             from: 0,
+            page_size: self.page_size,
             first: Some(Notice::Cleared),
             near: false,
             behind: None,

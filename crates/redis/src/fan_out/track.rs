@@ -140,10 +140,7 @@ impl Track {
             notices.push(notice);
         }
         let mut from = self.position(wanted);
-        loop {
-            let Some(notice) = self.notice_before(first) else {
-                break;
-            };
+        while let Some(notice) = self.notice_before(first) {
             if notice == Notice::Cleared {
                 notices.push(notice);
                 from = None;
