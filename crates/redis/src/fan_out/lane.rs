@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::ledger::Gap;
 use super::live::{Appended, Arrival, Live};
 use super::reading::Reading;
-use super::roster::Turn;
+use super::roster::{MANY_TOPICS, Turn};
 use crate::dead_letter::Dead;
 use crate::reader::{Batches, BlockingReader, GroupRead, ReadFailure};
 use crate::stream::{Entry, Malformed, StreamId, StreamInfo, decode, parse_read};
@@ -38,7 +38,6 @@ const KEEP_CONNECTION: Duration = Duration::from_secs(30);
 
 /// What a server and we need per topic of a read, about: four times as long passes between two reads of many topics.
 const REST_PER_TOPIC: Duration = Duration::from_micros(4);
-const MANY_TOPICS: usize = 64;
 
 /// Runs a lane until it is aborted. After a panic it begins anew.
 pub(super) async fn supervise(reading: Arc<Reading>, lane: usize) {
@@ -183,7 +182,7 @@ impl Lane {
         for (key, entries) in batches {
             let live = std::str::from_utf8(&key)
                 .ok()
-                .and_then(|key| self.reading.get(key));
+                .and_then(|key| self.reading.get_active(key));
             let Some(live) = live else { continue };
             if entries.len() < many || !self.may_look {
                 self.hand_over(&live, entries, Gap::None, count);
@@ -275,6 +274,9 @@ impl Lane {
             return live.stance.recover();
         }
         let entries: Vec<Entry> = entries;
+        if !entries.is_empty() {
+            self.reading.get_active(&live.key);
+        }
         let gap = info.and_then(|info| live.with_ledger(|ledger| ledger.gap_before(info)));
         let count = live.stance.count.load(Relaxed);
         if live.stance.recover.load(Relaxed) {
