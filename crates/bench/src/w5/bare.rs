@@ -8,6 +8,9 @@ use redis::{AsyncConnectionConfig, Client, Cmd, RedisResult, Value};
 
 use crate::Result;
 
+/// Requests that may wait to be written: more than any measurement has under way.
+const PIPELINE: usize = 1024;
+
 /// Appends the same entry again and again, as a publish does.
 #[derive(Clone)]
 pub(crate) struct Bare {
@@ -46,7 +49,8 @@ pub(super) fn append(key: &str, cap: u64, entry: &[u8]) -> Cmd {
 pub(crate) async fn connect(url: &str) -> Result<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(Duration::from_secs(5)))
-        .set_response_timeout(None);
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(PIPELINE);
     let client = Client::open(url)?;
     Ok(client
         .get_multiplexed_async_connection_with_config(&config)

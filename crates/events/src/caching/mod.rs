@@ -35,6 +35,9 @@ use crate::{
 /// Run-local topics ([`Topic::is_run_local`]) and local publishes are not cached, nor are topics that
 /// [`should_cache`](Self::should_cache) rejects. Grouped subscriptions go straight to the wrapped bus.
 ///
+/// A delivery that was read from the history has nobody to hand it back to: refusing it does nothing, whatever
+/// [`Capabilities::fanout_redelivery`] says of the bus.
+///
 /// The events that the cache keeps and those on the bus have different ids; correlate them by `index`. If the bus fails
 /// (`Full`, `Unavailable`) after the cache took the event, `publish` fails and the event is in the history all the same.
 ///
@@ -308,8 +311,6 @@ impl PubSub for CachingPubSub {
             clear: true,
             batching: true,
             list_topics: true,
-            // What was read from the cache has nobody to hand it back to.
-            fanout_redelivery: false,
             ..self.inner.capabilities()
         }
     }
