@@ -13,7 +13,7 @@ use super::script::is_impossible;
 use crate::wire::{Command, Failure, Repeat, Reply};
 
 /// Records at the end of the list that are searched for an event whose append was not answered.
-const LOOK_BACK: u64 = 1_000;
+pub(super) const LOOK_BACK: u64 = 1_000;
 
 impl Histories {
     /// Gives `event` the next index of `topic` and appends it, as one step.

@@ -55,6 +55,10 @@ impl Histories {
         self.cluster || self.unscripted.load(Relaxed)
     }
 
+    pub(super) fn is_cluster(&self) -> bool {
+        self.cluster
+    }
+
     /// Where the appends of a topic wait for each other.
     pub(super) fn turn(&self, keys: &Keys) -> &Mutex<()> {
         let hash = self.hasher.hash_one(&keys.list) as usize;

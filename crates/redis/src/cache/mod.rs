@@ -4,6 +4,7 @@ mod append;
 mod detached;
 mod health;
 mod histories;
+mod joint;
 mod layout;
 mod read;
 mod record;

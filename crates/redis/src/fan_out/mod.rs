@@ -39,7 +39,7 @@ use crate::bus::{Bus, runtime};
 use crate::stream::{Entry, StreamId, StreamInfo};
 use crate::wire::Repeat;
 use inbox::End;
-use live::Live;
+use live::{Live, Seen};
 use past::Past;
 use private_group::{Begin, Loss};
 use reading::{Common, Reading};
@@ -348,7 +348,7 @@ impl Shared {
             Past::new(&self.bus, topic, seam)
         });
         *slot.member() = Some(member.clone());
-        let source = share.source(options, past, StreamId::ZERO)?;
+        let source = share.source(options, past, Seen::default())?;
         member.reading.add(&member.live);
         self.sweep(topic, common);
         Ok(source)
@@ -386,7 +386,10 @@ impl Shared {
                 self.bus
                     .error(failure, "subscribe", "XREVRANGE", commands.key())
             })?;
-            let seen = newest.first().map_or(StreamId::ZERO, |entry| entry.id);
+            let seen = Seen {
+                upto: newest.first().map_or(StreamId::ZERO, |entry| entry.id),
+                next: None,
+            };
             return share.source(options, None, seen);
         }
         let present = member.live.present();
@@ -405,7 +408,7 @@ impl Shared {
         };
         let seam = Seam::new(options.start, info.as_ref(), &present);
         let past = Past::new(&self.bus, topic, seam);
-        share.source(options, Some(past), StreamId::ZERO)
+        share.source(options, Some(past), Seen::default())
     }
 
     /// Looks for what crashed processes left on the stream, in the background.
@@ -540,7 +543,7 @@ impl Share {
         mut self,
         options: SubscribeOptions,
         past: Option<Past>,
-        seen: StreamId,
+        seen: Seen,
     ) -> Result<Source> {
         let (reader, inbox) = self.live().register();
         self.reader = Some(reader);

@@ -289,12 +289,16 @@ async fn assess(
 }
 
 /// A bus for the subscribers of this process. It keeps what they have not read yet, and nothing else.
+///
+/// Reading a topic stops while one of its subscribers is far behind, until it has caught up. One that stands still ends the wait
+/// soon: at 100,000 events per second the stream itself keeps no more than a tenth of a second by default, and the subscribers
+/// that keep up must not lose events for one that does not.
 fn local_bus() -> InProcessPubSub {
     let mut backlog = Backlog::default();
-    backlog.events = 4 * 1024;
-    backlog.bytes = 4 * 1024 * 1024;
-    // Reading the topic stops until its subscribers are back; only one that stands still ends the wait.
+    backlog.events = 16 * 1024;
+    backlog.bytes = 32 * 1024 * 1024;
     backlog.max_delay = Duration::from_secs(60);
+    backlog.stall_after = Duration::from_millis(100);
     InProcessPubSub::builder()
         .no_replay()
         .backlog(backlog)

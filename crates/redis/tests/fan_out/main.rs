@@ -1,0 +1,9 @@
+//! Ungrouped subscribers against real servers.
+
+mod clear;
+mod faults;
+mod refusals;
+mod sharing;
+mod starts;
+mod support;
+mod trimming;
