@@ -48,6 +48,9 @@ struct Current {
     closed: bool,
 }
 
+/// A connection and its number.
+type Present = (Arc<dyn Connection>, u64);
+
 #[derive(Default)]
 struct Attempts {
     failed: u32,
@@ -137,7 +140,7 @@ impl Link {
     }
 
     /// The connection, made now if there is none.
-    async fn connection(&self, deadline: Instant) -> Result<(Arc<dyn Connection>, u64), Failure> {
+    async fn connection(&self, deadline: Instant) -> Result<Present, Failure> {
         if let Some(present) = self.present()? {
             return Ok(present);
         }
@@ -180,7 +183,7 @@ impl Link {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn present(&self) -> Result<Option<(Arc<dyn Connection>, u64)>, Failure> {
+    fn present(&self) -> Result<Option<Present>, Failure> {
         let current = self.lock();
         if current.closed {
             return Err(closed());
@@ -195,10 +198,7 @@ impl Link {
         self.lock().generation > 0
     }
 
-    fn connected(
-        &self,
-        connection: Arc<dyn Connection>,
-    ) -> Result<(Arc<dyn Connection>, u64), Failure> {
+    fn connected(&self, connection: Arc<dyn Connection>) -> Result<Present, Failure> {
         let mut current = self.lock();
         if current.closed {
             return Err(closed());

@@ -2,6 +2,7 @@
 //!
 //! The history of every run says: what was published is delivered at least once, in the order of its publisher, and no event is
 //! in two hands at a time. What a trouble may lose is counted and printed.
+#![allow(clippy::print_stdout)]
 
 mod workload;
 
