@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bowline_events::log::Backlog;
 use bowline_events::{InProcessPubSub, OpFuture, Published};
@@ -106,8 +106,9 @@ impl Reading {
         }
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<Arc<Live>> {
-        self.roster().get(key).cloned()
+    /// The topic that an entry came for.
+    pub(super) fn get_active(&self, key: &str) -> Option<Arc<Live>> {
+        self.roster().get_active(key, Instant::now()).cloned()
     }
 
     /// Replies may have been lost: all topics look for what was assigned to them.
@@ -120,7 +121,7 @@ impl Reading {
 
     /// What `lane` does next.
     pub(super) fn next(self: &Arc<Self>, lane: usize) -> Turn<Arc<Live>> {
-        let (turn, wake) = self.roster().next(lane);
+        let (turn, wake) = self.roster().next(lane, Instant::now());
         self.wake(wake);
         turn
     }
@@ -134,6 +135,7 @@ impl Reading {
         match wake {
             Wake::Nobody => {}
             Wake::Main => self.wake_lane(MAIN),
+            Wake::LateNow => self.wake_lane(LATE),
             Wake::Late => {
                 let this = Arc::clone(self);
                 self.common.runtime.spawn(async move {

@@ -106,3 +106,24 @@ async fn a_group_that_is_destroyed_alone_is_no_clear() {
         .await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_streams_may_go_at_once() {
+    need_redis!();
+    const TOPICS: u64 = 300;
+    let server = server().await;
+    let (reads, writes) = (bus(&server), bus(&server));
+    let mut readers = Vec::new();
+    for topic in 0..TOPICS {
+        readers.push(listen(&reads, &format!("t{topic}")).await);
+    }
+    command(&server, &["FLUSHALL"]).await;
+    for topic in 0..TOPICS {
+        publish(&writes, &format!("t{topic}"), 0..2).await;
+    }
+    for reader in &mut readers {
+        let notice = item(reader).await.expect_err("a notice");
+        assert_eq!(notice.kind(), ErrorKind::Cleared);
+        expect(reader, 0..2).await;
+    }
+}

@@ -1,6 +1,7 @@
 //! Ungrouped subscribers against real servers.
 
 mod clear;
+mod cluster;
 mod faults;
 mod refusals;
 mod sharing;

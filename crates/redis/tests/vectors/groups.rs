@@ -108,6 +108,7 @@ async fn refusing_before_other_groups() {
         delivery.ack().await.unwrap();
     }
     next(&mut refuses).await.ack().await.unwrap();
+    scene.acknowledged(2).await;
     bus.close().await.unwrap();
     scene.is("13").await;
 }

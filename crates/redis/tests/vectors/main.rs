@@ -82,6 +82,7 @@ async fn clearing() {
     bus.publish(&topic, event("c2")).await.unwrap();
     // Told of the clear first.
     while next_item(&mut all).await.as_deref() != Some("c2") {}
+    scene.acknowledged(1).await;
     all.unsubscribe().await.unwrap();
     scene.is("8b").await;
 

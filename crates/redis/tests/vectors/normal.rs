@@ -80,6 +80,8 @@ impl Normal {
         }
         // They wait for answers that other connections may overtake.
         acks.sort_by_key(|line| (entry_order(&line.arguments[3]), line.arguments.clone()));
+        // Each reader has a connection of its own; whose read comes first is chance.
+        read.sort_by_key(|line| line.arguments[2].clone());
         let mut masks = Masks::default();
         let all = own.into_iter().chain(acks).chain(asked).chain(read);
         all.map(|line| self.show(&line, &mut masks)).collect()

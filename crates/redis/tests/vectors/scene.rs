@@ -69,9 +69,25 @@ impl<'a> Scene<'a> {
         .await;
     }
 
+    /// Waits until `count` entries of private groups were acknowledged: nobody waits for that, and it is left out when the
+    /// group goes first.
+    pub(crate) async fn acknowledged(&mut self, count: usize) {
+        let ids = |line: &MonitorLine| match line.command() == "XACK" {
+            true if line.arguments[2].starts_with("__fanout-") => line.arguments.len() - 3,
+            _ => 0,
+        };
+        self.wait(|told| told.iter().map(ids).sum::<usize>() >= count)
+            .await;
+    }
+
     async fn told(&mut self, times: usize, matches: impl Fn(&&MonitorLine) -> bool) {
+        self.wait(|told| told.iter().filter(&matches).count() >= times)
+            .await;
+    }
+
+    async fn wait(&mut self, done: impl Fn(&[MonitorLine]) -> bool) {
         let end = Instant::now() + PATIENCE;
-        while self.told.iter().filter(&matches).count() < times {
+        while !done(&self.told) {
             assert!(Instant::now() < end, "not told: {:#?}", self.told);
             tokio::time::sleep(Duration::from_millis(5)).await;
             self.told.extend(self.monitor.take().await.unwrap());
