@@ -2,6 +2,7 @@
 // implementation of the protocol has to pass it too.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { addressOf, freshTopic, isRedis, missingServer, optionsOf, withServer } from '../redis.mjs';
 import { Cluster, Role } from '../roles.mjs';
 
 if (process.env.ROLE) for (const name of ['BROKER', 'PUBLISHER', 'SUBSCRIBER']) process.env[`BENCH_ROLE_${name}`] = process.env.ROLE;
@@ -107,3 +108,55 @@ test('a role that ends fails the calls that wait for it', async () => {
   await assert.rejects(role.ready, /mute ended with 0/);
   await assert.rejects(role.call('stats'), /mute ended with 0/);
 });
+
+/** Calls `use(publisher, subscriber)` with two roles on a Redis server; without a server the test is skipped. */
+async function onRedis(t, use) {
+  const missing = missingServer();
+  if (missing !== undefined) return t.skip(missing);
+  await withServer(async url => {
+    const roles = ['publisher', 'subscriber'].map(name => new Role(name, addressOf(url, 0)));
+    try {
+      await Promise.all(roles.map(role => role.ready));
+      await use(...roles);
+    } finally {
+      for (const role of roles) role.kill();
+      await Promise.all(roles.map(role => role.ended));
+    }
+  });
+}
+
+test('an address on Redis is read as it is written', () => {
+  assert.deepEqual(optionsOf(addressOf('redis://h:1', 0)), { url: 'redis://h:1', maxStreamLength: 0 });
+  assert.deepEqual(optionsOf(addressOf('redis://h:1')), { url: 'redis://h:1' });
+  assert.throws(() => optionsOf('redis://h:1?maxlen=1'), /max_stream_length/);
+  assert.deepEqual([isRedis('valkeys://h'), isRedis('/tmp/redis.sock')], [true, false]);
+});
+
+test('on Redis, several subscribers of one process report together', t =>
+  onRedis(t, async (publisher, subscriber) => {
+    const topic = freshTopic();
+    await subscriber.call('subscribe', { topic, count: 3, ack: true });
+    const { published } = await publisher.call('blast', { topic, bytes: 200, width: 8, seconds: 0.05 });
+    const stats = await statsAt(subscriber, 3 * published);
+    assert.deepEqual([stats.received, stats.out_of_order_or_dup, stats.missed], [3 * published, 0, 0]);
+    assert.ok(stats.first_ns < stats.last_ns);
+  }));
+
+test('on Redis, a group begins at the oldest event when asked to, and its acknowledgements are counted', t =>
+  onRedis(t, async (publisher, subscriber) => {
+    const topic = freshTopic();
+    await publisher.call('paced', { topic, rate: 1000, seconds: 0.05 });
+    await subscriber.call('subscribe', { topic, group: 'g', earliest: true, ack: true });
+    for (const end = Date.now() + PATIENCE_MS; (await subscriber.call('stats')).acked < 50; ) assert.ok(Date.now() < end);
+    const { received, last_ns, last_ack_ns } = await subscriber.call('stats');
+    assert.equal(received, 50);
+    assert.ok(last_ns <= last_ack_ns);
+  }));
+
+test('on Redis, plain requests are timed, and so is their way to a plain reader', t =>
+  onRedis(t, async (publisher, subscriber) => {
+    const topic = freshTopic();
+    await subscriber.call('listen', { topic });
+    assert.equal((await publisher.call('request', { topic, rate: 1000, seconds: 0.05, bytes: 300 })).hist.n, 50);
+    for (const end = Date.now() + PATIENCE_MS; (await subscriber.call('heard')).hist.n < 50; ) assert.ok(Date.now() < end);
+  }));
