@@ -6,9 +6,10 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readLines } from '../../interop/lib/channel.mjs';
-import { localNs, sleep } from './clock.mjs';
+import { nowNs, sleep } from './clock.mjs';
 import { Histogram } from './histogram.mjs';
 import { loadRedisBus, loadRedisClient } from './packages.mjs';
+import { sinceStamp, stamp } from './payload.mjs';
 
 const CAP = 'max_stream_length';
 
@@ -72,23 +73,40 @@ export async function withServer(use) {
   }
 }
 
-/** Appends the same entry again and again, as a publish does; `cap` 0 keeps all. */
-export async function bareAppends(url, key, cap, bytes) {
+/**
+ * Round trips of one request after the other, each when a timer finds it due, `rate` per second for `seconds`. Each appends an
+ * entry of `bytes` bytes, with the instant at its beginning, to the stream `key`; `cap` 0 keeps all.
+ */
+export async function roundTrips(url, key, cap, bytes, rate, seconds) {
   const { createClient } = await loadRedisClient();
   const client = await createClient({ url }).connect();
-  const entry = { event: 'x'.repeat(bytes) };
   const options = cap > 0 ? { TRIM: { strategy: 'MAXLEN', strategyModifier: '~', threshold: cap } } : undefined;
-  return { append: () => client.xAdd(key, '*', entry, options), close: () => client.close() };
-}
-
-/** Round trips of one request after the other, each when a timer finds it due, `rate` per second for `seconds`. */
-export async function roundTrips({ append }, rate, seconds) {
   const histogram = new Histogram();
   for (let left = Math.round(rate * seconds); left > 0; left--) {
-    const called = localNs();
-    await append();
-    histogram.add(localNs() - called);
+    const called = nowNs();
+    await client.xAdd(key, '*', { event: stamp(called).padEnd(bytes, 'x') }, options);
+    histogram.add(nowNs() - called);
     await sleep(1000 / rate);
   }
+  await client.close();
   return histogram;
+}
+
+const GROUP = 'bench-bare';
+
+/** Begins to read the stream `key`, as one consumer of a group that begins now; the entries' times go into `histogram`. */
+export async function listen(url, key, histogram) {
+  const { createClient } = await loadRedisClient();
+  const client = await createClient({ url }).connect();
+  await client.xGroupCreate(key, GROUP, '$', { MKSTREAM: true });
+  const read = async () => {
+    const [stream] = (await client.xReadGroup(GROUP, 'one', { key, id: '>' }, { COUNT: 100, BLOCK: 1000 })) ?? [];
+    const now = nowNs();
+    for (const { message } of stream?.messages ?? []) histogram.add(sinceStamp(message.event.slice(0, 16), now));
+  };
+  const loop = async () => {
+    for (;;) await read();
+  };
+  // Ends when the stream is removed.
+  loop().catch(() => client.destroy());
 }

@@ -2,10 +2,11 @@
 import { die, messageOf, say, serve } from '../../interop/lib/channel.mjs';
 import { nowNs, rssMb, sleep } from './clock.mjs';
 import { Counter } from './counter.mjs';
+import { Histogram } from './histogram.mjs';
 import { loadEvents } from './packages.mjs';
 import { benchEvent, stamp } from './payload.mjs';
 import { blast, pace } from './publishers.mjs';
-import { bareAppends, isRedis, openBus, optionsOf, roundTrips } from './redis.mjs';
+import { isRedis, listen, openBus, optionsOf, roundTrips } from './redis.mjs';
 
 const TOPIC = 'bench';
 const PACED_WAIT_MS = 10_000;
@@ -22,6 +23,7 @@ async function open() {
 
 const bus = await open();
 const counters = [];
+const heard = new Histogram();
 let counting = {};
 const subscribed = new Set();
 let publishing = false;
@@ -81,13 +83,14 @@ async function logPublish({ topic = TOPIC, rate, seconds, bytes = 200, settle_ms
   return { log, errors, ...role() };
 }
 
-async function request({ topic = TOPIC, rate, seconds, bytes = 200 }) {
+function serverOptions() {
   if (!isRedis(address)) throw new Error('the bus is not on Redis');
-  const { url, maxStreamLength = 0 } = optionsOf(address);
-  const bare = await bareAppends(url, topic, maxStreamLength, bytes);
-  const hist = await roundTrips(bare, rate, seconds);
-  await bare.close();
-  return { hist };
+  return optionsOf(address);
+}
+
+async function request({ topic = TOPIC, rate, seconds, bytes = 200 }) {
+  const { url, maxStreamLength = 0 } = serverOptions();
+  return { hist: await roundTrips(url, topic, maxStreamLength, bytes, rate, seconds) };
 }
 
 /** Runs one publishing command at a time: two would share their sequence numbers. */
@@ -136,6 +139,8 @@ serve({
     blast: exclusively(blastBus),
     paced: exclusively(paceBus),
     request: exclusively(request),
+    listen: ({ topic = TOPIC }) => listen(serverOptions().url, topic, heard),
+    heard: () => ({ hist: heard }),
     'log-publish': exclusively(logPublish),
   },
   beforeExit: ({ close = false }) => (close ? bus.close() : undefined),

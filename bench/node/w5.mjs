@@ -120,15 +120,17 @@ async function fanOut(url, { subscribers, in_flight, max_stream_length, shared =
 const ENTRY_BYTES = 350;
 
 async function latency(url, mode) {
-  const topic = freshTopic();
+  const [topic, bareTopic] = [freshTopic(), freshTopic()];
+  const bareKey = `mastra:topic:${bareTopic}`;
+  const [roundTrip, oneWay] = [new Histogram(), new Histogram()];
   const result = await withRoles(url, 1, async (publisher, roles) => {
-    const requested = new Histogram();
     const bare = async () => {
-      const { hist } = await publisher.call('request', { topic: `${topic}-bare`, rate: RATE, seconds: SECONDS / 2, bytes: ENTRY_BYTES });
-      requested.merge(hist);
+      const { hist } = await publisher.call('request', { topic: bareKey, rate: RATE, seconds: SECONDS / 2, bytes: ENTRY_BYTES });
+      roundTrip.merge(hist);
     };
     const paced = seconds => publisher.call('paced', { topic, rate: RATE, seconds, bytes: BYTES });
     await callEach(roles, 'subscribe', { topic, group: mode === 'group' ? 'g' : undefined, ack: true });
+    await callEach(roles, 'listen', { topic: bareKey });
     await paced(1);
     await bare();
     await settled(roles, 300, () => false);
@@ -136,19 +138,23 @@ async function latency(url, mode) {
     const published = await paced(SECONDS);
     const stats = await settled(roles, 3000, ([stat]) => stat.acked >= published.published);
     await bare();
-    return { requested, published, stats };
+    for (const { hist } of await callEach(roles, 'heard')) oneWay.merge(hist);
+    return { published, stats };
   });
-  for (const name of [topic, `${topic}-bare`]) await clear(url, name);
-  const { requested, published, stats } = result;
+  for (const name of [topic, bareTopic]) await clear(url, name);
+  const { published, stats } = result;
   const common = delivered(published, stats);
-  const [median, bareMedian] = [common.histogram.quantileUs(0.5), requested.quantileUs(0.5)];
+  const over = bare => round(common.histogram.quantileUs(0.5) / bare.quantileUs(0.5), 3);
   return {
     ...common,
     rss_mb: stats[0].rss_mb,
     max_us: round(common.histogram.maxNs / 1e3, 3),
-    bare_p50_us: bareMedian,
-    bare_p99_us: requested.quantileUs(0.99),
-    over_bare: round(median / bareMedian, 3),
+    bare_p50_us: roundTrip.quantileUs(0.5),
+    bare_p99_us: roundTrip.quantileUs(0.99),
+    bare_one_way_p50_us: oneWay.quantileUs(0.5),
+    bare_one_way_p99_us: oneWay.quantileUs(0.99),
+    over_bare: over(roundTrip),
+    over_bare_one_way: over(oneWay),
   };
 }
 

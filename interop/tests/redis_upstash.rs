@@ -93,7 +93,7 @@ fn the_real_client_finds_what_it_expects() {
         ("removed", json!(2)),
         ("pipeline", json!(["OK", 2, 2])),
         ("transaction", json!(["OK", 2, 2])),
-        ("together", json!(["OK", 2, 2])),
+        ("together", json!(["OK", 1, "plain"])),
     ] {
         assert_eq!(
             calls.remove(name),

@@ -37,6 +37,16 @@ impl<const N: usize> Digits<N> {
     }
 }
 
+impl Digits<16> {
+    /// Nanoseconds from this stamp to `now_ns`; `None` when it is no stamp.
+    fn since(&self, now_ns: u64) -> Option<u64> {
+        match self.number() {
+            0 => None,
+            stamp => Some((now_ns % STAMP_MODULUS + STAMP_MODULUS - stamp) % STAMP_MODULUS),
+        }
+    }
+}
+
 impl<const N: usize> Serialize for Digits<N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
@@ -84,6 +94,20 @@ pub(crate) struct Stamped {
 
 /// A stamp is an instant modulo this.
 const STAMP_MODULUS: u64 = 10u64.pow(16);
+/// The stamp of the instant `now_ns`.
+pub(crate) fn stamp(now_ns: u64) -> String {
+    Digits::<16>::new(now_ns).as_str().to_owned()
+}
+
+/// Nanoseconds from the stamp at the beginning of `text` to `now_ns`; `None` when there is none.
+pub(crate) fn since_stamp(text: &[u8], now_ns: u64) -> Option<u64> {
+    let stamp: [u8; 16] = text.get(..16)?.try_into().ok()?;
+    if !stamp.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Digits(stamp).since(now_ns)
+}
+
 /// The data without its padding: `{"seq":"0123456789","t":"0123456789012345","pad":""}`.
 pub(crate) const LEAST_BYTES: usize = 52;
 
@@ -145,10 +169,7 @@ impl Stamped {
 
     /// Nanoseconds from the stamp to `now_ns`; `None` when the event is not stamped.
     pub(crate) fn latency_ns(&self, now_ns: u64) -> Option<u64> {
-        match self.t.number() {
-            0 => None,
-            stamp => Some((now_ns % STAMP_MODULUS + STAMP_MODULUS - stamp) % STAMP_MODULUS),
-        }
+        self.t.since(now_ns)
     }
 }
 
@@ -252,6 +273,11 @@ mod tests {
         let event = events.event(0, STAMP_MODULUS - 10).expect("made").stamp();
         let read = Stamped::of(&event).expect("our own data");
         assert_eq!(read.latency_ns(STAMP_MODULUS + 90), Some(100));
+        let text = stamp(STAMP_MODULUS - 10) + "xxx";
+        assert_eq!(since_stamp(text.as_bytes(), STAMP_MODULUS + 90), Some(100));
+        for other in ["", "12", "0000000000000000", "x000000000000001"] {
+            assert_eq!(since_stamp(other.as_bytes(), 5), None, "{other}");
+        }
     }
 
     #[test]

@@ -112,19 +112,105 @@ fn three_processes_pass_events_on() {
     assert_eq!((&line["events"], &line["lost"]), (&50.into(), &0.into()));
 }
 
+/// Whether W5 can be measured here; says so when it cannot.
+fn has_redis() -> bool {
+    let found = std::env::var_os("REDIS_URL").is_some()
+        || Command::new("redis-server")
+            .arg("--version")
+            .output()
+            .is_ok();
+    if !found {
+        eprintln!("skipped: redis-server is not on PATH");
+    }
+    found
+}
+
+#[test]
+fn a_publish_on_redis_is_put_beside_a_bare_request() {
+    if !has_redis() {
+        return;
+    }
+    let (names, line) = measure(&["w5.publish", "--filter=\"in_flight\":256"]);
+    let extras = "floor_per_s of_floor floor_p50_us cpu_us floor_cpu_us redis_benchmark_per_s";
+    assert_eq!(names, members(&extras.split(' ').collect::<Vec<_>>()));
+    for name in ["events", "floor_per_s", "of_floor"] {
+        assert!(line[name].as_f64() > Some(0.0), "{name}: {line}");
+    }
+}
+
+#[test]
+fn consumers_of_a_group_work_off_a_backlog_on_redis() {
+    if !has_redis() {
+        return;
+    }
+    let part = "--filter={\"consumers\":4,\"backlog\":40000,";
+    let (names, line) = measure(&["w5.group", part]);
+    assert_eq!(names, members(&["lost", "per_consumer"]));
+    assert_eq!(
+        (&line["events"], &line["lost"]),
+        (&40_000.into(), &0.into())
+    );
+}
+
+#[test]
+fn processes_and_subscribers_of_one_process_get_everything_on_redis() {
+    if !has_redis() {
+        return;
+    }
+    for last in [":0}", ":0,\"shared\":true}"] {
+        let (names, line) = list_one("w5.fanout", "{\"subscribers\":8,\"in_flight\":256", last);
+        let extras = "publish_seconds publishes_per_s deliveries_per_s lost missed out_of_order_or_dup rejected rss_pub_mb";
+        assert_eq!(names, members(&extras.split(' ').collect::<Vec<_>>()));
+        for name in ["lost", "missed", "out_of_order_or_dup", "rejected"] {
+            assert_eq!(line[name], 0, "{name}: {line}");
+        }
+        assert!(line["events"].as_u64() > Some(0));
+    }
+}
+
+#[test]
+fn latency_on_redis_is_put_beside_that_of_a_bare_reader() {
+    if !has_redis() {
+        return;
+    }
+    let (names, line) = measure(&["w5.latency", "--filter=group"]);
+    let extras = "lost max_us bare_p50_us bare_p99_us bare_one_way_p50_us bare_one_way_p99_us over_bare over_bare_one_way";
+    assert_eq!(names, members(&extras.split(' ').collect::<Vec<_>>()));
+    assert_eq!((&line["events"], &line["lost"]), (&50.into(), &0.into()));
+    assert!(line["over_bare_one_way"].as_f64() > Some(0.0));
+}
+
+#[test]
+fn a_stream_far_from_the_server_is_complete() {
+    if !has_redis() {
+        return;
+    }
+    let (names, line) = measure(&["w5.stream", "--filter=\"in_flight\":256"]);
+    let extras = "round_trip_ms chunks_per_round_trip delivered_meanwhile lost misordered";
+    assert_eq!(names, members(&extras.split(' ').collect::<Vec<_>>()));
+    assert_eq!((&line["lost"], &line["misordered"]), (&0.into(), &0.into()));
+    // The proxy holds every byte for so long.
+    assert!(line["round_trip_ms"].as_f64() >= Some(25.0));
+}
+
 #[test]
 fn a_role_that_cannot_go_on_says_so_and_ends_with_70() {
     let too_long = format!("/tmp/{}", "x".repeat(200));
-    let output = bench(&["--role", &too_long]);
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
-    assert_eq!(output.status.code(), Some(70));
-    let last: Value = serde_json::from_str(&text).expect("one message");
-    assert!(
-        last["fatal"]
-            .as_str()
-            .is_some_and(|fatal| fatal.contains("107")),
-        "{text}"
-    );
+    for (address, reason) in [
+        (too_long.as_str(), "107"),
+        ("redis://h?maxlen=1", "max_stream_length"),
+    ] {
+        let output = bench(&["--role", address]);
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(70));
+        let last: Value = serde_json::from_str(&text).expect("one message");
+        assert!(
+            last["fatal"]
+                .as_str()
+                .is_some_and(|fatal| fatal.contains(reason)),
+            "{text}"
+        );
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The caching layer with its histories on a Redis server, reached directly and over the REST API of Upstash: over the in-process bus, and over two participants of a Unix socket
-//! with a cache of their own each.
+//! The caching layer with its histories on a Redis server, reached directly and over the REST API of Upstash: over the in-process
+//! bus, over two participants of a Unix socket, and over two of a Redis bus, with a cache of their own each.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,20 +11,30 @@ use bowline_events::{
     CachingPubSub, Error, ErrorKind, EventCache, InProcessPubSub, OpFuture, PubSub, PubSubExt,
     Result, SubscribeOptions,
 };
-use bowline_redis::{RedisCache, UpstashCache};
+use bowline_redis::{RedisCache, RedisStreamsPubSub, UpstashCache};
 use bowline_testkit::{RedisServer, UpstashServer};
 use bowline_unix::UnixSocketPubSub;
 
 const TOKEN: &str = "token";
+
+/// The bus below the caching layer.
+#[derive(Clone)]
+enum Below {
+    Memory,
+    /// Two participants on one socket.
+    Unix,
+    /// Two participants on the server that has the histories, too.
+    Redis(String),
+}
 
 /// Makes a cache whose keys begin with a prefix.
 type MakeCache = dyn Fn(&str) -> Result<Arc<dyn EventCache>> + Send + Sync;
 
 struct Cached {
     name: &'static str,
-    two: bool,
+    below: Below,
     make: Arc<MakeCache>,
-    clauses: Arc<AtomicU64>,
+    clauses: AtomicU64,
 }
 
 impl Fixture for Cached {
@@ -35,9 +45,10 @@ impl Fixture for Cached {
     fn connect(&self) -> OpFuture<'_, Participants> {
         // One server serves all clauses; each has a key prefix of its own.
         let prefix = format!("{}-{}:", self.name, self.clauses.fetch_add(1, Relaxed));
-        match self.two {
-            false => OpFuture::ready(self.over_memory(&prefix)),
-            true => OpFuture::new(self.over_unix(prefix)),
+        match &self.below {
+            Below::Memory => OpFuture::ready(self.over_memory(&prefix)),
+            Below::Unix => OpFuture::new(self.over_unix(prefix)),
+            Below::Redis(url) => OpFuture::ready(self.over_redis(url, &prefix)),
         }
     }
 
@@ -51,6 +62,20 @@ impl Cached {
         let bus = Arc::new(InProcessPubSub::builder().no_replay().build());
         let bus = CachingPubSub::new(bus, (self.make)(prefix)?);
         Ok(Participants::one(Arc::new(bus)))
+    }
+
+    fn over_redis(&self, url: &str, prefix: &str) -> Result<Participants> {
+        let handle = || -> Result<Arc<dyn PubSub>> {
+            let bus = RedisStreamsPubSub::builder(url)
+                .key_prefix(prefix)
+                .reclaim_interval(Some(Duration::from_millis(300)))
+                .reclaim_idle(Duration::from_millis(900))
+                .max_event_bytes(8 * 1024 * 1024)
+                .build()?;
+            let bus = CachingPubSub::new(Arc::new(bus), (self.make)(prefix)?);
+            Ok(Arc::new(bus))
+        };
+        Ok(Participants::two(handle()?, handle()?))
     }
 
     async fn over_unix(&self, prefix: String) -> Result<Participants> {
@@ -72,42 +97,47 @@ impl Cached {
     }
 }
 
-fn fixtures(names: [&'static str; 2], make: Arc<MakeCache>) -> [Box<dyn Fixture>; 2] {
-    let clauses = Arc::new(AtomicU64::new(0));
-    [(names[0], false), (names[1], true)].map(|(name, two)| {
+fn fixtures(
+    names: impl IntoIterator<Item = (&'static str, Below)>,
+    make: impl Fn(&str) -> Result<Arc<dyn EventCache>> + Send + Sync + 'static,
+) -> Vec<Box<dyn Fixture>> {
+    let make: Arc<MakeCache> = Arc::new(make);
+    let fixture = |(name, below)| {
         Box::new(Cached {
             name,
-            two,
+            below,
             make: Arc::clone(&make),
-            clauses: Arc::clone(&clauses),
+            clauses: AtomicU64::new(0),
         }) as Box<dyn Fixture>
+    };
+    names.into_iter().map(fixture).collect()
+}
+
+fn on_redis(server: &RedisServer) -> Vec<Box<dyn Fixture>> {
+    let url = server.url();
+    let names = [
+        ("caching-in-redis", Below::Memory),
+        ("caching-in-redis-over-unix", Below::Unix),
+        ("caching-in-redis-over-redis", Below::Redis(url.clone())),
+    ];
+    fixtures(names, move |prefix| {
+        let cache = RedisCache::builder(&url).key_prefix(prefix).build()?;
+        Ok(Arc::new(cache))
     })
 }
 
-fn on_redis(server: &RedisServer) -> [Box<dyn Fixture>; 2] {
-    let url = server.url();
-    let make = move |prefix: &str| -> Result<Arc<dyn EventCache>> {
-        let cache = RedisCache::builder(&url).key_prefix(prefix).build()?;
-        Ok(Arc::new(cache))
-    };
-    fixtures(
-        ["caching-in-redis", "caching-in-redis-over-unix"],
-        Arc::new(make),
-    )
-}
-
-fn on_upstash(upstash: &UpstashServer) -> [Box<dyn Fixture>; 2] {
+fn on_upstash(upstash: &UpstashServer) -> Vec<Box<dyn Fixture>> {
     let url = upstash.url();
-    let make = move |prefix: &str| -> Result<Arc<dyn EventCache>> {
+    let names = [
+        ("caching-in-upstash", Below::Memory),
+        ("caching-in-upstash-over-unix", Below::Unix),
+    ];
+    fixtures(names, move |prefix| {
         let cache = UpstashCache::builder(&url, TOKEN)
             .key_prefix(prefix)
             .build()?;
         Ok(Arc::new(cache))
-    };
-    fixtures(
-        ["caching-in-upstash", "caching-in-upstash-over-unix"],
-        Arc::new(make),
-    )
+    })
 }
 
 async fn servers() -> bowline_testkit::Result<(RedisServer, UpstashServer)> {

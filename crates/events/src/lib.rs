@@ -39,7 +39,9 @@ mod text;
 mod topic;
 
 pub use batch::{BatchPolicy, Coalesce, IsImmediate, Overflow};
-pub use caching::{CachePage, CachePosition, CachingPubSub, EventCache, MemoryCache};
+pub use caching::{
+    CachePage, CachePosition, CachingPubSub, EventCache, Joint, JointPublish, MemoryCache,
+};
 pub use capabilities::{Capabilities, DeliveryModes, Ordering, PublishSafety, Reach};
 pub use codec::Dialect;
 pub use delivery::{Delivery, Settle, Settlement};

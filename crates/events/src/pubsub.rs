@@ -1,5 +1,6 @@
 //! The contract that every bus fulfils.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -170,7 +171,7 @@ impl TopicInfo {
 /// # Clones
 ///
 /// Backends are shared as `Arc<dyn PubSub>`; [`PubSubExt`](crate::PubSubExt) adds what is pleasant to call.
-pub trait PubSub: fmt::Debug + Send + Sync + 'static {
+pub trait PubSub: Any + fmt::Debug + Send + Sync {
     /// Appends `event` to `topic`. What a resolved future promises is [`Capabilities::publish_safety`].
     ///
     /// # Errors

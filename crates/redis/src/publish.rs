@@ -89,7 +89,11 @@ fn first_error(replies: Vec<crate::wire::Reply>) -> Result<(), Failure> {
 
 /// Which events had arrived when a connection broke, found out once per connection and stream.
 #[derive(Debug, Default)]
-pub(crate) struct Recoveries(Mutex<HashMap<(u64, String), Arc<OnceCell<HashSet<EventId>>>>>);
+pub(crate) struct Recoveries(Mutex<HashMap<(u64, String), Arc<Arrivals>>>);
+
+/// The ids at the end of a stream, once they have been read.
+#[derive(Debug, Default)]
+struct Arrivals(OnceCell<HashSet<EventId>>);
 
 impl Recoveries {
     async fn arrived(
@@ -97,7 +101,7 @@ impl Recoveries {
         bus: &Bus,
         commands: &StreamCommands<'_>,
         generation: u64,
-    ) -> Result<Arc<OnceCell<HashSet<EventId>>>, Failure> {
+    ) -> Result<Arc<Arrivals>, Failure> {
         let cell = {
             let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             // Publishes that broke on an older connection have long been looked up.
@@ -105,7 +109,7 @@ impl Recoveries {
             let key = (generation, commands.key().to_owned());
             Arc::clone(cells.entry(key).or_default())
         };
-        cell.get_or_try_init(|| newest_ids(bus, commands)).await?;
+        cell.0.get_or_try_init(|| newest_ids(bus, commands)).await?;
         Ok(cell)
     }
 }
@@ -125,12 +129,8 @@ async fn newest_ids(bus: &Bus, commands: &StreamCommands<'_>) -> Result<HashSet<
         .collect())
 }
 
-trait Arrived {
-    fn contains(&self, id: &EventId) -> bool;
-}
-
-impl Arrived for OnceCell<HashSet<EventId>> {
+impl Arrivals {
     fn contains(&self, id: &EventId) -> bool {
-        self.get().is_some_and(|ids| ids.contains(id))
+        self.0.get().is_some_and(|ids| ids.contains(id))
     }
 }

@@ -73,6 +73,10 @@ impl RedisStreamsPubSub {
         self.shared.bus.client.server()
     }
 
+    pub(crate) fn bus(&self) -> &Arc<Bus> {
+        &self.shared.bus
+    }
+
     async fn publish_locally(&self, topic: &Topic, event: NewEvent) -> Result<Published> {
         let event = event.stamp();
         let id = event.id.clone();
@@ -92,6 +96,7 @@ impl RedisStreamsPubSub {
             .run(&stream.delete(), Repeat::Yes)
             .await
             .map_err(|failure| bus.error(failure, "clear", "DEL", stream.key()))?;
+        self.shared.groups.cleared(topic);
         self.shared.fan_out.cleared(clearing).await;
         Ok(())
     }

@@ -9,6 +9,7 @@ use bowline_testkit::{RedisCluster, RedisServer};
 
 const BUS: Role<'static> = Role::Bus {
     key_prefix: "mastra:topic",
+    cluster: false,
 };
 
 /// The user of the specification: all that a bus needs, and nothing to look around with.
@@ -147,6 +148,7 @@ async fn each_denied_command_is_named_whether_the_server_can_be_asked_or_not() {
             &server.url_with(user, "secret", 0),
             Role::Bus {
                 key_prefix: "other",
+                cluster: false,
             },
         )
         .await;
@@ -336,5 +338,13 @@ async fn a_cluster_is_listed_as_a_whole() {
         .expect("streams");
     let names: Vec<_> = found.iter().map(|stream| stream.topic.as_str()).collect();
     assert_eq!(names, topics);
-    assert_eq!(look(&cluster.url(), BUS).await.is_cluster, Ok(true));
+    let role = Role::Bus {
+        key_prefix: "mastra:topic",
+        cluster: true,
+    };
+    let report = look(&cluster.url(), role).await;
+    assert_eq!(report.is_cluster, Ok(true));
+    assert!(denied(&report).is_empty(), "{report:?}");
+    let mut commands = report.permissions.commands.iter();
+    assert!(commands.any(|permission| permission.command == "CLUSTER SLOTS"));
 }

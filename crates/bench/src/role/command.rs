@@ -50,6 +50,10 @@ pub(super) enum Command {
     },
     Paced(Pace),
     Request(Pace),
+    Listen {
+        topic: Option<String>,
+    },
+    Heard,
     LogPublish {
         #[serde(flatten)]
         pace: Pace,

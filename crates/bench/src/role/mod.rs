@@ -21,7 +21,7 @@ use crate::Result;
 use crate::clock;
 use crate::settings::{Settings, span};
 use crate::subject::runtime;
-use crate::w5::{Bare, round_trips};
+use crate::w5::{Address, Heard, round_trips};
 use bus::Bus;
 use channel::Channel;
 use command::{Command, Line, Pace, Subscribe};
@@ -53,6 +53,7 @@ fn try_serve(address: &OsStr, settings: &Settings) -> Result<()> {
         bus: Bus::open(address)?,
         subscribers: Subscribers::default(),
         turn: Turn::default(),
+        heard: Heard::default(),
     };
     let serving = Arc::new(role).serve();
     runtime.block_on(async { runtime.spawn(serving).await? })
@@ -62,6 +63,7 @@ struct Role {
     bus: Bus,
     subscribers: Subscribers,
     turn: Turn,
+    heard: Heard,
 }
 
 impl Role {
@@ -134,6 +136,8 @@ impl Role {
             }
             Command::Paced(pace) => self.turn.run(pace_bus(bus, pace)).await,
             Command::Request(pace) => self.turn.run(self.request(pace)).await,
+            Command::Listen { topic } => self.listen(topic.as_deref()).await,
+            Command::Heard => Ok(json!({"hist": self.heard.histogram()})),
             Command::LogPublish {
                 pace,
                 settle_ms,
@@ -169,20 +173,27 @@ impl Role {
         Ok(json!({"log": done.log, "errors": done.errors, "broker": self.bus.is_broker()}))
     }
 
+    fn redis(&self) -> Result<&Address> {
+        self.bus
+            .redis
+            .as_ref()
+            .ok_or_else(|| "the bus is not on Redis".into())
+    }
+
     /// Requests without a bus: what the client library and the server take for one.
     async fn request(&self, pace: Pace) -> Result<Value> {
-        let address = self.bus.redis.as_ref().ok_or("the bus is not on Redis")?;
+        let Address { url, cap } = self.redis()?;
         let key = pace.topic.as_deref().unwrap_or(TOPIC);
-        let entry = "x".repeat(pace.bytes());
-        let bare = Bare::connect(
-            &address.url,
-            key,
-            address.cap.unwrap_or(0),
-            entry.as_bytes(),
-        )
-        .await?;
-        let histogram = round_trips(&bare, pace.rate, span(pace.seconds)?).await?;
-        Ok(json!({"hist": histogram}))
+        let (cap, length) = (cap.unwrap_or(0), span(pace.seconds)?);
+        let trips = round_trips(url, key, cap, pace.bytes(), pace.rate, length);
+        Ok(json!({"hist": trips.await?}))
+    }
+
+    /// Reads the entries of such requests, without a bus as well.
+    async fn listen(&self, topic: Option<&str>) -> Result<Value> {
+        let url = &self.redis()?.url;
+        self.heard.listen(url, topic.unwrap_or(TOPIC)).await?;
+        Ok(json!({}))
     }
 }
 

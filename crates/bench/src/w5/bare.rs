@@ -7,8 +7,9 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, RedisResult, Value};
 
 use crate::Result;
-use crate::clock::now_ns;
-use crate::histogram::Histogram;
+
+/// Requests that may wait to be written: more than any measurement has under way.
+const PIPELINE: usize = 1024;
 
 /// Appends the same entry again and again, as a publish does.
 #[derive(Clone)]
@@ -20,15 +21,9 @@ pub(crate) struct Bare {
 impl Bare {
     /// Appends `entry` to the stream `key`, which is kept at about `cap` entries; 0 for no cap.
     pub(crate) async fn connect(url: &str, key: &str, cap: u64, entry: &[u8]) -> Result<Self> {
-        let mut append = redis::cmd("XADD");
-        append.arg(key);
-        if cap > 0 {
-            append.arg("MAXLEN").arg("~").arg(cap);
-        }
-        append.arg("*").arg("event").arg(entry);
         Ok(Self {
             connection: connect(url).await?,
-            append: Arc::new(append),
+            append: Arc::new(append(key, cap, entry)),
         })
     }
 
@@ -39,11 +34,23 @@ impl Bare {
     }
 }
 
+/// Appends `entry` to the stream `key`, which is kept at about `cap` entries; 0 for no cap.
+pub(super) fn append(key: &str, cap: u64, entry: &[u8]) -> Cmd {
+    let mut append = redis::cmd("XADD");
+    append.arg(key);
+    if cap > 0 {
+        append.arg("MAXLEN").arg("~").arg(cap);
+    }
+    append.arg("*").arg("event").arg(entry);
+    append
+}
+
 /// A connection whose requests may take as long as they take.
 pub(crate) async fn connect(url: &str) -> Result<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(Duration::from_secs(5)))
-        .set_response_timeout(None);
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(PIPELINE);
     let client = Client::open(url)?;
     Ok(client
         .get_multiplexed_async_connection_with_config(&config)
@@ -51,7 +58,7 @@ pub(crate) async fn connect(url: &str) -> Result<MultiplexedConnection> {
 }
 
 /// Id and fields of an entry.
-type Entry = (String, Vec<(String, Vec<u8>)>);
+pub(super) type Entry = (String, Vec<(String, Vec<u8>)>);
 
 /// The text of the first entry of the stream `key`, as it is in the server.
 pub(crate) async fn sample(url: &str, key: &str) -> Result<Vec<u8>> {
@@ -67,19 +74,4 @@ pub(crate) async fn sample(url: &str, key: &str) -> Result<Vec<u8>> {
     let first = entries.into_iter().next();
     let field = first.and_then(|(_, fields)| fields.into_iter().next());
     Ok(field.ok_or_else(|| format!("the stream {key} is empty"))?.1)
-}
-
-/// Round trips of one request after the other, each made when a timer finds it due, `rate` per second for `length`.
-pub(crate) async fn round_trips(bare: &Bare, rate: f64, length: Duration) -> Result<Histogram> {
-    let mut histogram = Histogram::default();
-    let total = (rate * length.as_secs_f64()).round() as u64;
-    let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate.max(0.001)));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    for _ in 0..total {
-        ticks.tick().await;
-        let called = now_ns();
-        bare.append().await?;
-        histogram.add(now_ns() - called);
-    }
-    Ok(histogram)
 }

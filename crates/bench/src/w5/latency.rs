@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::server::Server;
-use super::{Address, BYTES, clear, fresh_topic, start, start_publisher, tell};
+use super::{Address, BYTES, clear, fresh_topic, key_of, start, start_publisher, tell};
 use crate::Result;
 use crate::clock::round;
 use crate::deliveries::{Delivered, Publication, settled};
@@ -23,61 +23,83 @@ const WARM_UP: f64 = 1.0;
 const ENTRY_BYTES: usize = 350;
 
 #[derive(Deserialize)]
-struct Requested {
+struct Measured {
     hist: Histogram,
 }
 
-/// Requests without a bus, made by the publishing process, half as long as the events.
-fn bare(publisher: &mut Process, topic: &str, settings: &Settings) -> Result<Histogram> {
-    let request = json!({
-        "topic": format!("{topic}-bare"),
-        "rate": RATE,
-        "seconds": settings.length.as_secs_f64() / 2.0,
-        "bytes": ENTRY_BYTES,
-    });
-    Ok(publisher.call::<Requested>("request", request)?.hist)
+/// What there is to reach, measured by the same processes.
+#[derive(Default)]
+struct Bare {
+    /// A request and its answer.
+    round_trip: Histogram,
+    /// From the call of a request to a reader of what it appended.
+    one_way: Histogram,
+}
+
+impl Bare {
+    /// Requests without a bus, half as long as the events.
+    fn request(&mut self, publisher: &mut Process, key: &str, settings: &Settings) -> Result<()> {
+        let request = json!({
+            "topic": key,
+            "rate": RATE,
+            "seconds": settings.length.as_secs_f64() / 2.0,
+            "bytes": ENTRY_BYTES,
+        });
+        let measured: Measured = publisher.call("request", request)?;
+        self.round_trip.merge(&measured.hist);
+        Ok(())
+    }
+
+    fn extras(&self, median: Option<f64>) -> Members {
+        let over = |bare: &Histogram| {
+            let both = median.zip(bare.quantile_us(0.5));
+            both.map(|(ours, bare)| round(ours / bare, 3))
+        };
+        Members::new()
+            .with("bare_p50_us", self.round_trip.quantile_us(0.5))
+            .with("bare_p99_us", self.round_trip.quantile_us(0.99))
+            .with("bare_one_way_p50_us", self.one_way.quantile_us(0.5))
+            .with("bare_one_way_p99_us", self.one_way.quantile_us(0.99))
+            .with("over_bare", over(&self.round_trip))
+            .with("over_bare_one_way", over(&self.one_way))
+    }
 }
 
 fn measure(group: Option<&str>, roles: &Roles, settings: &Settings) -> Result<Outcome> {
     let server = Server::find()?;
     let address = Address::new(&server.url);
-    let topic = fresh_topic();
+    let (topic, bare_topic) = (fresh_topic(), fresh_topic());
+    let bare_key = key_of(&bare_topic);
     let mut publisher = start_publisher(roles, &address)?;
     let mut subscribers = start("subscriber", 1, &roles.subscriber, &address)?;
     let subscribe = json!({"topic": topic, "group": group, "ack": true});
     call_each::<Value>(&mut subscribers, "subscribe", &subscribe)?;
+    call_each::<Value>(&mut subscribers, "listen", &json!({"topic": bare_key}))?;
     let paced =
         |seconds: f64| json!({"topic": topic, "rate": RATE, "seconds": seconds, "bytes": BYTES});
+    let mut bare = Bare::default();
     tell(&mut publisher, "paced", paced(WARM_UP))?;
-    let mut requested = bare(&mut publisher, &topic, settings)?;
+    bare.request(&mut publisher, &bare_key, settings)?;
     settled(&mut subscribers, Duration::from_millis(300), |_| false)?;
     call_each::<Value>(&mut subscribers, "reset", &json!({"latency_every": 1}))?;
     let publication: Publication = publisher.call("paced", paced(settings.length.as_secs_f64()))?;
     let stats = settled(&mut subscribers, Duration::from_secs(3), |stats| {
         stats.iter().all(|stat| stat.acked >= publication.published)
     })?;
-    requested.merge(&bare(&mut publisher, &topic, settings)?);
+    bare.request(&mut publisher, &bare_key, settings)?;
+    for heard in call_each::<Measured>(&mut subscribers, "heard", &json!({}))? {
+        bare.one_way.merge(&heard.hist);
+    }
     drop((publisher, subscribers));
-    for topic in [format!("{topic}-bare"), topic] {
+    for topic in [topic, bare_topic] {
         clear(settings.flavor, &address, &topic)?;
     }
     let delivered = Delivered::new(&publication, &stats, 1);
-    let median = delivered.histogram.quantile_us(0.5);
-    let bare_median = requested.quantile_us(0.5);
-    let extras = Members::new()
-        .with("lost", delivered.lost)
-        .with(
-            "max_us",
-            round(delivered.histogram.max_ns() as f64 / 1e3, 3),
-        )
-        .with("bare_p50_us", bare_median)
-        .with("bare_p99_us", requested.quantile_us(0.99))
-        .with(
-            "over_bare",
-            median
-                .zip(bare_median)
-                .map(|(ours, bare)| round(ours / bare, 3)),
-        );
+    let mut extras = Members::new().with("lost", delivered.lost).with(
+        "max_us",
+        round(delivered.histogram.max_ns() as f64 / 1e3, 3),
+    );
+    extras.append(bare.extras(delivered.histogram.quantile_us(0.5)));
     Ok(Outcome {
         rss_mb: stats.first().and_then(|stat| stat.rss_mb),
         ..Outcome::new(publication.published, delivered.seconds)

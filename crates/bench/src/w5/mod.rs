@@ -10,6 +10,7 @@ mod publish;
 mod requests;
 mod server;
 mod stream;
+mod trips;
 
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -23,9 +24,9 @@ use crate::roles::Roles;
 use crate::settings::Flavor;
 use crate::subject::run;
 pub(crate) use address::Address;
-pub(crate) use bare::{Bare, round_trips};
 pub(crate) use proxy::serve as serve_proxy;
 pub(crate) use server::Server;
+pub(crate) use trips::{Heard, round_trips};
 
 const BYTES: usize = 200;
 /// The cap of a stream that the bus has by itself.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{Event, OpFuture, Text, Topic, TopicInfo};
+use super::JointPublish;
+use crate::{Event, OpFuture, PubSub, Text, Topic, TopicInfo};
 
 /// Where an event landed in a cached history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,5 +50,11 @@ pub trait EventCache: fmt::Debug + Send + Sync + 'static {
     /// The topics with a history, where the cache can list them.
     fn topics(&self) -> OpFuture<'_, Vec<TopicInfo>> {
         OpFuture::ready(Ok(Vec::new()))
+    }
+
+    /// A way to append here and publish on `bus` in one step, where this cache knows one: both are the same server, say.
+    fn joint(&self, bus: &Arc<dyn PubSub>) -> Option<Arc<dyn JointPublish>> {
+        let _ = bus;
+        None
     }
 }

@@ -1,6 +1,7 @@
 //! Resumable streams over any bus.
 
 mod cache;
+mod joint;
 mod memory;
 mod source;
 mod splice;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 pub use cache::{CachePage, CachePosition, EventCache};
+pub use joint::{Joint, JointPublish};
 pub use memory::MemoryCache;
 use source::CachingSource;
 
@@ -32,6 +34,9 @@ use crate::{
 ///
 /// Run-local topics ([`Topic::is_run_local`]) and local publishes are not cached, nor are topics that
 /// [`should_cache`](Self::should_cache) rejects. Grouped subscriptions go straight to the wrapped bus.
+///
+/// A delivery that was read from the history has nobody to hand it back to: refusing it does nothing, whatever
+/// [`Capabilities::fanout_redelivery`] says of the bus.
 ///
 /// The events that the cache keeps and those on the bus have different ids; correlate them by `index`. If the bus fails
 /// (`Full`, `Unavailable`) after the cache took the event, `publish` fails and the event is in the history all the same.
@@ -56,6 +61,8 @@ use crate::{
 pub struct CachingPubSub {
     inner: Arc<dyn PubSub>,
     cache: Arc<dyn EventCache>,
+    /// Both in one step, where they can.
+    joint: Option<Arc<dyn JointPublish>>,
     should_cache: Option<ShouldCache>,
     closed: Arc<AtomicBool>,
 }
@@ -66,6 +73,7 @@ impl CachingPubSub {
     /// Caches what is published on `inner` through this handle in `cache`.
     pub fn new(inner: Arc<dyn PubSub>, cache: Arc<dyn EventCache>) -> Self {
         Self {
+            joint: cache.joint(&inner),
             inner,
             cache,
             should_cache: None,
@@ -131,6 +139,27 @@ impl CachingPubSub {
         !topic.is_run_local() && self.should_cache.as_ref().is_none_or(|test| test(topic))
     }
 
+    /// Calls the cache, then the bus.
+    fn append_and_forward<'a>(
+        &'a self,
+        topic: &'a Topic,
+        event: NewEvent,
+        options: PublishOptions,
+    ) -> OpFuture<'a, Published> {
+        // An event that the bus will refuse must not appear in the history.
+        if let Err(error) = self.inner.check(topic, &event) {
+            return OpFuture::ready(Err(error));
+        }
+        let stamped: Event = event.clone().stamp();
+        match self.cache.append(topic, stamped).now_or_self() {
+            Ok(cached) => self.forward(topic, event, cached, options),
+            Err(pending) => OpFuture::new(async move {
+                let cached = pending.await;
+                self.forward(topic, event, cached, options).await
+            }),
+        }
+    }
+
     /// Publishes on the wrapped bus what the cache has accepted, or failed to accept.
     fn forward<'a>(
         &'a self,
@@ -173,19 +202,16 @@ impl PubSub for CachingPubSub {
         if options.local_only || !self.caches(topic) {
             return self.inner.publish_with(topic, event, options);
         }
-        // An event that the bus will refuse must not appear in the history.
-        if let Err(error) = self
-            .check_open("publish", topic)
-            .and_then(|()| self.inner.check(topic, &event))
-        {
+        if let Err(error) = self.check_open("publish", topic) {
             return OpFuture::ready(Err(error));
         }
-        let stamped: Event = event.clone().stamp();
-        match self.cache.append(topic, stamped).now_or_self() {
-            Ok(cached) => self.forward(topic, event, cached, options),
-            Err(pending) => OpFuture::new(async move {
-                let cached = pending.await;
-                self.forward(topic, event, cached, options).await
+        match &self.joint {
+            None => self.append_and_forward(topic, event, options),
+            Some(joint) => OpFuture::new(async move {
+                match joint.append_and_publish(topic, &event).await? {
+                    Joint::Done(published) => Ok(published),
+                    Joint::Apart => self.append_and_forward(topic, event, options).await,
+                }
             }),
         }
     }
@@ -285,8 +311,6 @@ impl PubSub for CachingPubSub {
             clear: true,
             batching: true,
             list_topics: true,
-            // What was read from the cache has nobody to hand it back to.
-            fanout_redelivery: false,
             ..self.inner.capabilities()
         }
     }

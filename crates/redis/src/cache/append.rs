@@ -13,7 +13,7 @@ use super::script::is_impossible;
 use crate::wire::{Command, Failure, Repeat, Reply};
 
 /// Records at the end of the list that are searched for an event whose append was not answered.
-const LOOK_BACK: u64 = 1_000;
+pub(super) const LOOK_BACK: u64 = 1_000;
 
 impl Histories {
     /// Gives `event` the next index of `topic` and appends it, as one step.
@@ -29,7 +29,8 @@ impl Histories {
         let keys = self.layout.keys(topic);
         let record = encode(&event).map_err(|error| error.with_subject(topic))?;
         if !self.unscripted.load(Relaxed) {
-            match self.append_by_script(&keys, &record, &event).await {
+            let append = self.append_by_script(&keys, &record, &event);
+            match self.while_up(append).await {
                 Err(failure) if is_impossible(&failure) => self.give_up_scripts(&keys, &failure),
                 result => {
                     return result
@@ -39,7 +40,8 @@ impl Histories {
         }
         let histories = Arc::clone(self);
         detached(async move {
-            let position = histories.append_in_steps(&keys, &record).await;
+            let append = histories.append_in_steps(&keys, &record);
+            let position = histories.while_up(append).await;
             position.map_err(|failure| failed(failure, "cache append", "INCR or RPUSH", &keys.list))
         })
         .await

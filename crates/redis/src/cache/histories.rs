@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use bowline_events::{Error, Result, Topic, TopicInfo};
 use tokio::sync::Mutex;
 
+use super::health::Health;
 use super::layout::{Keys, Layout};
 use super::script::{APPEND, Script, TRIM};
 use super::store::Store;
@@ -25,6 +26,7 @@ pub(crate) struct Histories {
     pub(super) layout: Layout,
     pub(super) append: Script,
     pub(super) trim: Script,
+    pub(super) health: Health,
     /// The append script cannot be used here; see [`Histories::append`].
     pub(super) unscripted: AtomicBool,
     /// The server is a cluster, on which other processes may have to append without script.
@@ -40,6 +42,7 @@ impl Histories {
             layout,
             append: Script::new(&APPEND),
             trim: Script::new(&TRIM),
+            health: Health::default(),
             unscripted: AtomicBool::new(false),
             cluster,
             turns: std::array::from_fn(|_| Mutex::new(())),
@@ -50,6 +53,10 @@ impl Histories {
     /// Whether records may stand in another order than that of their indices.
     pub(super) fn is_unordered(&self) -> bool {
         self.cluster || self.unscripted.load(Relaxed)
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        self.cluster
     }
 
     /// Where the appends of a topic wait for each other.

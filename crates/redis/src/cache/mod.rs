@@ -2,7 +2,9 @@
 
 mod append;
 mod detached;
+mod health;
 mod histories;
+mod joint;
 mod layout;
 mod read;
 mod record;

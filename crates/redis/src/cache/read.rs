@@ -1,5 +1,7 @@
 //! Reading a part of a history.
 
+use std::sync::Arc;
+
 use bowline_events::{CachePage, Result, Text, Topic};
 use bytes::Bytes;
 
@@ -39,9 +41,14 @@ struct Span {
 
 impl Histories {
     /// Up to `limit` events of `topic` from index `from` on.
-    pub(crate) async fn read(&self, topic: &Topic, from: u64, limit: usize) -> Result<CachePage> {
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        topic: &Topic,
+        from: u64,
+        limit: usize,
+    ) -> Result<CachePage> {
         let keys = self.layout.keys(topic);
-        self.page(&keys, from, limit)
+        self.while_up(self.page(&keys, from, limit))
             .await
             .map_err(|failure| failed(failure, "cache read", "LRANGE", &keys.list))
     }

@@ -1,18 +1,22 @@
 //! The cache on a Redis server.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::{
-    CachePage, CachePosition, Error, ErrorKind, Event, EventCache, OpFuture, Result, Topic,
-    TopicInfo,
+    CachePage, CachePosition, Error, ErrorKind, Event, EventCache, JointPublish, OpFuture, PubSub,
+    Result, Topic, TopicInfo,
 };
 
 use super::detached::detached;
 use super::histories::Histories;
+use super::joint::OneServer;
 use super::layout::Layout;
 use super::store::RedisStore;
+use crate::bus::Bus;
+use crate::pubsub::RedisStreamsPubSub;
 use crate::wire::{Client, ClientOptions, LinkOptions, Server};
 
 /// Keeps the histories of topics on a Redis server, shared with processes written in Node.
@@ -28,6 +32,10 @@ use crate::wire::{Client, ClientOptions, LinkOptions, Server};
 /// - When the connection breaks before the server has answered, the end of the list is searched for the event, and it is appended
 ///   again only if it is not there.
 /// - A history is named by its first record, so that readers notice when it has expired, or was cleared, and begins anew.
+/// - [`CachingPubSub`](bowline_events::CachingPubSub) over a [`RedisStreamsPubSub`] on the same server and database keeps and
+///   publishes an event by one script: one round trip, and the order of the stream is that of the indices.
+/// - Once an operation has waited for the server in vain, further ones fail at once until it answers again, so that live delivery
+///   goes on at its own pace.
 /// - An element of the list that is no event is passed over with a warning; it never hides the events behind it.
 ///
 /// # Limits
@@ -105,6 +113,25 @@ impl EventCache for RedisCache {
     fn topics(&self) -> OpFuture<'_, Vec<TopicInfo>> {
         let histories = Arc::clone(&self.histories);
         OpFuture::new(detached(async move { histories.topics().await }))
+    }
+
+    fn joint(&self, bus: &Arc<dyn PubSub>) -> Option<Arc<dyn JointPublish>> {
+        let bus: &dyn Any = &**bus;
+        let bus = bus.downcast_ref::<RedisStreamsPubSub>()?.bus();
+        let layout = self.histories.layout.clone();
+        self.is_with(bus)
+            .then(|| Arc::new(OneServer::new(Arc::clone(bus), layout)) as Arc<dyn JointPublish>)
+    }
+}
+
+impl RedisCache {
+    /// Whether `bus` keeps its streams where this cache keeps its histories.
+    fn is_with(&self, bus: &Bus) -> bool {
+        let theirs = bus.client.server();
+        !self.histories.is_cluster()
+            && !bus.settings.cluster
+            && theirs.address() == self.server.address()
+            && theirs.database() == self.server.database()
     }
 }
 

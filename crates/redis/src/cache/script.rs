@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::layout::Keys;
-use super::store::Store;
+use super::store::Execute;
 use crate::wire::{Command, Failure, Repeat, Reply, ServerError};
 
 /// The text of a script and its hash, by which the server finds it again.
@@ -15,20 +15,27 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    fn new(body: &str) -> Self {
-        let code = format!("{}{body}", include_str!("lua/history.lua"));
+    fn new(parts: &[&str]) -> Self {
+        let code = parts.concat();
         let hash = sha1_smol::Sha1::from(&code).digest().to_string();
         Self { code, hash }
     }
 }
 
+const HISTORY: &str = include_str!("lua/history.lua");
+const APPENDING: &str = include_str!("lua/append.lua");
+
 /// Gives an event its index, appends it, trims and renews the lifetime.
 pub(crate) static APPEND: LazyLock<Source> =
-    LazyLock::new(|| Source::new(include_str!("lua/append.lua")));
+    LazyLock::new(|| Source::new(&[HISTORY, APPENDING, include_str!("lua/keep.lua")]));
+
+/// As [`APPEND`], and appends the event to a stream too.
+pub(crate) static PUBLISH: LazyLock<Source> =
+    LazyLock::new(|| Source::new(&[HISTORY, APPENDING, include_str!("lua/publish.lua")]));
 
 /// Forgets the events before an index.
 pub(crate) static TRIM: LazyLock<Source> =
-    LazyLock::new(|| Source::new(include_str!("lua/trim.lua")));
+    LazyLock::new(|| Source::new(&[HISTORY, include_str!("lua/trim.lua")]));
 
 /// A script, and what is known of the server about it.
 #[derive(Debug)]
@@ -52,7 +59,7 @@ impl Script {
     /// Executes the script. Until it has succeeded once its text is sent along, so that calls in flight keep their order.
     pub(crate) async fn run<A: AsRef<[u8]>>(
         &self,
-        store: &dyn Store,
+        store: &dyn Execute,
         keys: &[&str],
         arguments: &[A],
         repeat: Repeat,

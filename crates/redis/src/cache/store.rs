@@ -6,18 +6,31 @@ use std::sync::Arc;
 use crate::history::{escape_glob, scan};
 use crate::wire::{BoxFuture, Client, Command, Connect, Failure, Link, LinkOptions, Repeat, Reply};
 
-/// Executes commands: a connection, or a service over HTTP.
+/// Executes single commands.
 ///
 /// Commands that are called while others are on their way are sent together where that saves round trips, in the order in
 /// which the futures were first polled.
-pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
+pub(crate) trait Execute: Send + Sync {
     /// Executes one command.
     fn run<'a>(
         &'a self,
         command: &'a Command,
         repeat: Repeat,
     ) -> BoxFuture<'a, Result<Reply, Failure>>;
+}
 
+impl Execute for Link {
+    fn run<'a>(
+        &'a self,
+        command: &'a Command,
+        repeat: Repeat,
+    ) -> BoxFuture<'a, Result<Reply, Failure>> {
+        Box::pin(Self::run(self, command, repeat))
+    }
+}
+
+/// What a cache needs: a connection, or a service over HTTP.
+pub(crate) trait Store: Execute + fmt::Debug + 'static {
     /// Executes commands that do no harm when they are repeated, in order and in one round trip. Commands of others may come
     /// between them.
     fn run_all<'a>(&'a self, commands: &'a [Command])
@@ -45,7 +58,7 @@ impl RedisStore {
     }
 }
 
-impl Store for RedisStore {
+impl Execute for RedisStore {
     fn run<'a>(
         &'a self,
         command: &'a Command,
@@ -53,7 +66,9 @@ impl Store for RedisStore {
     ) -> BoxFuture<'a, Result<Reply, Failure>> {
         Box::pin(self.link.run(command, repeat))
     }
+}
 
+impl Store for RedisStore {
     fn run_all<'a>(
         &'a self,
         commands: &'a [Command],

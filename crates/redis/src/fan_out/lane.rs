@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::ledger::Gap;
 use super::live::{Appended, Arrival, Live};
 use super::reading::Reading;
-use super::roster::Turn;
+use super::roster::{MANY_TOPICS, Turn};
 use crate::dead_letter::Dead;
 use crate::reader::{Batches, BlockingReader, GroupRead, ReadFailure};
 use crate::stream::{Entry, Malformed, StreamId, StreamInfo, decode, parse_read};
@@ -25,7 +25,10 @@ use crate::wire::{Command, Connect, Failure, Reply, backoff};
 const MANY: usize = 64;
 
 /// Topics of one careful read.
-const CAREFUL_AT_ONCE: usize = 16;
+const CAREFUL_AT_ONCE: usize = 64;
+
+/// So many streams that are gone, one after the other, may be all of them.
+const MANY_GONE: u32 = 3;
 
 /// Entries of one read of many topics, all together, about.
 const MOST_AT_ONCE: usize = 8 * 1024;
@@ -38,7 +41,6 @@ const KEEP_CONNECTION: Duration = Duration::from_secs(30);
 
 /// What a server and we need per topic of a read, about: four times as long passes between two reads of many topics.
 const REST_PER_TOPIC: Duration = Duration::from_micros(4);
-const MANY_TOPICS: usize = 64;
 
 /// Runs a lane until it is aborted. After a panic it begins anew.
 pub(super) async fn supervise(reading: Arc<Reading>, lane: usize) {
@@ -70,8 +72,8 @@ struct Lane {
     reader: BlockingReader,
     /// Failures in a row.
     failed: u32,
-    /// Replies in a row that say that some stream is gone, but not which.
-    unnamed: u32,
+    /// Replies in a row that say that a stream is gone.
+    gone: u32,
     /// Whether the server lets us look at streams.
     may_look: bool,
     /// When the calm topics were read last.
@@ -87,7 +89,7 @@ impl Lane {
             lane,
             reader,
             failed: 0,
-            unnamed: 0,
+            gone: 0,
             may_look: true,
             calm_at: Instant::now(),
         }
@@ -122,8 +124,11 @@ impl Lane {
             self.read(&calm, Some(block)).await;
             return;
         }
-        for some in careful.chunks(CAREFUL_AT_ONCE) {
+        let mut rest = &careful[..];
+        while !rest.is_empty() {
+            let (some, others) = rest.split_at(at_once(rest));
             self.read_carefully(some).await;
+            rest = others;
         }
         let rest = REST_PER_TOPIC * u32::try_from(calm.len()).unwrap_or(u32::MAX);
         if !calm.is_empty() && self.calm_at.elapsed() >= rest {
@@ -170,7 +175,7 @@ impl Lane {
     }
 
     fn went_well(&mut self) {
-        self.unnamed = 0;
+        self.gone = 0;
         if std::mem::take(&mut self.failed) > 0 {
             tracing::info!("reading goes on");
         }
@@ -183,7 +188,7 @@ impl Lane {
         for (key, entries) in batches {
             let live = std::str::from_utf8(&key)
                 .ok()
-                .and_then(|key| self.reading.get(key));
+                .and_then(|key| self.reading.get_active(key));
             let Some(live) = live else { continue };
             if entries.len() < many || !self.may_look {
                 self.hand_over(&live, entries, Gap::None, count);
@@ -275,6 +280,9 @@ impl Lane {
             return live.stance.recover();
         }
         let entries: Vec<Entry> = entries;
+        if !entries.is_empty() {
+            self.reading.get_active(&live.key);
+        }
         let gap = info.and_then(|info| live.with_ledger(|ledger| ledger.gap_before(info)));
         let count = live.stance.count.load(Relaxed);
         if live.stance.recover.load(Relaxed) {
@@ -389,22 +397,21 @@ impl Lane {
     }
 
     fn gone(&mut self, topics: &[Arc<Live>], message: &str) {
+        self.gone += 1;
         let named = key_in(message, &self.reading.common.group);
         let found = match (named, topics) {
             (Some(key), _) => topics.iter().find(|live| *live.key == *key),
             (None, [only]) => Some(only),
+            // The next read names the stream, unless somebody was faster and made it again.
             (None, _) => None,
         };
-        if let Some(live) = found {
-            self.unnamed = 0;
-            if !live.is_ended() {
-                self.reading.regroup(live);
-            }
-            return;
+        if let Some(live) = found
+            && !live.is_ended()
+        {
+            self.reading.regroup(live);
         }
-        // The next read names the stream, unless somebody was faster and made it again.
-        self.unnamed += 1;
-        if self.unnamed > 2 && named.is_none() {
+        if self.gone > MANY_GONE {
+            // All at once, each with a reply of its own.
             for live in topics {
                 live.stance.careful.store(true, Relaxed);
             }
@@ -438,6 +445,16 @@ impl Lane {
             tracing::debug!(?failure, attempt = self.failed, "reading fails");
         }
     }
+}
+
+/// How many of `topics` one careful read takes.
+fn at_once(topics: &[Arc<Live>]) -> usize {
+    let mut entries = 0;
+    let fitting = topics.iter().take(CAREFUL_AT_ONCE).take_while(|live| {
+        entries += live.stance.count.load(Relaxed);
+        entries <= MOST_AT_ONCE
+    });
+    fitting.count().max(1)
 }
 
 /// The key in `No such key 'k' or consumer group 'g' in XREADGROUP with GROUP option`.

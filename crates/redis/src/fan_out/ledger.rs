@@ -48,9 +48,9 @@ pub(super) enum What {
 pub(super) enum Gap {
     None,
     Before(Truncated),
-    /// Some entries were lost before the batch and some behind it, so many together. Which is not known: the stream was
-    /// trimmed past the whole batch meanwhile.
-    Around(Truncated),
+    /// Entries were lost before the batch or behind it: the stream was trimmed past the whole batch meanwhile, and begins with
+    /// this position now.
+    Around(u64),
 }
 
 /// The account of one topic.
@@ -128,8 +128,9 @@ impl Ledger {
         self.mark(What::Notice(Notice::Truncated(Some(gap))))
     }
 
-    /// Entries may be gone here; nobody can say how many.
-    pub(super) fn doubtful(&self) -> Mark {
+    /// Entries may be gone here; nobody can say how many. The next one has position `next`, where that is known.
+    pub(super) fn doubtful(&mut self, next: Option<u64>) -> Mark {
+        self.next = next;
         self.mark(What::Notice(Notice::Truncated(None)))
     }
 
@@ -165,7 +166,7 @@ impl Ledger {
                 before(info.first().saturating_sub(inside))
             }
             _ => match before(info.first().saturating_sub(batch.len() as u64)) {
-                Gap::Before(gap) => Gap::Around(gap),
+                Gap::Before(_) => Gap::Around(info.first()),
                 other => other,
             },
         }
@@ -259,13 +260,7 @@ mod tests {
             (info(Some(8), 5, 12), before(7)),
             (info(Some(10), 3, 12), before(7)),
             (info(Some(11), 4, 12), Gap::None),
-            (
-                info(Some(11), 2, 12),
-                Gap::Around(Truncated {
-                    wanted: 5,
-                    first: 7,
-                }),
-            ),
+            (info(Some(11), 2, 12), Gap::Around(10)),
             (info(None, 0, 8), Gap::None),
         ] {
             assert_eq!(ledger.gap_around(&kept, &batch), gap, "{kept:?}");

@@ -105,6 +105,14 @@ pub(super) struct Attached {
     pub(super) present: Present,
 }
 
+/// What a subscriber has seen already, or does not want to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Seen {
+    pub(super) upto: StreamId,
+    /// The position behind it, where that is known.
+    pub(super) next: Option<u64>,
+}
+
 /// What a subscriber that reads the history must know of the topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Present {
@@ -229,18 +237,19 @@ impl Live {
         bus: &InProcessPubSub,
         reader: u64,
         mut options: SubscribeOptions,
-        seen: StreamId,
+        seen: Seen,
     ) -> Result<Attached> {
         options.start = StartFrom::Latest;
         options.group = None;
         let mut state = self.lock();
         let inner = subscribe_now(bus, &self.local, options)?;
         let last = state.ledger.last_id();
-        let skipping = seen > last;
+        let skipping = seen.upto > last;
         if skipping {
-            state.skips.push((seen, reader));
+            state.skips.push((seen.upto, reader));
         }
-        let track = Track::new(state.ledger.next_local(), state.ledger.run(), skipping);
+        let (next, run) = (state.ledger.next_local(), state.ledger.run());
+        let track = Track::new(next, run, skipping, seen.next);
         if let Some(entry) = state.readers.get_mut(&reader) {
             entry.attached = true;
         }
@@ -289,8 +298,12 @@ impl Live {
             return Appended::Stale;
         }
         let mut recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Gap::Before(gap) | Gap::Around(gap) = gap {
-            let mark = state.ledger.lost(gap);
+        let told = match gap {
+            Gap::None => None,
+            Gap::Before(gap) => Some(state.ledger.lost(gap)),
+            Gap::Around(_) => Some(state.ledger.doubtful(None)),
+        };
+        if let Some(mark) = told {
             state.tell(mark);
         }
         let (mut pressed, mut duplicates) = (None, 0);
@@ -316,8 +329,8 @@ impl Live {
                 pressed = Some(waits);
             }
         }
-        if let Gap::Around(_) = gap {
-            let mark = state.ledger.doubtful();
+        if let Gap::Around(next) = gap {
+            let mark = state.ledger.doubtful(Some(next));
             state.tell(mark);
         }
         Appended::Done {

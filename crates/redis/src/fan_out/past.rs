@@ -14,12 +14,15 @@ use crate::history::PAGE;
 use crate::stream::{Entry, StreamId, StreamInfo};
 use crate::wire::{BoxFuture, Failure, Repeat, Reply, backoff};
 
-type Fetched = Result<(Option<StreamInfo>, Vec<Entry>), Failure>;
+/// What the server said of the stream, where it may say so, and the entries.
+pub(super) type Fetched = Result<(Option<StreamInfo>, Vec<Entry>), Failure>;
+
+/// Reads a page: entries behind the first id, up to the second.
+type Fetch = Box<dyn Fn(Option<StreamId>, Option<StreamId>) -> BoxFuture<'static, Fetched> + Send>;
 
 /// A subscriber that is not in the present yet.
 pub(super) struct Past {
-    bus: Arc<Bus>,
-    topic: Topic,
+    fetch: Fetch,
     pub(super) seam: Seam,
     fetching: Option<BoxFuture<'static, Fetched>>,
     /// What was read and not delivered yet.
@@ -27,10 +30,20 @@ pub(super) struct Past {
 }
 
 impl Past {
+    /// Reads the stream of `topic`.
     pub(super) fn new(bus: &Arc<Bus>, topic: &Topic, seam: Seam) -> Self {
+        let (bus, topic) = (Arc::clone(bus), topic.clone());
+        let fetch: Fetch = Box::new(move |after, upto| {
+            let (bus, topic) = (Arc::clone(&bus), topic.clone());
+            Box::pin(async move { fetch(&bus, &topic, after, upto).await })
+        });
+        Self::by(fetch, seam)
+    }
+
+    /// Reads by `fetch`.
+    pub(super) fn by(fetch: Fetch, seam: Seam) -> Self {
         Self {
-            bus: Arc::clone(bus),
-            topic: topic.clone(),
+            fetch,
             seam,
             fetching: None,
             entries: VecDeque::new(),
@@ -44,10 +57,9 @@ impl Past {
         after: Option<StreamId>,
         upto: Option<StreamId>,
     ) -> Poll<Result<Vec<Notice>, Failure>> {
-        let fetching = self.fetching.get_or_insert_with(|| {
-            let (bus, topic) = (Arc::clone(&self.bus), self.topic.clone());
-            Box::pin(async move { fetch(&bus, &topic, after, upto).await })
-        });
+        let fetching = self
+            .fetching
+            .get_or_insert_with(|| (self.fetch)(after, upto));
         let fetched = ready!(fetching.as_mut().poll(cx));
         self.fetching = None;
         Poll::Ready(fetched.map(|(info, entries)| {

@@ -156,23 +156,22 @@ pub(super) async fn assess(
         reply => StreamInfo::from_reply(reply)?,
     };
     let kept = Entry::list(replies.next().unwrap_or(Reply::Nil).into_result()?)?;
-    Ok(judge(
-        &info,
-        last_id,
-        next,
-        kept.first().is_some_and(is_last),
-    ))
+    Ok(judge(&info, last_id, next, kept.first().map(is_last)))
 }
 
-/// Whether the stream is still the one of which `last_id` was the last entry read.
-fn judge(info: &StreamInfo, last_id: StreamId, next: Option<u64>, last_is_kept: bool) -> Loss {
-    let known = next.is_none_or(|next| {
-        let trimmed_past_us = info.first() >= next;
-        info.end >= next && (last_is_kept || trimmed_past_us)
-    });
-    // A stream that is empty and has moved on was trimmed, one that has not is new.
-    let moved_on = info.last_id >= last_id && (last_is_kept || next.is_some());
-    match known && moved_on && last_id > StreamId::ZERO {
+/// Whether the stream is still the one of which `last_id` was the last entry read. `is_last` compares the entry that has that id
+/// now, where there is one.
+///
+/// In doubt the stream is taken for a new one: what it holds is read then, and nothing is lost in silence.
+pub(super) fn judge(
+    info: &StreamInfo,
+    last_id: StreamId,
+    next: Option<u64>,
+    is_last: Option<bool>,
+) -> Loss {
+    let grown = next.is_none_or(|next| info.end >= next) && info.last_id >= last_id;
+    let known = is_last.unwrap_or_else(|| info.first_id.is_some_and(|first| first < last_id));
+    match grown && known && last_id > StreamId::ZERO {
         true => Loss::Group,
         false => Loss::Stream,
     }
@@ -299,64 +298,70 @@ mod tests {
             first_id: first.map(id),
         };
         // Entries 1 to 5 were read, so the next position is 5.
-        for (what, info, kept, loss) in [
-            ("nothing changed", info(Some(1), 5, 5, 5), true, Loss::Group),
+        for (what, info, is_last, loss) in [
             (
-                "more was published",
-                info(Some(1), 9, 9, 9),
-                true,
+                "nothing changed",
+                info(Some(1), 5, 5, 5),
+                Some(true),
                 Loss::Group,
             ),
             (
-                "trimmed up to our place",
-                info(Some(6), 4, 9, 9),
-                false,
+                "more was published",
+                info(Some(1), 9, 9, 9),
+                Some(true),
+                Loss::Group,
+            ),
+            (
+                "our place was deleted",
+                info(Some(1), 8, 9, 9),
+                None,
                 Loss::Group,
             ),
             (
                 "trimmed past our place",
                 info(Some(8), 2, 9, 9),
-                false,
-                Loss::Group,
+                None,
+                Loss::Stream,
             ),
             (
                 "trimmed to nothing",
                 info(None, 0, 7, 7),
-                false,
-                Loss::Group,
-            ),
-            ("new and empty", info(None, 0, 0, 0), false, Loss::Stream),
-            (
-                "new with a few",
-                info(Some(8), 2, 2, 9),
-                false,
+                None,
                 Loss::Stream,
             ),
+            ("new and empty", info(None, 0, 0, 0), None, Loss::Stream),
+            ("new with a few", info(Some(8), 2, 2, 9), None, Loss::Stream),
             (
                 "new with many",
                 info(Some(8), 20, 20, 28),
-                false,
+                None,
                 Loss::Stream,
             ),
             (
-                "new in the same millisecond",
+                "new, in the same millisecond",
                 info(Some(5), 1, 1, 5),
-                true,
+                Some(false),
+                Loss::Stream,
+            ),
+            (
+                "new, many in the same millisecond",
+                info(Some(2), 9, 9, 11),
+                Some(false),
                 Loss::Stream,
             ),
         ] {
-            assert_eq!(judge(&info, id(5), Some(5), kept), loss, "{what}");
+            assert_eq!(judge(&info, id(5), Some(5), is_last), loss, "{what}");
         }
         assert_eq!(
-            judge(&info(Some(8), 2, 2, 9), StreamId::ZERO, Some(0), false),
+            judge(&info(Some(8), 2, 2, 9), StreamId::ZERO, Some(0), None),
             Loss::Stream
         );
         assert_eq!(
-            judge(&info(Some(1), 5, 5, 5), id(5), None, true),
+            judge(&info(Some(1), 5, 5, 5), id(5), None, Some(true)),
             Loss::Group
         );
         assert_eq!(
-            judge(&info(Some(8), 2, 2, 9), id(5), None, false),
+            judge(&info(Some(8), 2, 2, 9), id(5), None, None),
             Loss::Stream
         );
     }

@@ -2,13 +2,15 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bowline_events::log::Backlog;
 use bowline_events::{InProcessPubSub, OpFuture, Published};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
+use uuid::Uuid;
 
 use super::acks::Acks;
 use super::inbox::End;
@@ -17,7 +19,8 @@ use super::private_group::{self, Begin, Loss, Made};
 use super::recent::{Names, Recent};
 use super::roster::{LATE, MAIN, Roster, Turn, Wake};
 use super::settle::Refused;
-use crate::bus::Bus;
+use crate::bus::{Bus, unique};
+use crate::history::PRIVATE;
 use crate::stream::{StreamCommands, decode};
 use crate::wire::{Failure, backoff};
 
@@ -40,6 +43,21 @@ pub(super) struct Common {
 }
 
 impl Common {
+    pub(super) fn new(bus: &Arc<Bus>, runtime: &Handle) -> Self {
+        let group = format!("{PRIVATE}{}", Uuid::new_v4());
+        Self {
+            bus: Arc::clone(bus),
+            local: local_bus(),
+            consumer: unique(&group),
+            group,
+            acks: Acks::default(),
+            recent: Mutex::default(),
+            names: Names::default(),
+            refused: Refused::default(),
+            runtime: runtime.clone(),
+        }
+    }
+
     pub(super) fn recent(&self) -> MutexGuard<'_, Recent> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,8 +106,9 @@ impl Reading {
         }
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<Arc<Live>> {
-        self.roster().get(key).cloned()
+    /// The topic that an entry came for.
+    pub(super) fn get_active(&self, key: &str) -> Option<Arc<Live>> {
+        self.roster().get_active(key, Instant::now()).cloned()
     }
 
     /// Replies may have been lost: all topics look for what was assigned to them.
@@ -102,7 +121,7 @@ impl Reading {
 
     /// What `lane` does next.
     pub(super) fn next(self: &Arc<Self>, lane: usize) -> Turn<Arc<Live>> {
-        let (turn, wake) = self.roster().next(lane);
+        let (turn, wake) = self.roster().next(lane, Instant::now());
         self.wake(wake);
         turn
     }
@@ -116,6 +135,7 @@ impl Reading {
         match wake {
             Wake::Nobody => {}
             Wake::Main => self.wake_lane(MAIN),
+            Wake::LateNow => self.wake_lane(LATE),
             Wake::Late => {
                 let this = Arc::clone(self);
                 self.common.runtime.spawn(async move {
@@ -268,4 +288,21 @@ async fn assess(
         Err(failure) if failure.code() == Some("NOPERM") => Ok(Loss::Stream),
         other => other,
     }
+}
+
+/// A bus for the subscribers of this process. It keeps what they have not read yet, and nothing else.
+///
+/// Reading a topic stops while one of its subscribers is far behind, until it has caught up. One that stands still ends the wait
+/// soon: at 100,000 events per second the stream itself keeps no more than a tenth of a second by default, and the subscribers
+/// that keep up must not lose events for one that does not.
+fn local_bus() -> InProcessPubSub {
+    let mut backlog = Backlog::default();
+    backlog.events = 16 * 1024;
+    backlog.bytes = 32 * 1024 * 1024;
+    backlog.max_delay = Duration::from_secs(60);
+    backlog.stall_after = Duration::from_millis(100);
+    InProcessPubSub::builder()
+        .no_replay()
+        .backlog(backlog)
+        .build()
 }

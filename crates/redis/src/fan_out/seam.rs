@@ -7,7 +7,7 @@
 use bowline_events::{StartFrom, Truncated};
 
 use super::ledger::Notice;
-use super::live::Present;
+use super::live::{Present, Seen};
 use crate::history::PAGE;
 use crate::stream::{Entry, StreamId, StreamInfo};
 
@@ -20,7 +20,7 @@ pub(super) enum Step {
         upto: Option<StreamId>,
     },
     /// Attach to the local log, which passes over entries up to this one.
-    Attach(StreamId),
+    Attach(Seen),
     /// Go on in the local log.
     Live,
 }
@@ -45,6 +45,8 @@ pub(super) struct Seam {
     walk: Option<u64>,
     /// Entries before this position are passed over.
     from: u64,
+    /// Entries of a full page.
+    pub(super) page_size: u64,
     /// To be said first.
     first: Option<Notice>,
     near: bool,
@@ -63,6 +65,7 @@ impl Seam {
             after: None,
             walk: first,
             from: 0,
+            page_size: PAGE,
             first: None,
             near: false,
             behind: None,
@@ -91,7 +94,10 @@ impl Seam {
             self.restart(present.epoch);
         }
         match self.behind {
-            None if self.near => Step::Attach(self.after.unwrap_or_default()),
+            None if self.near => Step::Attach(Seen {
+                upto: self.after.unwrap_or_default(),
+                next: self.walk.map(|walk| walk.max(self.from)),
+            }),
             Some((behind, _)) if self.after >= Some(behind) || behind == StreamId::ZERO => {
                 self.done = true;
                 Step::Live
@@ -113,19 +119,24 @@ impl Seam {
         self.behind = Some((present.last_id, present.next));
     }
 
-    /// What is left to say when the way is over without another page.
-    pub(super) fn last_word(&mut self) -> Option<Notice> {
-        self.first.take()
+    /// What is left to say when the way is over: what was trimmed between the last page and the local log.
+    pub(super) fn last_words(&mut self) -> impl Iterator<Item = Notice> {
+        let wanted = self.walk.map(|walk| walk.max(self.from));
+        let first = self.behind.and_then(|(_, next)| next);
+        let range = wanted
+            .zip(first)
+            .map(|(wanted, first)| Truncated { wanted, first })
+            .filter(|range| range.wanted < range.first);
+        let gap = range.map(|range| Notice::Truncated(Some(range)));
+        self.first.take().into_iter().chain(gap)
     }
 
     /// Takes a page, with what the server said of the stream at the same time.
     pub(super) fn page(&mut self, info: Option<&StreamInfo>, entries: Vec<Entry>) -> Page {
         let mut notices: Vec<Notice> = self.first.take().into_iter().collect();
-        let full = entries.len() as u64 >= PAGE;
+        let full = entries.len() as u64 >= self.page_size;
         self.near |= !full;
-        let recreated = info
-            .zip(self.walk)
-            .is_some_and(|(info, walk)| info.end < walk.max(self.from));
+        let recreated = info.is_some_and(|info| self.is_of_another(info));
         if recreated {
             // The shared reader has not noticed yet. It will, and say so to those who are attached.
             self.near = true;
@@ -146,6 +157,15 @@ impl Seam {
             notices,
             entries: placed,
         }
+    }
+
+    /// Whether the positions show that the stream is not the one that was read so far.
+    fn is_of_another(&self, info: &StreamInfo) -> bool {
+        let Some(walk) = self.walk else {
+            return false;
+        };
+        let all_are_newer = info.first_id > self.after;
+        info.end < walk.max(self.from) || (all_are_newer && info.first() < walk)
     }
 
     /// Finds out whether entries were trimmed before they were read.
@@ -189,6 +209,7 @@ impl Seam {
             after: None,
             walk: self.walk.map(|_| 0),
             from: 0,
+            page_size: self.page_size,
             first: Some(Notice::Cleared),
             near: false,
             behind: None,

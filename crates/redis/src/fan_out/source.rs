@@ -11,16 +11,16 @@ use bowline_events::{
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Share;
 use super::gate::GatedWaker;
 use super::inbox::{Again, End, Inbox};
 use super::ledger::Notice;
-use super::live::Attached;
+use super::live::{Attached, Seen};
 use super::past::Past;
 use super::seam::Step;
 use super::settle::{NOWHERE, Settler};
+use super::share::Share;
 use super::track::{Marks, Place, Track};
-use crate::stream::{StreamId, decode};
+use crate::stream::decode;
 
 pub(super) struct Source {
     share: Share,
@@ -73,7 +73,7 @@ impl Source {
     }
 
     /// Attaches to the local log, which passes over entries up to `seen`.
-    pub(super) fn attach(&mut self, seen: StreamId) -> bowline_events::Result<()> {
+    pub(super) fn attach(&mut self, seen: Seen) -> bowline_events::Result<()> {
         let options = self.options.clone();
         let live = self.share.live();
         let Attached {
@@ -182,7 +182,7 @@ impl Source {
                 }
             }
             Step::Live => {
-                self.notices.extend(past.seam.last_word());
+                self.notices.extend(past.seam.last_words());
                 self.past = None;
             }
         }

@@ -70,22 +70,28 @@ pub(super) struct Track {
     run_start: u64,
     marks: Marks,
     skipping: bool,
-    /// A notice that matters only if the subscription begins right behind it.
-    held: Option<(u64, Notice)>,
+    /// The position with which the subscriber takes part, where that is known.
+    from: Option<u64>,
+    /// Notices that matter only if no more entries are passed over behind them.
+    held: Vec<Notice>,
+    /// Those of them that did.
+    due: VecDeque<Notice>,
     /// The number of the event that comes next.
     next: u64,
 }
 
 impl Track {
     /// Begins at the number `next` of the local log, inside of `run`. With `skipping` entries are passed over until a
-    /// [`What::Begin`].
-    pub(super) fn new(next: u64, run: (Run, u64), skipping: bool) -> Self {
+    /// [`What::Begin`], which comes with the position `from`.
+    pub(super) fn new(next: u64, run: (Run, u64), skipping: bool, from: Option<u64>) -> Self {
         Self {
             run: run.0,
             run_start: run.1,
             marks: Marks::default(),
             skipping,
-            held: None,
+            from,
+            held: Vec::new(),
+            due: VecDeque::new(),
             next,
         }
     }
@@ -97,7 +103,7 @@ impl Track {
 
     /// The next thing to say before the event `local` is placed.
     pub(super) fn notice_before(&mut self, local: u64) -> Option<Notice> {
-        while self.marks.0.front().is_some_and(|mark| mark.at <= local) {
+        while self.due.is_empty() && self.marks.0.front().is_some_and(|mark| mark.at <= local) {
             let mark = self.marks.0.pop_front()?;
             match mark.what {
                 What::Run(run) => {
@@ -106,17 +112,34 @@ impl Track {
                 }
                 What::Begin => {
                     self.skipping = false;
-                    if let Some((at, notice)) = self.held.take()
-                        && at == mark.at
-                    {
-                        return Some(notice);
+                    for notice in std::mem::take(&mut self.held) {
+                        self.say(notice);
                     }
                 }
-                What::Notice(notice) if self.skipping => self.held = Some((mark.at, notice)),
-                What::Notice(notice) => return Some(notice),
+                What::Notice(notice) if self.skipping => self.held.push(notice),
+                What::Notice(notice) => self.say(notice),
             }
         }
-        None
+        self.due.pop_front()
+    }
+
+    fn say(&mut self, notice: Notice) {
+        let notice = self.of_concern(notice);
+        self.due.extend(notice);
+    }
+
+    /// What of a notice concerns a subscriber that takes part from some position on.
+    fn of_concern(&mut self, notice: Notice) -> Option<Notice> {
+        if notice == Notice::Cleared {
+            // The position belonged to the old stream.
+            self.from = None;
+        }
+        let (Notice::Truncated(Some(range)), Some(from)) = (notice, self.from) else {
+            return Some(notice);
+        };
+        let wanted = range.wanted.max(from);
+        let range = Truncated { wanted, ..range };
+        (wanted < range.first).then_some(Notice::Truncated(Some(range)))
     }
 
     /// The next thing to say although no event follows yet.
@@ -128,7 +151,10 @@ impl Track {
     pub(super) fn place(&mut self, local: u64) -> Place {
         self.next = local + 1;
         match self.run {
-            Run::Entries(_) if self.skipping => Place::Skip,
+            Run::Entries(_) if self.skipping => {
+                self.held.clear();
+                Place::Skip
+            }
             Run::Entries(_) | Run::Local => Place::Deliver(self.position(local)),
         }
     }
@@ -136,29 +162,50 @@ impl Track {
     /// The local log has dropped the events `wanted..first` before this subscriber read them: what it is told.
     pub(super) fn missed(&mut self, wanted: u64, first: u64) -> Vec<Notice> {
         let mut notices = Vec::new();
-        while let Some(notice) = self.notice_before(wanted) {
-            notices.push(notice);
-        }
-        let mut from = self.position(wanted);
-        loop {
-            let Some(notice) = self.notice_before(first) else {
-                break;
-            };
-            if notice == Notice::Cleared {
-                notices.push(notice);
-                from = None;
+        let mut lost = Lost::default();
+        let mut at = wanted;
+        while at < first {
+            while let Some(notice) = self.notice_before(at) {
+                let cleared = notice == Notice::Cleared;
+                if cleared {
+                    lost = Lost::default();
+                }
+                // What was trimmed behind the first lost entry is a part of the range.
+                if cleared || lost.from.is_none() {
+                    notices.push(notice);
+                }
             }
+            let until = self
+                .marks
+                .0
+                .front()
+                .map_or(first, |mark| mark.at.min(first));
+            self.lose(at, until, &mut lost);
+            at = until;
         }
         self.next = first;
-        if self.skipping {
-            return notices;
-        }
-        let range = from.zip(self.position(first));
-        notices.push(Notice::Truncated(range.map(|(wanted, first)| Truncated {
-            wanted: wanted.min(first),
-            first,
-        })));
+        let range = match lost.from {
+            Some(from) => from
+                .zip(lost.to)
+                .map(|(wanted, first)| Truncated { wanted, first }),
+            None if lost.local => None,
+            None => return notices,
+        };
+        notices.extend(self.of_concern(Notice::Truncated(range)));
         notices
+    }
+
+    /// Accounts for lost events of one run.
+    fn lose(&mut self, at: u64, until: u64, lost: &mut Lost) {
+        match self.run {
+            Run::Entries(_) if self.skipping => self.held.clear(),
+            Run::Entries(_) => {
+                let from = self.position(at);
+                lost.from.get_or_insert(from);
+                lost.to = self.position(until);
+            }
+            Run::Local => lost.local = true,
+        }
     }
 
     fn position(&self, local: u64) -> Option<u64> {
@@ -167,4 +214,15 @@ impl Track {
             Run::Local => None,
         }
     }
+}
+
+/// Events that a subscriber missed.
+#[derive(Debug, Default)]
+struct Lost {
+    /// The position of the first entry, if there was any, where it is known.
+    from: Option<Option<u64>>,
+    /// The position behind the last entry, where it is known.
+    to: Option<u64>,
+    /// There were events of this process only.
+    local: bool,
 }

@@ -42,7 +42,8 @@ const ROUND_TRIPS: usize = 5;
 /// use bowline_redis::{Server, inspect};
 /// # async fn example() -> bowline_events::Result<()> {
 /// let server: Server = "redis://localhost:6379".parse()?;
-/// let report = inspect::inspect(&server, inspect::Role::Bus { key_prefix: "mastra:topic" }).await?;
+/// let role = inspect::Role::Bus { key_prefix: inspect::BUS_PREFIX, cluster: false };
+/// let report = inspect::inspect(&server, role).await?;
 /// match &report.memory.policy {
 ///     Ok(policy) => println!("when memory is full: {policy}"),
 ///     Err(unknown) => println!("not known: {unknown}"),

@@ -11,6 +11,8 @@ pub enum Role<'a> {
     Bus {
         /// What keys begin with, before a colon.
         key_prefix: &'a str,
+        /// Whether the bus was told that the server is part of a cluster.
+        cluster: bool,
     },
     /// The cache in front of a bus, with the prefixes of its builder.
     Cache {
@@ -159,6 +161,13 @@ pub(super) const BUS: &[Need] = &[
     Need::new("MEMORY USAGE", &[KEY], "the size of topics is not known"),
 ];
 
+const NODES: &str = "the nodes of the cluster are not known";
+
+pub(super) const CLUSTER: &[Need] = &[
+    Need::new("CLUSTER SLOTS", &[], NODES).essential(),
+    Need::new("CLUSTER KEYSLOT", &[KEY], NODES).essential(),
+];
+
 const UNKEPT: &str = "nothing is kept, so no stream can be resumed";
 const UNTRIMMED: &str = "histories cannot be shortened (max_events)";
 
@@ -200,10 +209,11 @@ pub(super) const CACHE: &[Need] = &[
 
 impl Role<'_> {
     /// Everything that is sent in this role.
-    pub(super) fn needs(self) -> &'static [Need] {
+    pub(super) fn needs(self) -> Vec<&'static Need> {
         match self {
-            Self::Bus { .. } => BUS,
-            Self::Cache { .. } => CACHE,
+            Self::Bus { cluster: true, .. } => BUS.iter().chain(CLUSTER).collect(),
+            Self::Bus { .. } => BUS.iter().collect(),
+            Self::Cache { .. } => CACHE.iter().collect(),
         }
     }
 
@@ -211,7 +221,7 @@ impl Role<'_> {
     pub(super) fn unused_key(self) -> String {
         let name = format!("bowline-doctor-{}", Uuid::new_v4());
         match self {
-            Self::Bus { key_prefix } => format!("{key_prefix}:{name}"),
+            Self::Bus { key_prefix, .. } => format!("{key_prefix}:{name}"),
             Self::Cache {
                 key_prefix,
                 topic_prefix,

@@ -48,7 +48,7 @@ pub(super) async fn check(probe: Probe, user: Option<&str>, role: Role<'_>) -> P
         Some(verdicts) => (true, verdicts),
         None => (false, attempt(&probe, role, &key).await),
     };
-    let commands = role.needs().iter().zip(verdicts);
+    let commands = role.needs().into_iter().zip(verdicts);
     Permissions {
         asked,
         commands: commands
@@ -66,7 +66,7 @@ pub(super) async fn check(probe: Probe, user: Option<&str>, role: Role<'_>) -> P
 async fn ask(probe: &Probe, user: &str, role: Role<'_>, key: &str) -> Option<Vec<Verdict>> {
     let questions: Vec<Command> = role
         .needs()
-        .iter()
+        .into_iter()
         .map(|need| need.question(user, key))
         .collect();
     let replies = probe.ask_all(&questions).await.ok()?;
@@ -97,7 +97,7 @@ async fn attempt(probe: &Probe, role: Role<'_>, key: &str) -> Vec<Verdict> {
         Err(_) => None,
     };
     let mut verdicts = Vec::new();
-    for (position, need) in role.needs().iter().enumerate() {
+    for (position, need) in role.needs().into_iter().enumerate() {
         let reply = match (need.name, &queued) {
             ("EXEC", _) => exec.clone(),
             ("MULTI", _) => multi.clone(),
@@ -117,7 +117,7 @@ async fn attempt(probe: &Probe, role: Role<'_>, key: &str) -> Vec<Verdict> {
 
 /// Queues every command, and discards them.
 async fn queue(probe: &Probe, role: Role<'_>, key: &str) -> Result<Vec<Reply>, Failure> {
-    let commands = role.needs().iter().map(|need| {
+    let commands = role.needs().into_iter().map(|need| {
         if need.is_transaction() {
             Command::new("PING")
         } else {

@@ -117,7 +117,7 @@ impl Client {
         }
         let mut connections: Vec<Arc<dyn Connection>> = Vec::new();
         for node in nodes {
-            connections.push(Arc::new(Shared(self.single(&node, timeout).await?)));
+            connections.push(Arc::new(Shared::to_one(self.single(&node, timeout).await?)));
         }
         Ok(connections)
     }
@@ -177,15 +177,18 @@ impl Connect for Client {
             let timeout = Some(self.options.response_timeout);
             let shared: Arc<dyn Connection> = match (purpose, self.options.cluster) {
                 (Purpose::Commands, false) => {
-                    Arc::new(Shared(self.single(&self.server, timeout).await?))
+                    Arc::new(Shared::to_one(self.single(&self.server, timeout).await?))
                 }
-                (Purpose::Commands, true) => Arc::new(Shared(self.cluster().await?)),
+                (Purpose::Commands, true) => Arc::new(Shared {
+                    connection: self.cluster().await?,
+                    routed: true,
+                }),
                 (Purpose::BlockingReads, false) => {
-                    Arc::new(Shared(self.single(&self.server, None).await?))
+                    Arc::new(Shared::to_one(self.single(&self.server, None).await?))
                 }
                 (Purpose::BlockingReads, true) => {
                     let node = self.node_of(key.unwrap_or_default()).await?;
-                    Arc::new(Shared(self.single(&node, None).await?))
+                    Arc::new(Shared::to_one(self.single(&node, None).await?))
                 }
             };
             Ok(shared)
@@ -194,7 +197,20 @@ impl Connect for Client {
 }
 
 /// A connection of the library, whose handles are cheap to clone.
-struct Shared<C>(C);
+struct Shared<C> {
+    connection: C,
+    /// Whether commands go to the nodes of a cluster.
+    routed: bool,
+}
+
+impl<C> Shared<C> {
+    fn to_one(connection: C) -> Self {
+        Self {
+            connection,
+            routed: false,
+        }
+    }
+}
 
 impl<C> fmt::Debug for Shared<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -204,7 +220,7 @@ impl<C> fmt::Debug for Shared<C> {
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for Shared<C> {
     fn send<'a>(&self, command: &'a Command) -> BoxFuture<'a, Result<Reply, Failure>> {
-        let mut connection = self.0.clone();
+        let mut connection = self.connection.clone();
         Box::pin(async move {
             let reply = connection.req_packed_command(command.packed()).await;
             reply.map_err(while_sending).map(Reply::from)?.into_result()
@@ -216,7 +232,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for Shared<C>
         commands: &'a [Command],
         transaction: bool,
     ) -> BoxFuture<'a, Result<Vec<Reply>, Failure>> {
-        let mut connection = self.0.clone();
+        let (mut connection, routed) = (self.connection.clone(), self.routed);
         Box::pin(async move {
             let mut pipeline = redis::Pipeline::with_capacity(commands.len());
             for command in commands {
@@ -229,6 +245,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for Shared<C>
                     .map_err(while_sending)?;
                 return Ok(replies.into_iter().map(Reply::from).collect());
             }
+            if !routed {
+                return in_transaction(&mut connection, commands).await;
+            }
+            // Only so does the library send a transaction to one node.
             pipeline.atomic();
             let executed = connection
                 .req_packed_commands(&pipeline, commands.len() + 1, 1)
@@ -240,6 +260,33 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for Shared<C>
                 None => Err(Reply::Nil.unexpected("the replies of a transaction")),
             }
         })
+    }
+}
+
+/// `MULTI`, `commands` and `EXEC`, spelled out: the library loses count of the replies when `MULTI` itself is refused.
+async fn in_transaction<C: ConnectionLike>(
+    connection: &mut C,
+    commands: &[Command],
+) -> Result<Vec<Reply>, Failure> {
+    let mut pipeline = redis::Pipeline::with_capacity(commands.len() + 2);
+    pipeline.cmd("MULTI");
+    for command in commands {
+        pipeline.add_command(command.packed().clone());
+    }
+    pipeline.cmd("EXEC");
+    let replies = connection
+        .req_packed_commands(&pipeline, 0, commands.len() + 2)
+        .await
+        .map_err(while_sending)?;
+    let mut replies: Vec<Reply> = replies.into_iter().map(Reply::from).collect();
+    let executed = replies.pop().unwrap_or(Reply::Nil);
+    // What was refused on the way says more than that the whole was discarded.
+    for reply in replies {
+        reply.into_result()?;
+    }
+    match executed {
+        Reply::Array(replies) => Ok(replies),
+        other => Err(other.unexpected("the replies of a transaction")),
     }
 }
 

@@ -13,6 +13,24 @@ pub(crate) struct ServerError {
     pub(crate) message: String,
 }
 
+impl ServerError {
+    /// Reads the line of an error reply. What has no code is a general error.
+    pub(crate) fn from_line(line: &str) -> Self {
+        let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let is_code =
+            !first.is_empty() && first.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        let (code, message) = if is_code {
+            (first, rest)
+        } else {
+            ("ERR", line)
+        };
+        Self {
+            code: code.to_owned(),
+            message: message.to_owned(),
+        }
+    }
+}
+
 impl From<&redis::ServerError> for ServerError {
     fn from(error: &redis::ServerError) -> Self {
         Self {

@@ -1,10 +1,13 @@
 //! A connection that comes back: made when it is first needed, and anew when it broke.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{BoxFuture, Command, Connect, Connection, Failure, Purpose, Reply};
 
@@ -33,11 +36,15 @@ pub(crate) enum Repeat {
 
 /// A connection for many commands, shared and self-healing.
 pub(crate) struct Link {
-    connector: Arc<dyn Connect>,
+    shared: Arc<Shared>,
     options: LinkOptions,
+}
+
+struct Shared {
+    connector: Arc<dyn Connect>,
     current: Mutex<Current>,
-    /// Held by the one who connects. It is fair: commands go out in the order in which they came to wait.
-    connecting: tokio::sync::Mutex<Attempts>,
+    /// Notified when there is a connection, when none can be made, and at the end.
+    changed: Notify,
 }
 
 #[derive(Default)]
@@ -45,23 +52,29 @@ struct Current {
     connection: Option<Arc<dyn Connection>>,
     /// Counts the connections, so that a broken one is reported once.
     generation: u64,
+    /// Commands that wait for a connection.
+    waiting: usize,
+    /// Whether a task is connecting.
+    connecting: bool,
+    /// Counts the attempts that were given up, with the reason of the last one.
+    given_up: (u64, Option<Failure>),
     closed: bool,
 }
 
-#[derive(Default)]
-struct Attempts {
-    failed: u32,
-    next: Option<Instant>,
-}
+/// A connection and its number.
+type Present = (Arc<dyn Connection>, u64);
 
 impl Link {
     /// A link that has not connected yet.
     pub(crate) fn new(connector: Arc<dyn Connect>, options: LinkOptions) -> Self {
-        Self {
+        let shared = Shared {
             connector,
-            options,
             current: Mutex::default(),
-            connecting: tokio::sync::Mutex::default(),
+            changed: Notify::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            options,
         }
     }
 
@@ -111,6 +124,7 @@ impl Link {
     ) -> Result<R, Broken> {
         let deadline = Instant::now() + self.options.patience;
         let mut pause = FIRST_PAUSE;
+        let mut lost = 0;
         loop {
             let (connection, generation) =
                 self.connection(deadline).await.map_err(Broken::never)?;
@@ -129,87 +143,40 @@ impl Link {
                     generation,
                 });
             }
-            if failure.is_passing() {
-                tokio::time::sleep(pause).await;
+            lost += 1;
+            // After a cut the new connection is tried at once, but not over and over.
+            if failure.is_passing() || lost > 1 {
+                sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     }
 
     /// The connection, made now if there is none.
-    async fn connection(&self, deadline: Instant) -> Result<(Arc<dyn Connection>, u64), Failure> {
-        if let Some(present) = self.present()? {
-            return Ok(present);
-        }
-        let waited = timeout_at(deadline, self.connecting.lock()).await;
-        let mut attempts = waited.map_err(|_| out_of_patience())?;
-        loop {
-            if let Some(present) = self.present()? {
-                return Ok(present);
+    async fn connection(&self, deadline: Instant) -> Result<Present, Failure> {
+        let given_up = {
+            let current = self.shared.lock();
+            match current.present()? {
+                Some(present) => return Ok(present),
+                None => current.given_up.0,
             }
-            if let Some(next) = attempts.next
-                && timeout_at(deadline, sleep_until(next)).await.is_err()
-            {
+        };
+        let _waiting = Waiting::count(&self.shared);
+        loop {
+            let mut changed = pin!(self.shared.changed.notified());
+            changed.as_mut().enable();
+            if let Some(outcome) = self.shared.outcome(given_up) {
+                return outcome;
+            }
+            self.shared.start_connecting()?;
+            if timeout_at(deadline, changed).await.is_err() {
                 return Err(out_of_patience());
             }
-            let connecting = self.connector.connect(Purpose::Commands, None);
-            match timeout_at(deadline, connecting).await {
-                Ok(Ok(connection)) => {
-                    *attempts = Attempts::default();
-                    return self.connected(connection);
-                }
-                Ok(Err(failure)) => {
-                    attempts.failed += 1;
-                    attempts.next = Some(Instant::now() + backoff(attempts.failed));
-                    // A server that was never there is probably a wrong address: no waiting.
-                    if failure.is_final() || !self.was_connected() {
-                        return Err(failure);
-                    }
-                    tracing::debug!(
-                        ?failure,
-                        attempt = attempts.failed,
-                        "the server cannot be reached"
-                    );
-                }
-                Err(_) => return Err(out_of_patience()),
-            }
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn present(&self) -> Result<Option<(Arc<dyn Connection>, u64)>, Failure> {
-        let current = self.lock();
-        if current.closed {
-            return Err(closed());
-        }
-        Ok(current
-            .connection
-            .as_ref()
-            .map(|connection| (Arc::clone(connection), current.generation)))
-    }
-
-    fn was_connected(&self) -> bool {
-        self.lock().generation > 0
-    }
-
-    fn connected(
-        &self,
-        connection: Arc<dyn Connection>,
-    ) -> Result<(Arc<dyn Connection>, u64), Failure> {
-        let mut current = self.lock();
-        if current.closed {
-            return Err(closed());
-        }
-        current.generation += 1;
-        current.connection = Some(Arc::clone(&connection));
-        Ok((connection, current.generation))
     }
 
     fn broken(&self, generation: u64) {
-        let mut current = self.lock();
+        let mut current = self.shared.lock();
         if current.generation == generation {
             current.connection = None;
         }
@@ -217,15 +184,116 @@ impl Link {
 
     /// Drops the connection and refuses further commands.
     pub(crate) fn close(&self) {
-        let mut current = self.lock();
+        let mut current = self.shared.lock();
         current.closed = true;
         current.connection = None;
+        drop(current);
+        self.shared.changed.notify_waiters();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a command finds that saw `given_up` attempts fail before it began to wait.
+    fn outcome(&self, given_up: u64) -> Option<Result<Present, Failure>> {
+        let current = self.lock();
+        match current.present() {
+            Ok(Some(present)) => Some(Ok(present)),
+            Err(failure) => Some(Err(failure)),
+            Ok(None) if current.given_up.0 > given_up => current.given_up.1.clone().map(Err),
+            Ok(None) => None,
+        }
+    }
+
+    /// Has a task of its own connect, which goes on whether or not one command or another is polled.
+    fn start_connecting(self: &Arc<Self>) -> Result<(), Failure> {
+        let mut current = self.lock();
+        if !current.connecting {
+            let runtime =
+                Handle::try_current().map_err(|error| Failure::Configuration(error.to_string()))?;
+            current.connecting = true;
+            runtime.spawn(connect(Connecting(Arc::clone(self))));
+        }
+        Ok(())
+    }
+}
+
+/// Tries until there is a connection, nobody waits for one any more, or trying cannot help.
+async fn connect(link: Connecting) {
+    let shared = &link.0;
+    let mut failed = 0;
+    loop {
+        let failure = match shared.connector.connect(Purpose::Commands, None).await {
+            Ok(connection) => {
+                let mut current = shared.lock();
+                if !current.closed {
+                    current.generation += 1;
+                    current.connection = Some(connection);
+                }
+                return;
+            }
+            Err(failure) => failure,
+        };
+        failed += 1;
+        tracing::debug!(?failure, attempt = failed, "the server cannot be reached");
+        {
+            let mut current = shared.lock();
+            // A server that was never there is probably a wrong address: no waiting.
+            if failure.is_final() || current.generation == 0 {
+                current.given_up = (current.given_up.0 + 1, Some(failure));
+                return;
+            }
+        }
+        sleep(backoff(failed)).await;
+        let current = shared.lock();
+        if current.closed || current.waiting == 0 {
+            return;
+        }
+    }
+}
+
+/// The task that connects; when it ends, whyever, the next command may start another one.
+struct Connecting(Arc<Shared>);
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        self.0.lock().connecting = false;
+        self.0.changed.notify_waiters();
+    }
+}
+
+/// A command that waits for a connection.
+struct Waiting<'a>(&'a Shared);
+
+impl<'a> Waiting<'a> {
+    fn count(shared: &'a Shared) -> Self {
+        shared.lock().waiting += 1;
+        Self(shared)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
+    }
+}
+
+impl Current {
+    fn present(&self) -> Result<Option<Present>, Failure> {
+        if self.closed {
+            return Err(closed());
+        }
+        let connection = self.connection.as_ref();
+        Ok(connection.map(|connection| (Arc::clone(connection), self.generation)))
     }
 }
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let current = self.lock();
+        let current = self.shared.lock();
         f.debug_struct("Link")
             .field("connected", &current.connection.is_some())
             .field("generation", &current.generation)

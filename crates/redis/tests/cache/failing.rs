@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_events::{Error, ErrorKind, EventCache, Topic};
+use bowline_events::{
+    CachingPubSub, Error, ErrorKind, EventCache, InProcessPubSub, NewEvent, PubSubExt,
+    SubscribeOptions, Topic,
+};
 use bowline_redis::{RedisCache, Server};
-use bowline_testkit::{Direction, FaultProxy, RedisServer, skips_redis};
+use bowline_testkit::{Direction, FaultProxy, PATIENCE, RedisServer, skips_redis};
 
 use crate::support::{all, builder, cache, elements, event, indices, list, numbers};
 
@@ -183,8 +186,9 @@ async fn what_a_user_may_not_do_is_named_and_worked_around_where_that_can_be() {
         .await
         .expect_err("no EXPIRE");
     says(&error, ErrorKind::PermissionDenied, &["EVALSHA", &key]);
+    assert_eq!(elements(&server, "t").await.len(), 7, "nothing was added");
     let reader = cache("reader");
-    assert_eq!(all(&reader, &topic).await.end, 8);
+    assert_eq!(all(&reader, &topic).await.end, 7);
     let error = reader.append(&topic, event(0)).await.expect_err("no INCR");
     says(&error, ErrorKind::PermissionDenied, &["INCR", &key]);
     let error = reader.clear(&topic).await.expect_err("no DEL");
@@ -281,4 +285,53 @@ async fn tls_and_a_database_of_its_own() {
     cache.append(&"t".into(), event(0)).await.unwrap();
     let keys = server.command(&["INFO", "keyspace"]).await.unwrap();
     assert!(keys.text().unwrap().contains("db3:keys=2"));
+}
+
+#[tokio::test]
+async fn a_server_that_is_known_to_be_away_is_not_waited_for() {
+    if skips_redis() {
+        return;
+    }
+    let server = RedisServer::start().await.unwrap();
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let builder = RedisCache::builder(format!("redis://127.0.0.1:{}", proxy.port()));
+    let cache = builder.timeout(Duration::from_secs(1)).build().unwrap();
+    let bus = CachingPubSub::new(Arc::new(InProcessPubSub::new()), Arc::new(cache.clone()));
+    let topic = Topic::agent_stream("r");
+    let publish = async || {
+        let published = bus.publish(&topic, NewEvent::new("chunk", "r")).await;
+        published.unwrap().seq
+    };
+    assert_eq!(publish().await, Some(0));
+    let mut live = bus
+        .subscribe(&topic, SubscribeOptions::new())
+        .await
+        .unwrap();
+    proxy.refuse(true);
+    proxy.cut_all().await;
+    // Far more of them than would fit in the time if each waited for its second.
+    let outage = async {
+        for _ in 0..1_000 {
+            assert_eq!(publish().await, None);
+            drop(live.next().await.unwrap().unwrap());
+        }
+    };
+    tokio::time::timeout(PATIENCE, outage)
+        .await
+        .expect("no waiting");
+    let error = cache.read(&topic, 0, 1).await.expect_err("no server");
+    says(&error, ErrorKind::Unavailable, &[&list(&topic)]);
+    proxy.refuse(false);
+    let back = async {
+        loop {
+            if let Some(index) = publish().await {
+                break index;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let index = tokio::time::timeout(PATIENCE, back)
+        .await
+        .expect("it is found again");
+    assert_eq!(index, 1);
 }

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod failing;
+mod joint;
 mod layout;
 mod reading;
 mod replay;

@@ -90,7 +90,7 @@ async fn what_is_no_event_is_passed_over() {
         let position = cache.append(&topic, event(n)).await.unwrap();
         assert_eq!(position.index, n);
         assert_eq!(
-            *generation.get_or_insert(position.generation.clone()),
+            *generation.get_or_insert_with(|| position.generation.clone()),
             position.generation
         );
         for element in poison {
@@ -302,7 +302,7 @@ async fn a_limit_keeps_the_newest_events_and_the_name() {
         let position = cache.append(&topic, event(n)).await.unwrap();
         assert_eq!(position.index, n);
         assert_eq!(
-            *name.get_or_insert(position.generation.clone()),
+            *name.get_or_insert_with(|| position.generation.clone()),
             position.generation
         );
         let page = cache.read(&topic, 0, 10).await.unwrap();

@@ -108,6 +108,7 @@ async fn refusing_before_other_groups() {
         delivery.ack().await.unwrap();
     }
     next(&mut refuses).await.ack().await.unwrap();
+    scene.acknowledged(2).await;
     bus.close().await.unwrap();
     scene.is("13").await;
 }
@@ -165,4 +166,24 @@ async fn taking_over() {
         .await
         .unwrap();
     assert_eq!(left.items()[0].int(), Some(0));
+}
+
+#[tokio::test]
+async fn working_for_long() {
+    if skips_redis() {
+        return;
+    }
+    let server = RedisServer::start().await.unwrap();
+    let mut scene = Scene::begin(&server).await;
+    let timing = scene.bus(|bus| {
+        bus.reclaim_interval(Some(Duration::from_millis(300)))
+            .in_flight_timeout(Some(Duration::from_millis(200)))
+    });
+    let mut worker = timing.subscribe("t.hang2", group("w")).await.unwrap();
+    timing.publish("t.hang2", event("hang")).await.unwrap();
+    let hangs = next(&mut worker).await;
+    next(&mut worker).await.ack().await.unwrap();
+    // It is no longer in our hands.
+    hangs.ack().await.unwrap();
+    scene.is("12b").await;
 }

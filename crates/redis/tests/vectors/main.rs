@@ -8,8 +8,8 @@ mod scene;
 
 use std::time::Duration;
 
-use bowline_events::{PubSub, PubSubExt, StartFrom, SubscribeOptions, Topic};
-use bowline_testkit::{RedisServer, skips_redis};
+use bowline_events::{PubSub, PubSubExt, StartFrom, SubscribeOptions, Subscription, Topic};
+use bowline_testkit::{PATIENCE, RedisServer, skips_redis};
 
 use crate::scene::{Scene, event, event_of, next};
 
@@ -82,11 +82,27 @@ async fn clearing() {
     bus.publish(&topic, event("c2")).await.unwrap();
     // Told of the clear first.
     while next_item(&mut all).await.as_deref() != Some("c2") {}
+    scene.acknowledged(1).await;
+    all.unsubscribe().await.unwrap();
     scene.is("8b").await;
+
+    let ttl = scene.bus(|bus| bus.stream_idle_ttl(Some(TTL)));
+    let options = SubscribeOptions::new().start(StartFrom::Earliest);
+    let subscription = ttl.subscribe("t.clr2", options).await.unwrap();
+    scene.reading_of("mastra:topic:t.clr2").await;
+    server
+        .command(&["DEL", "mastra:topic:t.clr2"])
+        .await
+        .unwrap();
+    scene.group_made_anew("mastra:topic:t.clr2").await;
+    subscription.unsubscribe().await.unwrap();
+    scene.is("8c").await;
 }
 
-async fn next_item(subscription: &mut bowline_events::Subscription) -> Option<String> {
-    let item = subscription.next().await.expect("the bus is open");
+/// The type of the next event, nothing for a notice.
+async fn next_item(subscription: &mut Subscription) -> Option<String> {
+    let item = tokio::time::timeout(PATIENCE, subscription.next()).await;
+    let item = item.expect("an item").expect("the bus is open");
     item.ok().map(|delivery| delivery.event_type.to_string())
 }
 

@@ -45,7 +45,7 @@ const LEFT_OUT: [(&str, &str); 12] = [
     ),
 ];
 
-/// Turns scenarios, one after the other, into lines: acknowledgements and reads come last.
+/// Turns scenarios, one after the other, into lines: what does not wait for the rest comes last.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Normal {
     /// Reads and questions seen in earlier scenarios; loops repeat them.
@@ -58,6 +58,7 @@ impl Normal {
     /// The comparable lines of `commands`.
     pub(crate) fn lines(&mut self, commands: &[MonitorLine]) -> Vec<String> {
         let mut own = Vec::new();
+        let mut asked = Vec::new();
         let mut read = Vec::new();
         let mut acks = Vec::new();
         for line in unwrapped(&without_leaving(commands)) {
@@ -65,20 +66,24 @@ impl Normal {
                 continue;
             }
             match line.command().as_str() {
+                // The first read of a group that was there before looks without waiting where the group stands.
+                "XREADGROUP" if !line.arguments.iter().any(|word| word == "BLOCK") => {}
                 "XREADGROUP" => {
                     self.readers.insert(line.client.clone());
                     self.once(&line, &mut read);
                 }
-                // Asked again and again by a timer.
-                "XPENDING" if line.client != "lua" => self.once(&line, &mut own),
-                "XACK" if line.client != "lua" => acks.extend(one_by_one(line)),
+                // Asked again and again by a timer, whatever else happens.
+                "XPENDING" if line.client != "lua" => self.once(&line, &mut asked),
+                "XACK" if line.client != "lua" => acks.extend(one_by_one(&line)),
                 _ => own.push(line),
             }
         }
         // They wait for answers that other connections may overtake.
         acks.sort_by_key(|line| (entry_order(&line.arguments[3]), line.arguments.clone()));
+        // Each reader has a connection of its own; whose read comes first is chance.
+        read.sort_by_key(|line| line.arguments[2].clone());
         let mut masks = Masks::default();
-        let all = own.into_iter().chain(acks).chain(read);
+        let all = own.into_iter().chain(acks).chain(asked).chain(read);
         all.map(|line| self.show(&line, &mut masks)).collect()
     }
 
@@ -129,16 +134,23 @@ fn asks_for_own(line: &MonitorLine) -> bool {
     is_pending && (word(3) != "IDLE" || idle > HANDED_BACK_MS)
 }
 
-/// Without scripts that only look, or remove what is left out: how a consumer of ours leaves its group.
+/// Without scripts that only look, or remove what is left out: how a consumer of ours leaves its group, and how a stream is
+/// removed that only our subscription made.
 fn without_leaving(commands: &[MonitorLine]) -> Vec<MonitorLine> {
-    let matters = |line: &&MonitorLine| line.command() != "XPENDING" && !is_left_out(line);
+    let tidies = |script: &[MonitorLine]| {
+        let looks = script.iter().any(|line| line.command() == "XINFO");
+        script.iter().all(|line| {
+            let name = line.command();
+            name == "XPENDING" || is_left_out(line) || looks && name == "DEL"
+        })
+    };
     let mut out = Vec::new();
     let mut rest = commands;
     while let Some((line, tail)) = rest.split_first() {
         let inside = tail.iter().take_while(|line| line.client == "lua").count();
         rest = &tail[inside..];
         let is_script = line.command() == "EVAL";
-        if !is_script || tail[..inside].iter().any(|line| matters(&line)) {
+        if !is_script || !tidies(&tail[..inside]) {
             out.push(line.clone());
             out.extend_from_slice(&tail[..inside]);
         }
@@ -171,15 +183,14 @@ fn unwrapped(commands: &[MonitorLine]) -> Vec<MonitorLine> {
 }
 
 /// An acknowledgement per entry: how many go into one command is nobody's concern.
-fn one_by_one(line: MonitorLine) -> Vec<MonitorLine> {
-    let ids = line.arguments[3..].to_vec();
-    let one = |id: String| {
+fn one_by_one(line: &MonitorLine) -> Vec<MonitorLine> {
+    let one = |id: &String| {
         let mut one = line.clone();
         one.arguments.truncate(3);
-        one.arguments.push(id);
+        one.arguments.push(id.clone());
         one
     };
-    ids.into_iter().map(one).collect()
+    line.arguments[3..].iter().map(one).collect()
 }
 
 /// `1700000000000-3` and `{id3}` in the order in which they were made.

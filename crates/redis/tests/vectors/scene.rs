@@ -47,17 +47,48 @@ impl<'a> Scene<'a> {
 
     /// Waits until a consumer of `group` has begun to read.
     pub(crate) async fn reading(&mut self, group: &str) {
-        let end = Instant::now() + PATIENCE;
-        let reads = |line: &MonitorLine| {
-            line.command() == "XREADGROUP"
-                && line.arguments.get(2).is_some_and(|name| name == group)
+        self.told(1, |line| {
+            line.command() == "XREADGROUP" && line.arguments[2] == group
+        })
+        .await;
+    }
+
+    /// Waits until the stream `key` is read.
+    pub(crate) async fn reading_of(&mut self, key: &str) {
+        self.told(1, |line| {
+            line.command() == "XREADGROUP" && line.arguments.iter().any(|word| word == key)
+        })
+        .await;
+    }
+
+    /// Waits until a group of `key` was made for the second time in this scenario.
+    pub(crate) async fn group_made_anew(&mut self, key: &str) {
+        self.told(2, |line| {
+            line.command() == "XGROUP" && line.arguments[1..3] == ["CREATE", key]
+        })
+        .await;
+    }
+
+    /// Waits until `count` entries of private groups were acknowledged: nobody waits for that, and it is left out when the
+    /// group goes first.
+    pub(crate) async fn acknowledged(&mut self, count: usize) {
+        let ids = |line: &MonitorLine| match line.command() == "XACK" {
+            true if line.arguments[2].starts_with("__fanout-") => line.arguments.len() - 3,
+            _ => 0,
         };
-        while !self.told.iter().any(reads) {
-            assert!(
-                Instant::now() < end,
-                "nobody reads {group}: {:#?}",
-                self.told
-            );
+        self.wait(|told| told.iter().map(ids).sum::<usize>() >= count)
+            .await;
+    }
+
+    async fn told(&mut self, times: usize, matches: impl Fn(&&MonitorLine) -> bool) {
+        self.wait(|told| told.iter().filter(&matches).count() >= times)
+            .await;
+    }
+
+    async fn wait(&mut self, done: impl Fn(&[MonitorLine]) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !done(&self.told) {
+            assert!(Instant::now() < end, "not told: {:#?}", self.told);
             tokio::time::sleep(Duration::from_millis(5)).await;
             self.told.extend(self.monitor.take().await.unwrap());
         }

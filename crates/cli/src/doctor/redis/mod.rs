@@ -97,6 +97,7 @@ pub(super) async fn examine_bus(config: &RedisConfig) -> (Option<SeenServer>, Ve
     };
     let role = Role::Bus {
         key_prefix: config.key_prefix.as_deref().unwrap_or(BUS_PREFIX),
+        cluster: config.cluster.unwrap_or(false),
     };
     examine(&server, role, &Wanted::of_bus(config)).await
 }

@@ -47,7 +47,7 @@ fn entry(entry: Value) -> Result<Reply, Failure> {
         return Err(protocol("a reply is no object"));
     };
     match (entry.remove("error"), entry.remove("result")) {
-        (Some(Value::String(error)), _) => Ok(Reply::Error(server_error(&error))),
+        (Some(Value::String(error)), _) => Ok(Reply::Error(ServerError::from_line(&error))),
         (None, Some(result)) => Ok(reply(result)),
         _ => Err(protocol("a reply has neither result nor error")),
     }
@@ -75,22 +75,8 @@ pub(super) fn refusal(body: &[u8]) -> ServerError {
         _ => None,
     };
     match error {
-        Some(Value::String(error)) => server_error(&error),
-        _ => server_error("ERR no reason was given"),
-    }
-}
-
-fn server_error(line: &str) -> ServerError {
-    let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
-    let is_code = !first.is_empty() && first.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
-    let (code, message) = if is_code {
-        (first, rest)
-    } else {
-        ("ERR", line)
-    };
-    ServerError {
-        code: code.to_owned(),
-        message: message.to_owned(),
+        Some(Value::String(error)) => ServerError::from_line(&error),
+        _ => ServerError::from_line("ERR no reason was given"),
     }
 }
 

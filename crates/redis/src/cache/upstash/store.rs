@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::body::{encode, join};
 use super::http::{Http, Trouble};
 use super::queue::Queue;
-use crate::cache::store::Store;
+use crate::cache::store::{Execute, Store};
 use crate::history::{PAGE, escape_glob};
 use crate::wire::{BoxFuture, Command, Failure, Repeat, Reply, backoff};
 
@@ -83,7 +83,7 @@ async fn pause(failed: u32, deadline: Instant, failure: Failure) -> Result<(), F
     Ok(())
 }
 
-impl Store for RestStore {
+impl Execute for RestStore {
     fn run<'a>(
         &'a self,
         command: &'a Command,
@@ -91,7 +91,9 @@ impl Store for RestStore {
     ) -> BoxFuture<'a, Result<Reply, Failure>> {
         Box::pin(self.execute(command, repeat))
     }
+}
 
+impl Store for RestStore {
     fn run_all<'a>(
         &'a self,
         commands: &'a [Command],
