@@ -88,6 +88,16 @@ impl Blob {
     }
 }
 
+/// Refuses what a damaged disk has made of a blob.
+#[cfg(feature = "sqlite")]
+pub(crate) fn verified(hash: BlobHash, bytes: Bytes) -> Result<Bytes, Error> {
+    if BlobHash::of(&bytes) == hash {
+        return Ok(bytes);
+    }
+    let message = "the stored bytes do not have this hash; restore the database from a backup";
+    Err(Error::new(ErrorKind::Corrupt, "read blob", message).with_subject(hash.to_string()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

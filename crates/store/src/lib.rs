@@ -8,7 +8,7 @@
 //! - blobs: large values, stored once, found by their hash, gone with their last owner.
 //!
 //! A [`Commit`] changes any of them together or not at all. [`Store`] is the contract; [`MemoryStore`] keeps it in memory,
-//! nothing else yet.
+//! [`SqliteStore`] in a file.
 //!
 //! ## Guarantees
 //!
@@ -34,6 +34,8 @@ mod memory;
 mod page;
 mod query;
 mod record;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod store;
 mod table;
 mod watch;
@@ -48,6 +50,8 @@ pub use log::{Keep, LogEntry, LogInfo, LogName, LogPage};
 pub use memory::MemoryStore;
 pub use query::{Cursor, Filter, Order, Page, Query};
 pub use record::{Index, Record};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Durability, SqliteBuilder, SqliteStore};
 pub use store::{Claim, Stats, Store, TableStats};
 pub use table::Table;
 pub use watch::Watch;

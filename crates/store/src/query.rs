@@ -72,6 +72,15 @@ impl Filter {
         self
     }
 
+    /// Whether there can be such a record: none has a byte of value 0 in its key or index.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn is_possible(&self) -> bool {
+        let texts = [&self.group, &self.owner, &self.key_prefix];
+        let mut texts = texts.into_iter().flatten();
+        // A status that no record has does not rule out the others.
+        !texts.any(|text| text.contains('\0'))
+    }
+
     /// Whether a record with this key and index is meant.
     pub fn matches(&self, key: &str, index: &Index) -> bool {
         let is = |wanted: &Option<Text>, is: &Option<Text>| wanted.is_none() || wanted == is;

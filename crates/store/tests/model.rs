@@ -1,5 +1,7 @@
 //! Random commits on every backend, against a naive model.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::collections::BTreeSet;
@@ -11,7 +13,7 @@ use bowline_store::conformance::Fixture;
 use bowline_store::{BlobHash, Claim, Commit, Committed, ErrorKind, Store};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use support::backends::Memory;
+use support::backends::{Memory, SqliteFile, SqliteMemory};
 use support::model::{Broken, Model, TABLES};
 use support::script::{BLOBS, Op, Step, blob, commit, step};
 
@@ -190,7 +192,7 @@ fn run<S: Strategy>(cases: u32, strategy: S, test: impl AsyncFn(S::Value)) {
 fn sequential(fixture: &dyn Fixture, cases: u32) {
     let script = proptest::collection::vec(step(), 1..25);
     run(cases, script, async |script| {
-        follows_the_model(fixture, &script).await
+        follows_the_model(fixture, &script).await;
     });
 }
 
@@ -201,7 +203,7 @@ fn concurrent(fixture: &dyn Fixture, cases: u32) {
     });
     let scripts = proptest::collection::vec(proptest::collection::vec(commits, 1..12), 2..5);
     run(cases, scripts, async |scripts| {
-        is_serialisable(fixture, &scripts).await
+        is_serialisable(fixture, &scripts).await;
     });
 }
 
@@ -213,4 +215,34 @@ fn memory_follows_the_model() {
 #[test]
 fn memory_is_serialisable() {
     concurrent(&Memory, 64);
+}
+
+#[test]
+fn sqlite_in_memory_follows_the_model() {
+    sequential(&SqliteMemory, 64);
+}
+
+#[test]
+fn sqlite_in_memory_is_serialisable() {
+    concurrent(&SqliteMemory, 32);
+}
+
+#[test]
+fn one_sqlite_file_follows_the_model() {
+    sequential(&SqliteFile { handles: 1 }, 24);
+}
+
+#[test]
+fn one_sqlite_file_is_serialisable() {
+    concurrent(&SqliteFile { handles: 1 }, 24);
+}
+
+#[test]
+fn two_sqlite_handles_follow_the_model() {
+    sequential(&SqliteFile { handles: 2 }, 24);
+}
+
+#[test]
+fn two_sqlite_handles_are_serialisable() {
+    concurrent(&SqliteFile { handles: 2 }, 24);
 }

@@ -56,7 +56,7 @@ impl Model {
                 Operation::Append { end: Some(end), .. } => Expected::End(*end),
                 Operation::PutBlob { .. } => {
                     let after = commit.operations().iter().rfind(|other| {
-                        let same = other.table() == name.0 && other.key() == &name.1.as_str();
+                        let same = other.table() == name.0 && *other.key() == name.1.as_str();
                         same && matches!(other, Operation::Put { .. } | Operation::Delete { .. })
                     });
                     match after {
