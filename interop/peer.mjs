@@ -3,12 +3,14 @@ import { CodecLoop } from './lib/codec-loop.mjs';
 import { openBus } from './lib/bus.mjs';
 import { die, messageOf, say, serve } from './lib/channel.mjs';
 import { Subscriber, digest } from './lib/subscriber.mjs';
-import { revive } from './lib/values.mjs';
+import { reveal, revive } from './lib/values.mjs';
 
-const [socketPath, optionsText = '{}'] = process.argv.slice(2);
+const [address, optionsText = '{}'] = process.argv.slice(2);
 const subscribers = new Map();
 const codec = new CodecLoop();
 let bus;
+let closeBus;
+let leases;
 
 function required(command, name) {
   if (command[name] === undefined) throw new Error(`${command.cmd} needs "${name}"`);
@@ -26,6 +28,12 @@ function status() {
   return { isBroker: bus.isBroker ?? null, remoteClientCount: bus.remoteClientCount ?? null };
 }
 
+function subscribeOptions({ group, startFrom }) {
+  // Without any there is no argument at all, as in an ordinary call.
+  if (group === undefined && startFrom === undefined) return undefined;
+  return { ...(group !== undefined && { group }), ...(startFrom !== undefined && { startFrom }) };
+}
+
 async function subscribe(command) {
   const topic = required(command, 'topic');
   const label = required(command, 'as');
@@ -35,7 +43,7 @@ async function subscribe(command) {
   target.topics.add(topic);
   try {
     if (command.offset !== undefined) await bus.subscribeFromOffset(topic, command.offset, target.callback);
-    else await bus.subscribe(topic, target.callback, command.group === undefined ? undefined : { group: command.group });
+    else await bus.subscribe(topic, target.callback, subscribeOptions(command));
   } catch (error) {
     target.topics.delete(topic);
     throw error;
@@ -81,12 +89,21 @@ async function publishBig(command) {
 
 async function history(command) {
   const events = await bus.getHistory(required(command, 'topic'), command.offset);
-  return { count: events.length, indices: events.map(event => event.index ?? null) };
+  return { count: events.length, indices: events.map(event => event.index ?? null), events: reveal(events) };
+}
+
+/** A command on the lease `key`; `names` are the other members it needs, in the order of the arguments. */
+function onLease(method, names, result) {
+  return async command => {
+    if (!leases) throw new Error('this bus has no leases');
+    const args = ['key', ...names].map(name => required(command, name));
+    return result(await leases[method](...args));
+  };
 }
 
 async function beforeExit({ close = false }) {
   await codec.close();
-  if (close) await bus.close?.();
+  if (close) await closeBus();
 }
 
 const handlers = {
@@ -107,13 +124,18 @@ const handlers = {
   },
   clearTopic: command => bus.clearTopic(required(command, 'topic')),
   flush: () => bus.flush(),
-  close: () => bus.close?.(),
+  close: () => closeBus(),
+  acquire: onLease('acquireLease', ['owner', 'ttlMs'], ({ acquired, owner = null }) => ({ acquired, owner })),
+  owner: onLease('getLeaseOwner', [], (owner = null) => ({ owner })),
+  renew: onLease('renewLease', ['owner', 'ttlMs'], held => ({ held })),
+  release: onLease('releaseLease', ['owner'], () => ({})),
+  transfer: onLease('transferLease', ['owner', 'to', 'ttlMs'], held => ({ held })),
   codec: command => codec.run(command),
 };
 
 try {
-  if (socketPath === undefined) throw new Error('usage: node peer.mjs <socket path> [options as JSON]');
-  bus = openBus(socketPath, JSON.parse(optionsText));
+  if (address === undefined) throw new Error('usage: node peer.mjs <socket path or URL> [options as JSON]');
+  ({ bus, close: closeBus, leases } = await openBus(address, JSON.parse(optionsText)));
   serve({ handlers, beforeExit });
 } catch (error) {
   die(error);

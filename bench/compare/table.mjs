@@ -32,13 +32,16 @@ function ratios(node, rust, member, moreIsBetter) {
   return factors;
 }
 
-/** One line of a workload on both sides. */
+/** Parameters for people. */
+const nameOf = params => params.slice(1, -1).replaceAll('"', '').replaceAll(',', ' ');
+
+/** One line of a workload on both sides. `lines(side, params)` finds other lines of the workload. */
 class Pair {
-  constructor(rust, node, roles) {
+  constructor(rust, node, roles, lines) {
     const [{ workload, params }] = rust;
-    Object.assign(this, { rust, node, roles, workload, params });
+    Object.assign(this, { rust, node, roles, lines, workload, params });
     this.members = MEMBERS[workload];
-    this.name = `${JSON.stringify(params).slice(1, -1).replaceAll('"', '').replaceAll(',', ' ')} ${roles ?? ''}`.trim();
+    this.name = `${nameOf(JSON.stringify(params))} ${roles ?? ''}`.trim();
   }
 
   /** Medians, and the ratio in our favour with its spread. */
@@ -55,15 +58,29 @@ class Pair {
     return `${shown(theirs)} → ${shown(ours)}${factor === null ? '' : `, ${shown(factor)}×${spread}${behind}`}`;
   }
 
+  /** Wanted, measured, and whether that is enough; measured is null when it was not. */
+  judge(member, target) {
+    const { ours } = this.compare(member);
+    if (target.most !== undefined) return [`≤ ${shown(target.most)}`, ours === null ? null : shown(ours), ours <= target.most];
+    if (target.value !== undefined) return [`≥ ${shown(target.value)}`, ours === null ? null : shown(ours), ours >= target.value];
+    const { beyond, against, least } = target;
+    const text = JSON.stringify(this.params);
+    if (beyond) {
+      const other = middle(this.lines('rust', beyond(text)), member);
+      const missing = ours === null || other === null;
+      return [`more than ${nameOf(beyond(text))}`, missing ? null : `${shown(ours)} and ${shown(other)}`, ours > other];
+    }
+    const node = against ? this.lines('node', against(text)) : this.node;
+    const { factor, spread } = new Pair(this.rust, node, this.roles).compare(member);
+    const wanted = `≥ ${least}×${against ? ` of ${nameOf(against(text))}` : ''}`;
+    return [wanted, factor === null ? null : `${shown(factor)}×${spread}`, factor >= least];
+  }
+
   targets() {
     return [...this.members.more, ...this.members.less].flatMap(member => {
       const target = targetOf(this, member, this.roles);
       if (!target) return [];
-      const { ours, factor, spread } = this.compare(member);
-      const [measured, met] = target.least
-        ? [factor === null ? null : `${shown(factor)}×${spread}`, factor >= target.least]
-        : [ours === null ? null : shown(ours), ours <= target.most];
-      const wanted = target.least ? `≥ ${target.least}×` : `≤ ${shown(target.most)}`;
+      const [wanted, measured, met] = this.judge(member, target);
       return [[this.workload, this.name, member, wanted, measured ?? 'not measured', measured === null ? '' : met ? 'met' : '**missed**']];
     });
   }
@@ -107,7 +124,8 @@ export function document(results, { rounds, seconds, mixtures }) {
   const pairs = [...results.rust].map(([key, rust]) => {
     const roles = mixtures.find(mixture => key.endsWith(mixture));
     const node = results.node.get(key.replace(roles ?? '', '').replace(WITHOUT_JSON, '')) ?? [];
-    return new Pair(rust, node, roles);
+    const lines = (side, params) => results[side].get(rust[0].workload + params) ?? [];
+    return new Pair(rust, node, roles, lines);
   });
   const workloads = [...new Set(pairs.map(pair => pair.workload))];
   const loads = [...results.rust.values(), ...results.node.values()].flat().map(line => line.load1 ?? 0);

@@ -33,13 +33,31 @@ export const MEMBERS = {
       'unhandled_errors',
     ],
   },
+  'W5.publish': { more: ['events_per_s', 'of_floor', 'floor_per_s', 'redis_benchmark_per_s'], less: ['p50_us', 'p99_us', 'rss_mb'], counts: [] },
+  'W5.group': { more: ['events_per_s'], less: ['rss_mb'], counts: ['lost'] },
+  'W5.fanout': {
+    more: ['deliveries_per_s', 'publishes_per_s'],
+    less: ['p50_us', 'p99_us', 'rss_mb'],
+    counts: ['lost', 'missed', 'out_of_order_or_dup', 'rejected'],
+  },
+  'W5.latency': { more: [], less: ['p50_us', 'p99_us', 'max_us', 'bare_p50_us', 'over_bare', 'rss_mb'], counts: ['lost'] },
+  'W5.stream': { more: ['events_per_s', 'chunks_per_round_trip'], less: ['p50_us', 'p99_us'], counts: ['lost', 'misordered'] },
   'W9.startup': { more: [], less: ['p50_us', 'p99_us', 'rss_mb'], counts: [] },
 };
 
 const ratio = (workload, params, member, least) => ({ workload, params, member, least });
 const limit = (workload, params, member, most) => ({ workload, params, member, most });
+const atLeast = (workload, params, member, value) => ({ workload, params, member, value });
 
-/** `least`: the ratio in our favour; `most`: the value itself. `params` is a part of the parameters as compact JSON. */
+/** What subscribers in one process get is put beside what as many processes of the reference get. */
+const apart = params => params.replace(',"shared":true', '');
+const single = params => params.replace('"consumers":4', '"consumers":1');
+
+/**
+ * `least`: the ratio in our favour, to the line of the reference with the same parameters or with those that `against` makes
+ * of them; `most`, `value`: a limit of the value itself, from above or below; `beyond`: more than our line with the parameters that
+ * it makes. `params` is a part of the parameters as compact JSON.
+ */
 const TARGETS = [
   ratio('W1', '{"subscribers":1,"', 'deliveries_per_s', 10),
   ratio('W1', '{"subscribers":100,"', 'deliveries_per_s', 2),
@@ -52,6 +70,14 @@ const TARGETS = [
   limit('W4.latency', '{"subscribers":1,', 'p99_us', 300),
   limit('W4.failover', '', 'recovery_ms.p50', 20),
   limit('W4.failover', '', 'recovery_ms.max', 100),
+  atLeast('W5.publish', '"in_flight":256', 'of_floor', 0.8),
+  ratio('W5.group', '{"consumers":1', 'events_per_s', 4),
+  { workload: 'W5.group', params: '{"consumers":4', member: 'events_per_s', beyond: single },
+  { ...ratio('W5.fanout', '"shared":true', 'deliveries_per_s', 8), against: apart },
+  ratio('W5.fanout', '{"subscribers":8,"in_flight":256', 'deliveries_per_s', 2),
+  limit('W5.latency', '', 'over_bare', 1.5),
+  limit('W5.latency', '', 'p99_us', 1000),
+  atLeast('W5.stream', '"in_flight":256', 'chunks_per_round_trip', 64),
   limit('W9.startup', '"bus"', 'p50_us', 15_000),
   limit('W9.startup', '"bus"', 'rss_mb', 12),
 ];

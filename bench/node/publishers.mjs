@@ -3,15 +3,15 @@ import { localNs, sleep } from './clock.mjs';
 
 /**
  * `width` tasks that each call `publish(seq)` and await it, until `seconds` have passed; resolves with the number of calls.
- * `seq` counts the calls of all tasks. The clock is read before every 64th call only.
+ * `seq` counts the calls of all tasks. The clock is read before every call whose number is a multiple of `clockEvery`.
  */
-export async function blast(seconds, width, publish) {
+export async function blast(seconds, width, publish, clockEvery = 64) {
   const end = localNs() + seconds * 1e9;
   let next = 0;
   let over = false;
   const task = async () => {
     for (;;) {
-      if (next % 64 === 0 && localNs() >= end) over = true;
+      if (next % clockEvery === 0 && localNs() >= end) over = true;
       if (over) return;
       await publish(next++);
     }

@@ -1,13 +1,16 @@
-// The processes of W4 as seen by the coordinator: any program that speaks the role protocol of ../README.md.
+// The processes of W4 and W5 as seen by the coordinator: any program that speaks the role protocol of ../README.md.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readLines } from '../../interop/lib/channel.mjs';
+import { sleep } from './clock.mjs';
+import { Histogram } from './histogram.mjs';
 
-const NODE_ROLE = [process.execPath, fileURLToPath(new URL('./w4_role.mjs', import.meta.url))];
+const NODE_ROLE = [process.execPath, fileURLToPath(new URL('./role.mjs', import.meta.url))];
 const DEADLINE_MS = 60_000;
+const POLL_MS = 20;
 
 function commandOf(role) {
   const given = process.env[`BENCH_ROLE_${role.toUpperCase()}`];
@@ -19,11 +22,11 @@ export class Role {
   #pending = new Map();
   #nextId = 1;
 
-  constructor(name, socketPath) {
+  constructor(name, address) {
     this.name = name;
     const [program, ...args] = commandOf(name);
     const stderr = process.env.BENCH_ROLE_STDERR === '1' ? 'inherit' : 'ignore';
-    this.child = spawn(program, [...args, socketPath], { stdio: ['pipe', 'pipe', stderr] });
+    this.child = spawn(program, [...args, address], { stdio: ['pipe', 'pipe', stderr] });
     this.child.stdin.on('error', () => {});
     this.ended = new Promise(resolve => {
       const end = error => resolve(this.#fail(error));
@@ -78,6 +81,37 @@ export class Role {
   }
 }
 
+/** The same command to each of `roles`, at the same time. */
+export const callEach = (roles, cmd, members) => Promise.all(roles.map(role => role.call(cmd, members)));
+
+/** Polls `roles` until `isDone(stats)` or nothing moved for `stillMs`; resolves with their last stats. */
+export async function settled(roles, stillMs, isDone) {
+  let moved = -1;
+  let since = performance.now();
+  for (;;) {
+    const stats = await callEach(roles, 'stats');
+    if (isDone(stats)) return stats;
+    const now = stats.reduce((total, { received, acked = 0 }) => total + received + acked, 0);
+    if (now !== moved) since = performance.now();
+    else if (performance.now() - since >= stillMs) return stats;
+    moved = now;
+    await sleep(POLL_MS);
+  }
+}
+
+/** What all subscribers got of a publication: events, seconds, latencies, losses. `each` subscribers report as one. */
+export function delivered(published, stats, each = 1) {
+  const histogram = new Histogram();
+  for (const { hist } of stats) histogram.merge(hist);
+  const lastNs = Math.max(...stats.map(stat => stat.last_ns ?? published.first_ns));
+  return {
+    events: published.published,
+    seconds: (lastNs - published.first_ns) / 1e9,
+    histogram,
+    lost: stats.reduce((total, stat) => total + published.published * each - stat.received, 0),
+  };
+}
+
 /** One broker, one publisher and some subscribers on a fresh socket. */
 export class Cluster {
   #directory = mkdtempSync(join(process.env.BENCH_DIR ?? tmpdir(), 'bowline-w4-'));
@@ -113,7 +147,7 @@ export class Cluster {
 
   /** The same command to every subscriber. */
   callSubscribers(cmd, members) {
-    return Promise.all(this.subscribers.map(subscriber => subscriber.call(cmd, members)));
+    return callEach(this.subscribers, cmd, members);
   }
 
   get unhandled() {

@@ -1,48 +1,22 @@
 // W4: the socket bus between processes, throughput and latency. Failover is in w4_failover.mjs.
-import { round, sleep } from './clock.mjs';
-import { Histogram } from './histogram.mjs';
-import { Cluster } from './roles.mjs';
+import { round } from './clock.mjs';
+import { Cluster, delivered, settled } from './roles.mjs';
 import { SECONDS, WARMUP_SECONDS } from './settings.mjs';
 import { measurement as failover } from './w4_failover.mjs';
 
-const POLL_MS = 20;
 const RATE = 1000;
 const sum = numbers => numbers.reduce((total, number) => total + number, 0);
 
-/** Polls the subscribers until each has `expected` events or none moved for `stillMs`; resolves with their last stats. */
-async function settled(cluster, expected, stillMs) {
-  let received = -1;
-  let since = performance.now();
-  for (;;) {
-    const stats = await cluster.callSubscribers('stats');
-    if (stats.every(stat => stat.received >= expected)) return stats;
-    const now = sum(stats.map(stat => stat.received));
-    if (now !== received) since = performance.now();
-    else if (performance.now() - since >= stillMs) return stats;
-    received = now;
-    await sleep(POLL_MS);
-  }
-}
-
-/** What throughput and latency have in common: events, seconds, latencies, losses. */
-function delivered(published, stats) {
-  const histogram = new Histogram();
-  for (const { hist } of stats) histogram.merge(hist);
-  const lastNs = Math.max(...stats.map(stat => stat.last_ns ?? published.first_ns));
-  return {
-    events: published.published,
-    seconds: (lastNs - published.first_ns) / 1e9,
-    histogram,
-    lost: sum(stats.map(stat => published.published - stat.received)),
-  };
-}
+/** The last stats of the subscribers, when each has `expected` events or none moved for `stillMs`. */
+const settledAt = (cluster, expected, stillMs) =>
+  settled(cluster.subscribers, stillMs, stats => stats.every(stat => stat.received >= expected));
 
 async function throughputOf(cluster, bytes, width) {
   await cluster.publisher.call('blast', { bytes, width, seconds: WARMUP_SECONDS });
-  await settled(cluster, Infinity, 500);
+  await settledAt(cluster, Infinity, 500);
   await cluster.callSubscribers('reset');
   const published = await cluster.publisher.call('blast', { bytes, width, seconds: SECONDS });
-  const stats = await settled(cluster, published.published, 3000);
+  const stats = await settledAt(cluster, published.published, 3000);
   const broker = await cluster.broker.call('stats');
   const { lost, ...result } = delivered(published, stats);
   return {
@@ -61,10 +35,10 @@ async function throughputOf(cluster, bytes, width) {
 
 async function latencyOf(cluster, bytes) {
   await cluster.publisher.call('paced', { rate: RATE, seconds: 1, bytes });
-  await settled(cluster, Infinity, 300);
+  await settledAt(cluster, Infinity, 300);
   await cluster.callSubscribers('reset', { latency_every: 1 });
   const published = await cluster.publisher.call('paced', { rate: RATE, seconds: SECONDS, bytes });
-  const stats = await settled(cluster, published.published, 3000);
+  const stats = await settledAt(cluster, published.published, 3000);
   const broker = await cluster.broker.call('stats');
   const result = delivered(published, stats);
   return { ...result, rss_mb: broker.rss_mb, max_us: round(result.histogram.maxNs / 1e3, 3) };

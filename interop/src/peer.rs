@@ -194,6 +194,12 @@ impl Peer {
         self.call("publishMany", json!({ "topic": topic, "count": count }))
     }
 
+    /// Removes everything kept for `topic`.
+    #[track_caller]
+    pub fn clear(&self, topic: &str) {
+        self.call("clearTopic", json!({ "topic": topic }));
+    }
+
     /// Whether it is the broker.
     #[track_caller]
     pub fn is_broker(&self) -> bool {

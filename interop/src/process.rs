@@ -1,6 +1,7 @@
 //! A child process that speaks JSON lines.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -21,7 +22,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) kind: Kind,
     pub(crate) name: String,
     pub(crate) rust_peer: &'a Path,
-    pub(crate) socket: &'a Path,
+    /// The path of the socket, or the URL of the server.
+    pub(crate) address: &'a OsStr,
     pub(crate) options: Value,
     pub(crate) folder: &'a Path,
     /// The user to run as; `None`: the present one.
@@ -39,7 +41,7 @@ impl Launch<'_> {
             }
         };
         command
-            .arg(self.socket)
+            .arg(self.address)
             .arg(self.options.to_string())
             .env("TMPDIR", self.folder);
         if let Some(user) = self.user {

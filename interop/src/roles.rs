@@ -29,6 +29,11 @@ pub fn pairs() -> Vec<[Kind; 2]> {
     with_peers(&[[Node, Rust], [Rust, Node], [Rust, Rust]])
 }
 
+/// Two parts: every pair, that of two Node peers included, which tells whether the scenario is one of the reference.
+pub fn all_pairs() -> Vec<[Kind; 2]> {
+    with_peers(&[[Node, Node], [Node, Rust], [Rust, Node], [Rust, Rust]])
+}
+
 /// Broker and two clients: every trio with both languages in it.
 pub fn trios() -> Vec<[Kind; 3]> {
     with_peers(&[

@@ -56,10 +56,10 @@ export class Peer {
   events = new Watched();
   #id = 0;
 
-  constructor(socketPath, options) {
+  constructor(socketPath, options, address = socketPath) {
     // The private sockets of `codec` go where the test's own socket goes, and are removed with it.
     const env = { ...process.env, TMPDIR: dirname(socketPath) };
-    const args = [PEER, socketPath, JSON.stringify(options ?? {})];
+    const args = [PEER, address, JSON.stringify(options ?? {})];
     this.child = spawn(process.execPath, args, { env, stdio: ['pipe', 'pipe', 'ignore'] });
     this.exited = once(this.child, 'exit').then(([status, signal]) => signal ?? status);
     readLines(this.child.stdout, line => {
@@ -110,8 +110,8 @@ export function scratch(t) {
     for (const peer of peers) peer.child.kill('SIGKILL');
     rmSync(directory, { recursive: true, force: true });
   });
-  const start = async options => {
-    const peer = new Peer(path, options);
+  const start = async (options, address) => {
+    const peer = new Peer(path, options, address);
     peers.push(peer);
     await peer.ready();
     return peer;

@@ -1,97 +1,101 @@
-//! What the tests need beside a Rust toolchain: Node.js and the pinned packages of the reference.
+//! What the tests need beside a Rust toolchain.
 
-use std::fs;
-use std::path::Path;
+mod apt;
+mod node;
+mod redis;
+mod sources;
+mod valkey;
 
-use crate::run::{command, output, root, run};
-
-/// The oldest Node.js that the packages of the reference were measured on.
-const NODE_MAJOR: u32 = 20;
+use std::path::PathBuf;
+use std::process::Command;
 
 /// Which components are there.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Components {
     /// Why the tests with real Node peers cannot run.
     pub(crate) no_node: Option<String>,
+    /// Why the tests on a real Redis server cannot run.
+    pub(crate) no_redis: Option<String>,
+    /// The Valkey server, or why there is none; its tests are those of Redis over again.
+    pub(crate) valkey: Result<PathBuf, String>,
 }
 
 /// Installs what is missing and may be installed.
 pub(crate) fn components() -> Result<Components, String> {
-    let mut components = Components::default();
-    if let Err(reason) = node().and_then(|()| packages()) {
-        if std::env::var("CI").is_ok_and(|ci| ci == "true") {
-            return Err(format!("the Node peers are missing: {reason}"));
+    Ok(Components {
+        no_node: required("the Node peers are", node::install())?,
+        no_redis: required("redis-server is", redis::install())?,
+        valkey: valkey::install(),
+    })
+}
+
+/// Why something is missing, which is a failure in CI.
+fn required(what: &str, installed: Result<(), String>) -> Result<Option<String>, String> {
+    match installed {
+        Ok(()) => Ok(None),
+        Err(reason) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
+            Err(format!("{what} missing: {reason}"))
         }
-        components.no_node = Some(reason);
+        Err(reason) => Ok(Some(reason)),
     }
-    Ok(components)
 }
 
-fn node() -> Result<(), String> {
-    if node_is_new_enough() {
-        return Ok(());
-    }
-    println!("Node.js {NODE_MAJOR} or newer is missing; installing it with apt-get");
-    let sudo = output("id", &["-u"]).is_some_and(|id| id != "0");
-    for arguments in [
-        &["update"][..],
-        &[
-            "install",
-            "--yes",
-            "--no-install-recommends",
-            "nodejs",
-            "npm",
-        ][..],
-    ] {
-        let mut install = if sudo {
-            command("sudo", &["--non-interactive", "apt-get"])
-        } else {
-            command("apt-get", &[])
+impl Components {
+    /// Tells the tests that `command` runs what they have to do without.
+    pub(crate) fn tell(&self, command: &mut Command) {
+        if self.no_node.is_some() {
+            command.env("BOWLINE_SKIP_NODE", "1");
+        }
+        if self.no_redis.is_some() {
+            command.env("BOWLINE_SKIP_REDIS", "1");
+        }
+        match &self.valkey {
+            Ok(server) => command.env("BOWLINE_VALKEY_SERVER", server),
+            Err(_) => command.env_remove("BOWLINE_VALKEY_SERVER"),
         };
-        install
-            .args(arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive");
-        run(install)?;
     }
-    if node_is_new_enough() {
-        return Ok(());
+
+    /// What was left out and why, one line each.
+    pub(crate) fn skipped(&self) -> Vec<String> {
+        [
+            ("all tests with real Node peers", self.no_node.as_ref()),
+            ("all tests on a real Redis server", self.no_redis.as_ref()),
+            ("the tests on Valkey", self.valkey.as_ref().err()),
+        ]
+        .into_iter()
+        .filter_map(|(tests, reason)| Some(format!("{tests}, because {}", reason?)))
+        .collect()
     }
-    let found = output("node", &["--version"]).unwrap_or_else(|| "none".into());
-    Err(format!(
-        "Node.js {NODE_MAJOR} or newer is needed, found {found}; install it and run this again"
-    ))
 }
 
-fn node_is_new_enough() -> bool {
-    let version = output("node", &["--version"]);
-    let major = version.as_deref().and_then(|text| {
-        text.trim_start_matches('v')
-            .split('.')
-            .next()?
-            .parse::<u32>()
-            .ok()
-    });
-    major.is_some_and(|major| major >= NODE_MAJOR) && output("npm", &["--version"]).is_some()
-}
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
 
-/// `npm ci` where the installed packages are not those of the lock file.
-fn packages() -> Result<(), String> {
-    let folder = root().join("interop");
-    let lock = fs::read(folder.join("package-lock.json"))
-        .map_err(|error| format!("interop/package-lock.json: {error}"))?;
-    let stamp = folder.join("node_modules").join(".bowline-lock");
-    if fs::read(&stamp).is_ok_and(|installed| installed == lock) {
-        return Ok(());
+    use super::Components;
+
+    #[test]
+    fn the_tests_are_told_what_is_reported_as_skipped() {
+        let mut command = Command::new("cargo");
+        let mut components = Components {
+            no_node: None,
+            no_redis: None,
+            valkey: Ok("/usr/bin/valkey-server".into()),
+        };
+        components.tell(&mut command);
+        let told: Vec<_> = command.get_envs().map(|(name, _)| name).collect();
+        assert_eq!(told, ["BOWLINE_VALKEY_SERVER"]);
+        assert!(components.skipped().is_empty());
+        components.no_redis = Some("it is not to be had".into());
+        components.tell(&mut command);
+        assert!(
+            command
+                .get_envs()
+                .any(|(name, _)| name == "BOWLINE_SKIP_REDIS")
+        );
+        assert_eq!(
+            components.skipped(),
+            ["all tests on a real Redis server, because it is not to be had"]
+        );
     }
-    let mut install = command(
-        "npm",
-        &["ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-    );
-    install.current_dir(&folder);
-    run(install)?;
-    write(&stamp, &lock)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
 }

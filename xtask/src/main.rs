@@ -17,7 +17,9 @@ cargo xtask <command>
   fuzz      fuzz every target for a minute (needs a nightly toolchain); `fuzz <seconds>` for longer
   install   install what the tests need, and stop
 
-With CI=true a missing component is a failure; otherwise its tests are skipped and named at the end.
+The tests need Node.js, the packages of interop/package-lock.json and redis-server. With CI=true a missing one is a failure;
+otherwise its tests are skipped and named at the end. Valkey is unpacked into target/valkey where Debian has it, and named at
+the end where not. BOWLINE_REDIS_SERVER and BOWLINE_VALKEY_SERVER name other servers.
 ";
 
 fn main() -> ExitCode {

@@ -11,7 +11,7 @@ pub(crate) fn test() -> Result<(), String> {
     let components = install::components()?;
     run(workspace_tests(&components))?;
     if components.no_node.is_none() {
-        node_tests()?;
+        node_tests(&components)?;
     }
     report_skips(&components);
     Ok(())
@@ -22,15 +22,14 @@ fn workspace_tests(components: &Components) -> std::process::Command {
         &std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()),
         &["test", "--workspace", "--all-features", "--no-fail-fast"],
     );
-    if components.no_node.is_some() {
-        tests.env("BOWLINE_SKIP_NODE", "1");
-    }
+    components.tell(&mut tests);
     tests
 }
 
-fn node_tests() -> Result<(), String> {
+fn node_tests(components: &Components) -> Result<(), String> {
     let mut interop = command("npm", &["test"]);
     interop.current_dir(root().join("interop"));
+    components.tell(&mut interop);
     run(interop)?;
     run(command(
         "node",
@@ -43,9 +42,12 @@ fn node_tests() -> Result<(), String> {
 }
 
 fn report_skips(components: &Components) {
-    match &components.no_node {
-        Some(reason) => println!("skipped: all tests with real Node peers, because {reason}"),
-        None => println!("skipped: nothing"),
+    let skipped = components.skipped();
+    for tests in &skipped {
+        println!("skipped: {tests}");
+    }
+    if skipped.is_empty() {
+        println!("skipped: nothing");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The command line, to be flattened into that of the `bowline` command.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 
 use clap::Args;
 
@@ -10,11 +10,11 @@ use crate::settings::{Settings, span};
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Workloads: w1 w2 w3 w3.publish w3.replay w3.storm w3.topics w4 w4.throughput w4.latency \
-                        w4.failover w9. A name without a dot takes all its parts."
+                        w4.failover w5 w5.publish w5.group w5.fanout w5.latency w5.stream w9. A name without a dot takes all its parts."
 )]
 pub struct BenchArgs {
     /// The workloads, such as `w1` or `w3.storm`.
-    #[arg(value_name = "WORKLOAD", required_unless_present_any = ["list", "role", "start"])]
+    #[arg(value_name = "WORKLOAD", required_unless_present_any = ["list", "role", "delay_proxy", "start"])]
     pub(crate) workloads: Vec<String>,
 
     /// One JSON object per measurement instead of text.
@@ -33,7 +33,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "NUMBER")]
     pub(crate) warm_up: Option<f64>,
 
-    /// Who plays the roles of W4, such as `broker=node,publisher=rust`; rust unless BENCH_ROLE_… says otherwise.
+    /// Who plays the roles of W4 and W5, such as `broker=node,publisher=rust`; rust unless BENCH_ROLE_… says otherwise.
     #[arg(long, value_name = "LIST", default_value = "")]
     pub(crate) roles: String,
 
@@ -45,9 +45,17 @@ pub struct BenchArgs {
     #[arg(long, value_name = "NUMBER", hide = true)]
     pub(crate) only: Option<usize>,
 
-    /// Play a role of W4 on this socket.
-    #[arg(long, value_name = "SOCKET", hide = true)]
-    pub(crate) role: Option<PathBuf>,
+    /// Play a role of W4 or W5 on the bus of this address.
+    #[arg(long, value_name = "ADDRESS", hide = true)]
+    pub(crate) role: Option<OsString>,
+
+    /// Be the delaying proxy of W5.stream, to the server at this host and port.
+    #[arg(long, value_name = "HOST:PORT", hide = true)]
+    pub(crate) delay_proxy: Option<String>,
+
+    /// What the delaying proxy adds to a round trip.
+    #[arg(long, value_name = "NUMBER", hide = true, default_value_t = 25.0)]
+    pub(crate) added_ms: f64,
 
     /// Be a process of W9.
     #[arg(long, value_name = "KIND", hide = true)]

@@ -5,18 +5,22 @@
 
 mod args;
 mod clock;
+mod deliveries;
 mod histogram;
 mod line;
 mod measurement;
 mod payload;
+mod process;
 mod publishers;
 mod role;
+mod roles;
 mod settings;
 mod subject;
 mod w1;
 mod w2;
 mod w3;
 mod w4;
+mod w5;
 mod w9;
 
 use std::error::Error;
@@ -37,8 +41,11 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 ///
 /// The status is 1 when a measurement failed and 2 when the arguments name nothing to measure.
 pub fn run(args: &BenchArgs, program: &[OsString]) -> ExitCode {
-    if let (Some(socket), Ok(settings)) = (&args.role, args.settings()) {
-        return role::serve(socket, &settings);
+    if let (Some(address), Ok(settings)) = (&args.role, args.settings()) {
+        return role::serve(address, &settings);
+    }
+    if let Some(target) = &args.delay_proxy {
+        return w5::serve_proxy(target, args.added_ms);
     }
     match try_run(args, program) {
         Ok(true) => ExitCode::SUCCESS,
@@ -72,7 +79,7 @@ fn try_run(args: &BenchArgs, program: &[OsString]) -> Result<bool> {
             return Ok(false);
         }
     }
-    let wanted: Vec<usize> = (0..all.len())
+    let mut wanted: Vec<usize> = (0..all.len())
         .filter(|number| {
             all[*number]
                 .subjects
@@ -86,6 +93,7 @@ fn try_run(args: &BenchArgs, program: &[OsString]) -> Result<bool> {
         }
         return Ok(true);
     }
+    skip_without_server(&all, &mut wanted);
     let mut failed = 0;
     for number in wanted {
         if !measure_apart(args, number, program)? {
@@ -98,9 +106,23 @@ fn try_run(args: &BenchArgs, program: &[OsString]) -> Result<bool> {
     }
 }
 
+/// Leaves out what needs a Redis server when there is none, and says so.
+fn skip_without_server(all: &[Measurement], wanted: &mut Vec<usize>) {
+    let needs_server = |number: &usize| {
+        let mut subjects = all[*number].subjects.iter();
+        subjects.any(|subject| is_part(subject, "w5"))
+    };
+    if wanted.iter().any(needs_server)
+        && let Some(reason) = w5::Server::missing()
+    {
+        complain(&format!("W5 is skipped: {reason}"));
+        wanted.retain(|number| !needs_server(number));
+    }
+}
+
 fn measurements(args: &BenchArgs, program: &[OsString]) -> Result<Vec<Measurement>> {
     let settings = args.settings()?;
-    let roles = w4::Roles::choose(&args.roles, program)?;
+    let roles = roles::Roles::choose(&args.roles, program)?;
     let mut all = w1::measurements();
     all.extend(w2::measurements());
     all.extend(w3::measurements());
@@ -109,6 +131,7 @@ fn measurements(args: &BenchArgs, program: &[OsString]) -> Result<Vec<Measuremen
         settings.failovers,
         settings.failover_rate,
     ));
+    all.extend(w5::measurements(&roles, program));
     all.extend(w9::measurements(program));
     Ok(all)
 }

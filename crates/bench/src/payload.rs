@@ -195,6 +195,23 @@ pub(crate) fn chunk_event(seq: u64) -> NewEvent {
     }))
 }
 
+/// What an observer reads of the data of C(200).
+#[derive(serde::Deserialize)]
+struct ReadChunk {
+    payload: ReadDelta,
+}
+
+#[derive(serde::Deserialize)]
+struct ReadDelta {
+    text: String,
+}
+
+/// The number of a chunk; `None` when the event is something else.
+pub(crate) fn chunk_number(event: &Event) -> Option<u64> {
+    let chunk: ReadChunk = event.data.parse().ok()?;
+    chunk.payload.text.get(..10)?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +242,8 @@ mod tests {
         let text = text(&chunk_event(7));
         assert_eq!(text.len(), CHUNK_BYTES);
         assert!(text.contains(r#""text":"0000000007x"#));
+        let read = NewEvent::new("chunk", "r").with_json(text);
+        assert_eq!(chunk_number(&read.expect("valid").stamp()), Some(7));
     }
 
     #[test]

@@ -19,13 +19,22 @@
 //! ## Features
 //!
 //! - `unix` (default): `UnixSocketPubSub`, the bus of one host, which Node processes can share.
+//! - `redis`: `RedisStreamsPubSub`, the bus of all hosts that reach one Redis or Valkey server, shared with Node processes too.
 
 #[doc(inline)]
 pub use bowline_events::*;
+#[cfg(feature = "redis")]
+#[doc(inline)]
+pub use bowline_redis::{
+    Redelivery, RedisCache, RedisCacheBuilder, RedisStats, RedisStreamsPubSub,
+    RedisStreamsPubSubBuilder, Server,
+};
 #[doc(inline)]
 pub use bowline_runtime::{
-    BUS_VARIABLE, BusConfig, FILE_NAME, FileConfig, MemoryConfig, OpenBus, Origin, Settings,
-    Sources, UnixConfig, redact_url,
+    BUS_VARIABLE, BusConfig, CACHE_VARIABLE, CacheConfig, FILE_NAME, FileConfig, MemoryCacheConfig,
+    MemoryConfig, OpenBus, Origin, RedisCacheConfig, RedisConfig, RedisRedelivery, RedisScheme,
+    RedisServer, Secret, Settings, Sources, TOKEN_VARIABLE, UnixConfig, UpstashCacheConfig,
+    open_cache, redact_url,
 };
 #[cfg(feature = "unix")]
 #[doc(inline)]

@@ -14,7 +14,8 @@ Examples:
   bowline publish orders --bus unix:///tmp/shop/events.sock --type order.created --data '{\"n\":1}'
   export BOWLINE_BUS=unix:///tmp/shop/events.sock
 
-The bus is taken from --bus, else from BOWLINE_BUS, else from bowline.toml in the working folder (bus = \"unix:///...\").
+The bus is taken from --bus, else from BOWLINE_BUS, else from bowline.toml in the working folder (bus = \"unix:///...\");
+the cache from --cache, BOWLINE_CACHE or cache = \"redis://...\" in the same way.
 Exit codes: 0 done, 1 failed, 2 wrong call or configuration, 3 timed out before the limit.";
 
 const PUBLISH_EXAMPLES: &str = "\
@@ -41,9 +42,10 @@ Examples:
 const DOCTOR_EXAMPLES: &str = "\
 Examples:
   bowline doctor --bus unix:///tmp/shop/events.sock
+  bowline doctor --bus redis://localhost:6379 --cache redis://localhost:6379
   bowline doctor --json
 
-Looks only: it neither becomes the broker nor changes a file. Exit code 1 if the bus cannot be used as it is.";
+Looks only: it neither becomes the broker nor changes a file or a key. Exit code 1 if the bus cannot be used as it is.";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:
@@ -92,9 +94,12 @@ pub(crate) enum Command {
 /// Which bus to use.
 #[derive(Debug, Args)]
 pub(crate) struct BusArgs {
-    /// The bus: memory: or unix:///absolute/path.sock?option=value [env: BOWLINE_BUS]
+    /// The bus: memory:, unix:///absolute/path.sock or redis://user:password@host:6379/0, with ?option=value [env: BOWLINE_BUS]
     #[arg(long, value_name = "URL")]
     pub(crate) bus: Option<String>,
+    /// The cache that makes topics resumable: memory:, redis://host:6379 or upstash://host?token=... [env: BOWLINE_CACHE]
+    #[arg(long, value_name = "URL")]
+    pub(crate) cache: Option<String>,
     /// A configuration file to read instead of ./bowline.toml
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

@@ -15,6 +15,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 pub(crate) fn settings(args: &BusArgs) -> Result<Settings, Failure> {
     let settings = Sources::of_process()
         .flag(args.bus.as_deref())
+        .cache_flag(args.cache.as_deref())
         .file(args.config.as_deref())
         .load()?;
     Ok(settings)
@@ -22,14 +23,18 @@ pub(crate) fn settings(args: &BusArgs) -> Result<Settings, Failure> {
 
 /// Opens the bus that is configured.
 pub(crate) fn open(args: &BusArgs) -> Result<OpenBus, Failure> {
-    let settings = settings(args)?;
+    open_settings(&settings(args)?)
+}
+
+/// Opens the bus of `settings`.
+pub(crate) fn open_settings(settings: &Settings) -> Result<OpenBus, Failure> {
     let config = settings.bus()?;
     if matches!(config, BusConfig::Memory(_)) {
         note(
             "a memory bus ends with this process and no other process sees it; use unix:///absolute/path.sock to share one",
         );
     }
-    Ok(OpenBus::open(config)?)
+    Ok(OpenBus::of_settings(settings)?)
 }
 
 /// Closes `bus`, but does not wait for ever.

@@ -55,7 +55,7 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Publish(args) => on_runtime(publish::run(args)),
         Command::Tail(args) => on_runtime(tail::run(args)),
         Command::Topics(args) => on_runtime(topics::run(args)),
-        Command::Doctor(args) => doctor::run(&args),
+        Command::Doctor(args) => on_runtime(doctor::run(args)),
         Command::Demo(args) => on_runtime(demo::run(args)),
         #[cfg(feature = "bench")]
         Command::Bench(args) => bench(&args),

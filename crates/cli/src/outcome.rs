@@ -92,21 +92,27 @@ impl From<Failure> for ExitCode {
     }
 }
 
+/// What an error says, with its causes, as far as they add something.
+pub(crate) fn explain(error: &Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let text = source.to_string();
+        if !message.contains(&text) {
+            message = format!("{message} ({text})");
+        }
+        cause = source.source();
+    }
+    message
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match error.kind() {
             ErrorKind::InvalidInput | ErrorKind::InvalidPayload | ErrorKind::Unsupported => 2,
             _ => 1,
         };
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(source) = cause {
-            let text = source.to_string();
-            if !message.contains(&text) {
-                message = format!("{message} ({text})");
-            }
-            cause = source.source();
-        }
+        let message = explain(&error);
         Self { code, message }
     }
 }

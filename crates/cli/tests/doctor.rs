@@ -14,21 +14,6 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use support::{Done, Scratch, finish};
 
-/// The exit code, and the findings of a level, each with its remedy.
-fn found(done: &Done, level: &str) -> Vec<(String, String)> {
-    let report: Value = serde_json::from_str(&done.out).unwrap_or_else(|_| panic!("{done:?}"));
-    let text = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
-    report["findings"]
-        .as_array()
-        .map(|findings| {
-            let of_level = findings.iter().filter(|finding| finding["level"] == level);
-            of_level
-                .map(|finding| (text(finding, "what"), text(finding, "remedy")))
-                .collect()
-        })
-        .unwrap_or_default()
-}
-
 fn doctor(scratch: &Scratch, bus: &str) -> Done {
     scratch.run(["doctor", "--json", "--bus", bus], "")
 }
@@ -48,7 +33,7 @@ fn a_bus_without_anybody_is_fine_and_stays_untouched() {
     let done = doctor(&scratch, &scratch.bus());
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(
-        found(&done, "problem").is_empty() && found(&done, "warning").is_empty(),
+        done.findings("problem").is_empty() && done.findings("warning").is_empty(),
         "{done:?}"
     );
     assert!(listing(&scratch).is_empty());
@@ -92,7 +77,7 @@ fn a_broker_that_is_stopped_is_a_problem_with_a_remedy() {
     let done = doctor(&scratch, &scratch.bus());
     tail.signal("CONT");
     assert_eq!(done.code, Some(1), "{done:?}");
-    let problems = found(&done, "problem");
+    let problems = done.findings("problem");
     assert_eq!(problems.len(), 1, "{done:?}");
     assert!(problems[0].0.contains("is stopped"), "{problems:?}");
     assert!(
@@ -112,7 +97,7 @@ fn what_was_left_behind_is_a_warning() {
         .unwrap();
     let done = doctor(&scratch, &scratch.bus());
     assert_eq!(done.code, Some(0), "{done:?}");
-    let warnings = found(&done, "warning");
+    let warnings = done.findings("warning");
     for part in ["nobody is behind the socket", "election lock"] {
         let warning = warnings.iter().find(|(what, _)| what.contains(part));
         assert!(
@@ -141,7 +126,7 @@ fn what_cannot_be_a_socket_is_a_problem() {
             &format!("unix://{}", scratch.join(name).display()),
         );
         assert_eq!(done.code, Some(1), "{name}: {done:?}");
-        let problems = found(&done, "problem");
+        let problems = done.findings("problem");
         let problem = problems.iter().find(|(what, _)| what.contains(part));
         assert!(
             problem.is_some_and(|(_, remedy)| !remedy.is_empty()),
@@ -163,7 +148,7 @@ fn a_folder_that_may_not_be_used_is_a_problem() {
         "",
     );
     assert_eq!(done.code, Some(1), "{done:?}");
-    let problems = found(&done, "problem");
+    let problems = done.findings("problem");
     assert!(
         problems
             .iter()

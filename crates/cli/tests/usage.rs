@@ -9,7 +9,7 @@ const MEMORY: [&str; 2] = ["--bus", "memory:"];
 #[test]
 fn wrong_calls_are_refused_in_one_line_that_helps() {
     let scratch = Scratch::new();
-    let table: [(&[&str], &[&str]); 18] = [
+    let table: [(&[&str], &[&str]); 20] = [
         (&["frobnicate"], &["frobnicate"]),
         (&["publsh"], &["publsh", "publish"]),
         (&["publish"], &["<TOPIC>"]),
@@ -33,7 +33,7 @@ fn wrong_calls_are_refused_in_one_line_that_helps() {
         ),
         (
             &["tail", "t", "--bus", "unx:///a"],
-            &["unx", "did you mean \"unix\"?", "memory, unix"],
+            &["unx", "did you mean \"unix\"?", "memory, unix, redis"],
         ),
         (
             &["tail", "t", "--bus", "events.sock"],
@@ -56,6 +56,14 @@ fn wrong_calls_are_refused_in_one_line_that_helps() {
             &["publish_deadline", "5s"],
         ),
         (&["tail", "t", "--config", "none.toml"], &["none.toml"]),
+        (
+            &["tail", "t", "--bus", "memory:", "--cache", "unix:///a"],
+            &["unix", "upstash", "--cache"],
+        ),
+        (
+            &["tail", "t", "--bus", "redis://u:p@h?blok=2s"],
+            &["did you mean \"block\"?", "reclaim_idle"],
+        ),
         (&["completions", "tcsh"], &["tcsh", "bash"]),
         (
             &[
@@ -205,7 +213,7 @@ fn a_file_that_is_there_must_be_right() {
 #[test]
 fn secrets_are_not_printed() {
     let scratch = Scratch::new();
-    scratch.write("bowline.toml", "bus = \"redis://me:hunter2@host\"");
+    scratch.write("bowline.toml", "bus = \"redis://me:hunter2@host?blok=2s\"");
     let mut by_variable = scratch.command(["topics", "--config", "/dev/null"]);
     by_variable.env("BOWLINE_BUS", "redis://me:hunter2@host?token=hunter2");
     let runs = [
@@ -216,7 +224,7 @@ fn secrets_are_not_printed() {
                 "--config",
                 "/dev/null",
                 "--bus",
-                "redis://me:hunter2@host",
+                "redis://me:hunter2@host?blok=2s",
             ],
             "",
         ),
@@ -280,4 +288,18 @@ fn the_workloads_are_part_of_the_command() {
     assert!(listed.out.contains("W1"), "{listed:?}");
     let unknown = scratch.run(["bench", "w77"], "");
     assert_eq!(unknown.code, Some(2), "{unknown:?}");
+}
+
+#[test]
+fn the_read_me_names_every_option_of_a_server() {
+    let text = include_str!("../README.md");
+    let options = [
+        bowline_runtime::BusConfig::option_names("redis"),
+        bowline_runtime::CacheConfig::option_names("redis"),
+        bowline_runtime::CacheConfig::option_names("upstash"),
+        bowline_runtime::CacheConfig::option_names("memory"),
+    ];
+    for name in options.into_iter().flatten().flatten() {
+        assert!(text.contains(&format!("`{name}`")), "{name}");
+    }
 }

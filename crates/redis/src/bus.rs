@@ -1,11 +1,13 @@
 //! What all parts of a bus share: settings, the connection for commands, names and counters.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use bowline_events::{Error, ErrorKind, Result, Topic};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::publish::Recoveries;
@@ -23,7 +25,9 @@ pub(crate) struct Bus {
     pub(crate) counters: Counters,
     pub(crate) recoveries: Recoveries,
     /// Publishes that are not resolved yet.
-    outstanding: watch::Sender<usize>,
+    outstanding: AtomicUsize,
+    /// Notified when the last of them is.
+    none_outstanding: Notify,
     closed: AtomicBool,
 }
 
@@ -40,7 +44,8 @@ impl Bus {
             settings,
             counters: Counters::default(),
             recoveries: Recoveries::default(),
-            outstanding: watch::Sender::new(0),
+            outstanding: AtomicUsize::new(0),
+            none_outstanding: Notify::new(),
             closed: AtomicBool::new(false),
         }
     }
@@ -85,23 +90,25 @@ impl Bus {
 
     /// Counts a publish until the guard is dropped.
     pub(crate) fn publishing(&self) -> Publishing<'_> {
-        self.outstanding.send_modify(|count| *count += 1);
+        self.outstanding.fetch_add(1, AcqRel);
         Publishing(self)
     }
 
     /// Publishes that are not resolved yet.
     pub(crate) fn outstanding(&self) -> usize {
-        *self.outstanding.borrow()
+        self.outstanding.load(Acquire)
     }
 
     /// Waits until no publish is outstanding.
     pub(crate) async fn settled(&self) {
-        // The sender lives as long as `self`.
-        let _ = self
-            .outstanding
-            .subscribe()
-            .wait_for(|count| *count == 0)
-            .await;
+        loop {
+            let mut settled = pin!(self.none_outstanding.notified());
+            settled.as_mut().enable();
+            if self.outstanding() == 0 {
+                return;
+            }
+            settled.await;
+        }
     }
 }
 
@@ -111,7 +118,9 @@ pub(crate) struct Publishing<'a>(&'a Bus);
 
 impl Drop for Publishing<'_> {
     fn drop(&mut self) {
-        self.0.outstanding.send_modify(|count| *count -= 1);
+        if self.0.outstanding.fetch_sub(1, AcqRel) == 1 {
+            self.0.none_outstanding.notify_waiters();
+        }
     }
 }
 

@@ -87,10 +87,12 @@ impl RedisStreamsPubSub {
     async fn clear(&self, topic: &Topic) -> Result<()> {
         let bus = &self.shared.bus;
         let stream = bus.stream(topic);
+        let clearing = self.shared.fan_out.clearing(topic);
         bus.link
             .run(&stream.delete(), Repeat::Yes)
             .await
             .map_err(|failure| bus.error(failure, "clear", "DEL", stream.key()))?;
+        self.shared.fan_out.cleared(clearing).await;
         Ok(())
     }
 }
@@ -176,13 +178,18 @@ impl PubSub for RedisStreamsPubSub {
         if self.shared.bus.is_closed() {
             return OpFuture::ready(Ok(Vec::new()));
         }
-        OpFuture::new(self.shared.bus.topics())
+        OpFuture::new(async {
+            let mut infos = self.shared.bus.topics().await?;
+            self.shared.fan_out.count(&mut infos);
+            Ok(infos)
+        })
     }
 
     fn flush(&self) -> OpFuture<'_, ()> {
         OpFuture::new(async {
             self.shared.bus.settled().await;
             self.shared.groups.settled().await;
+            self.shared.fan_out.flush().await;
             Ok(())
         })
     }

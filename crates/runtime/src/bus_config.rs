@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use bowline_events::{Error, ErrorKind, Result};
+use bowline_events::{Error, Result};
 
-use crate::options::{self, BusOption};
+use crate::options::{self, Subject};
+use crate::redis_config::RedisConfig;
+use crate::server::{RedisScheme, RedisServer};
 use crate::suggest;
 use crate::url::{self, UrlParts, invalid};
 
-const SCHEMES: [&str; 2] = ["memory", "unix"];
+const SCHEMES: [&str; 6] = ["memory", "unix", "redis", "rediss", "valkey", "valkeys"];
 
 /// Which bus to open, and how. Made from a URL, from a table of a file, or field by field.
 ///
@@ -26,8 +28,9 @@ const SCHEMES: [&str; 2] = ["memory", "unix"];
 /// # Ok::<(), bowline_events::Error>(())
 /// ```
 ///
-/// `Display` writes the URL that gives the same configuration. None of the present kinds of bus has a secret in it; text that
-/// was not parsed yet goes through [`redact_url`](crate::redact_url) before it is printed.
+/// `Display` writes the URL that gives the same configuration, except that user and password of a server are hidden: what was
+/// printed is no URL to open. `Debug` hides them too. Text that was not parsed yet goes through
+/// [`redact_url`](crate::redact_url) before it is printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BusConfig {
@@ -35,6 +38,8 @@ pub enum BusConfig {
     Memory(MemoryConfig),
     /// `unix:///absolute/path.sock`, the bus of one host.
     Unix(UnixConfig),
+    /// `redis://host:6379` (also `rediss`, `valkey`, `valkeys`), the bus of all hosts that reach one server.
+    Redis(RedisConfig),
 }
 
 /// The settings of a `memory:` bus. `None` is the default of the bus.
@@ -86,7 +91,8 @@ impl UnixConfig {
 }
 
 impl BusConfig {
-    /// Reads a bus URL: `memory:` or `unix:///absolute/path.sock`, with `?option=value&option=value`.
+    /// Reads a bus URL: `memory:`, `unix:///absolute/path.sock` or `redis://user:password@host:6379/0` (also `rediss`,
+    /// `valkey`, `valkeys`), with `?option=value&option=value`.
     ///
     /// Sizes are written as `65536` or `64MiB`, durations as `250ms` or `5s`, switches as `true` or `false`.
     ///
@@ -100,20 +106,24 @@ impl BusConfig {
     /// Reads a URL and options that were given beside it (in a file).
     pub(crate) fn from_parts(url: &str, beside: Vec<(String, String)>) -> Result<Self> {
         let parts = UrlParts::parse(url)?;
-        let mut given = parts.options;
-        given.extend(beside);
-        match parts.scheme.as_str() {
+        let scheme = parts.scheme.as_str();
+        let subject = Subject::bus(scheme);
+        if let Some(kind) = RedisScheme::parse(scheme) {
+            let mut config = RedisConfig::new(RedisServer::parse(kind, &parts)?);
+            options::apply(&mut config, subject, options::REDIS, &parts, beside)?;
+            config.check()?;
+            return Ok(Self::Redis(config));
+        }
+        match scheme {
             "memory" => {
-                if !matches!(parts.body.as_str(), "" | "//") {
-                    return Err(invalid("a memory bus has no path; write memory:"));
-                }
+                parts.check_memory()?;
                 let mut config = MemoryConfig::default();
-                apply(&mut config, "memory", options::MEMORY, &given)?;
+                options::apply(&mut config, subject, options::MEMORY, &parts, beside)?;
                 Ok(Self::Memory(config))
             }
             "unix" => {
-                let mut config = UnixConfig::new(unix_path(&parts.body)?);
-                apply(&mut config, "unix", options::UNIX, &given)?;
+                let mut config = UnixConfig::new(unix_path(&url::decode(&parts.body)?)?);
+                options::apply(&mut config, subject, options::UNIX, &parts, beside)?;
                 Ok(Self::Unix(config))
             }
             other => Err(invalid(format!(
@@ -127,8 +137,9 @@ impl BusConfig {
     /// The names of the options that the kind of bus called `scheme` has; `None` for a scheme that is not known.
     pub fn option_names(scheme: &str) -> Option<Vec<&'static str>> {
         match scheme {
-            "memory" => Some(names(options::MEMORY)),
-            "unix" => Some(names(options::UNIX)),
+            "memory" => Some(options::names(options::MEMORY)),
+            "unix" => Some(options::names(options::UNIX)),
+            other if RedisScheme::parse(other).is_some() => Some(options::names(options::REDIS)),
             _ => None,
         }
     }
@@ -138,6 +149,7 @@ impl BusConfig {
         match self {
             Self::Memory(_) => "memory",
             Self::Unix(_) => "unix",
+            Self::Redis(config) => config.server.scheme.as_str(),
         }
     }
 }
@@ -173,67 +185,29 @@ fn unix_path(body: &str) -> Result<PathBuf> {
     Ok(PathBuf::from(path))
 }
 
-fn names<C>(options: &[BusOption<C>]) -> Vec<&'static str> {
-    options.iter().map(|option| option.name).collect()
-}
-
-fn apply<C>(
-    config: &mut C,
-    scheme: &str,
-    options: &[BusOption<C>],
-    given: &[(String, String)],
-) -> Result<()> {
-    for (position, (name, text)) in given.iter().enumerate() {
-        let problem = |message: String| {
-            Error::new(ErrorKind::InvalidInput, "bus option", message).with_subject(name)
-        };
-        let Some(option) = options.iter().find(|option| option.name == name) else {
-            return Err(problem(format!(
-                "a {scheme} bus has no such option{}",
-                suggest::hint(name, &names(options))
-            )));
-        };
-        if given[..position].iter().any(|(earlier, _)| earlier == name) {
-            return Err(problem("the option is given twice; keep one".to_owned()));
-        }
-        (option.set)(config, text).map_err(|what| problem(format!("{text:?} {what}")))?;
-    }
-    Ok(())
-}
-
 impl fmt::Display for BusConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory(config) => {
                 f.write_str("memory:")?;
-                show_options(f, config, options::MEMORY)
+                options::show(f, config, options::MEMORY)
             }
             Self::Unix(config) => {
                 write!(f, "unix://{}", url::encode(&config.path.to_string_lossy()))?;
-                show_options(f, config, options::UNIX)
+                options::show(f, config, options::UNIX)
+            }
+            Self::Redis(config) => {
+                write!(f, "{}", config.server)?;
+                options::show(f, config, options::REDIS)
             }
         }
     }
 }
 
-fn show_options<C>(
-    f: &mut fmt::Formatter<'_>,
-    config: &C,
-    options: &[BusOption<C>],
-) -> fmt::Result {
-    let set = options
-        .iter()
-        .filter_map(|option| Some((option.name, (option.get)(config)?)));
-    for (position, (name, text)) in set.enumerate() {
-        let separator = if position == 0 { '?' } else { '&' };
-        write!(f, "{separator}{name}={}", url::encode(&text))?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bowline_events::ErrorKind;
 
     #[test]
     fn urls_are_read_and_written() {
@@ -247,6 +221,12 @@ mod tests {
             (
                 "unix:///a?publish_deadline=1500ms&max_frame_bytes=1024",
                 "unix:///a?max_frame_bytes=1KiB&publish_deadline=1500ms",
+            ),
+            ("redis://h", "redis://h"),
+            ("Valkeys://[::1]:7/2", "valkeys://[::1]:7/2"),
+            (
+                "rediss://h?tls_ca=/etc/a%26b.pem&max_deliveries=0&max_stream_length=0",
+                "rediss://h?max_stream_length=0&max_deliveries=0&tls_ca=/etc/a%26b.pem",
             ),
         ];
         for (url, shown) in table {
@@ -262,9 +242,14 @@ mod tests {
                     &send_window_bytes=5KiB\
                     &membership_ack_timeout=1s&publish_deadline=2s&path_check_interval=50ms&flush_timeout=3s&allow_group=100\
                     &reclaim_plain_file=false";
+        let redis = "rediss://h:1/2?key_prefix=a:%40b&block=2s&max_stream_length=5&stream_idle_ttl=604800s\
+                     &reclaim_interval=0s&reclaim_idle=300ms&max_deliveries=3&in_flight_timeout=60s\
+                     &redelivery=group-local&redelivery_delay=500ms&dead_letters=orders.dlq&max_event_bytes=1MiB\
+                     &max_in_flight=16&read_batch=100&publish_timeout=5s&sweep_idle=3600s&cluster=true&tls_ca=/etc/ca.pem";
         for (scheme, url) in [
             ("memory", "memory:?max_bytes=1MiB&replay=true"),
             ("unix", unix),
+            ("rediss", redis),
         ] {
             let config = BusConfig::from_url(url).unwrap();
             assert_eq!(config.to_string(), url);
@@ -276,14 +261,31 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_with_its_remedy() {
-        let table: [(&str, &[&str]); 12] = [
+        let table: [(&str, &[&str]); 20] = [
             ("", &["scheme", "memory:"]),
             (
                 "unx:///a",
-                &["\"unx\"", "did you mean \"unix\"?", "memory, unix"],
+                &["\"unx\"", "did you mean \"unix\"?", "memory, unix, redis"],
             ),
-            ("redis://u:hunter2@h", &["\"redis\"", "memory, unix"]),
-            ("memory:/a", &["no path"]),
+            (
+                "redi://u:hunter2@h",
+                &["\"redi\"", "did you mean \"redis\"?", "valkeys"],
+            ),
+            ("redis://u:hunter2@h:x", &["port"]),
+            (
+                "redis://u:hunter2@h?blok=2s",
+                &["a redis bus", "did you mean \"block\"?", "reclaim_idle"],
+            ),
+            ("valkey://u:hunter2@h?colour=1", &["a valkey bus", "known:"]),
+            ("redis://h?block=2", &["\"2\"", "5s"]),
+            (
+                "redis://h?max_stream_length=-1",
+                &["\"-1\"", "whole number"],
+            ),
+            ("redis://h?redelivery=never", &["republish or group-local"]),
+            ("redis://h?redelivery_delay=1s", &["group-local"]),
+            ("redis://h?tls_ca=/a", &["rediss://"]),
+            ("memory:/a", &["memory has no path"]),
             (
                 "memory:?reply=true",
                 &["\"reply\"", "did you mean \"replay\"?"],

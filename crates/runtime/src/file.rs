@@ -6,12 +6,12 @@ use std::path::Path;
 use bowline_events::{Error, ErrorKind, Result};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
-use crate::{BusConfig, suggest};
+use crate::{BusConfig, CacheConfig, suggest};
 
 /// Bytes of a configuration file at most; a larger one was named by mistake.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-const KEYS: [&str; 1] = ["bus"];
+const KEYS: [&str; 2] = ["bus", "cache"];
 
 /// What a configuration file says.
 ///
@@ -29,6 +29,8 @@ const KEYS: [&str; 1] = ["bus"];
 pub struct FileConfig {
     /// The bus, as a URL or as a table with the key `url` and the options of that kind of bus.
     pub bus: Option<BusConfig>,
+    /// The cache in front of the bus, in the same two forms.
+    pub cache: Option<CacheConfig>,
 }
 
 impl FileConfig {
@@ -91,7 +93,7 @@ impl<'de> Visitor<'de> for FileVisitor {
     type Value = FileConfig;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a configuration with the key bus")
+        f.write_str("a configuration with the keys bus and cache")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FileConfig, A::Error> {
@@ -99,6 +101,7 @@ impl<'de> Visitor<'de> for FileVisitor {
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "bus" => config.bus = Some(map.next_value()?),
+                "cache" => config.cache = Some(map.next_value()?),
                 _ => {
                     let hint = suggest::hint(&key, &KEYS);
                     return Err(de::Error::custom(format!("there is no key {key:?}{hint}")));
@@ -111,24 +114,47 @@ impl<'de> Visitor<'de> for FileVisitor {
 
 impl<'de> Deserialize<'de> for BusConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(BusVisitor)
+        deserializer.deserialize_any(UrlVisitor {
+            noun: "bus",
+            examples: "url = \"unix:///absolute/path.sock\" or url = \"redis://host:6379\"",
+            read: Self::from_parts,
+        })
     }
 }
 
-struct BusVisitor;
+impl<'de> Deserialize<'de> for CacheConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UrlVisitor {
+            noun: "cache",
+            examples: "url = \"redis://host:6379\"",
+            read: Self::from_parts,
+        })
+    }
+}
 
-impl<'de> Visitor<'de> for BusVisitor {
-    type Value = BusConfig;
+/// Reads a URL, or a table with a URL and options.
+struct UrlVisitor<T> {
+    noun: &'static str,
+    examples: &'static str,
+    read: Read<T>,
+}
+
+/// Takes a URL and the options beside it.
+type Read<T> = fn(&str, Vec<(String, String)>) -> Result<T>;
+
+impl<'de, T> Visitor<'de> for UrlVisitor<T> {
+    type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a bus URL, or a table with the key url and options")
+        let noun = self.noun;
+        write!(f, "a {noun} URL, or a table with the key url and options")
     }
 
-    fn visit_str<E: de::Error>(self, url: &str) -> Result<BusConfig, E> {
-        BusConfig::from_url(url).map_err(E::custom)
+    fn visit_str<E: de::Error>(self, url: &str) -> Result<T, E> {
+        (self.read)(url, Vec::new()).map_err(E::custom)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<BusConfig, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
         let mut url = None;
         let mut options = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
@@ -140,11 +166,10 @@ impl<'de> Visitor<'de> for BusVisitor {
             }
         }
         let url = url.ok_or_else(|| {
-            de::Error::custom(
-                "the bus has no url; add url = \"memory:\" or url = \"unix:///absolute/path.sock\"",
-            )
+            let Self { noun, examples, .. } = self;
+            de::Error::custom(format!("the {noun} has no url; add {examples}"))
         })?;
-        BusConfig::from_parts(&url, options).map_err(de::Error::custom)
+        (self.read)(&url, options).map_err(de::Error::custom)
     }
 }
 
@@ -206,8 +231,28 @@ mod tests {
     }
 
     #[test]
+    fn a_cache_is_read_like_a_bus() {
+        let table = [
+            ("cache = \"memory:\"", "memory:"),
+            (
+                "[cache]\nurl = \"redis://h\"\nmax_events = 9\nttl = \"5m\"",
+                "redis://h?ttl=300s&max_events=9",
+            ),
+            (
+                "[cache]\ntoken = \"x\"\nurl = \"upstash://h\"",
+                "upstash://h?token=***",
+            ),
+        ];
+        for (text, shown) in table {
+            let file = FileConfig::parse(text).unwrap();
+            assert_eq!(file.cache.unwrap().to_string(), shown);
+            assert_eq!(file.bus, None);
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_line() {
-        let table: [(&str, &[&str]); 8] = [
+        let table: [(&str, &[&str]); 11] = [
             (
                 "# x\nbuss = \"memory:\"",
                 &["\"buss\"", "did you mean \"bus\"?"],
@@ -218,6 +263,12 @@ mod tests {
                 &["line 3", "did you mean \"unix\"?"],
             ),
             ("bus = 3", &["bus URL"]),
+            ("cache = 3", &["cache URL"]),
+            ("[cache]\nttl = \"5s\"", &["the cache has no url"]),
+            (
+                "[cache]\nurl = \"redis://h\"\ntl = \"5s\"",
+                &["a redis cache", "did you mean \"ttl\"?"],
+            ),
             ("[bus]\nreplay = true", &["no url"]),
             (
                 "[bus]\nurl = \"memory:\"\nreplai = true",
@@ -246,8 +297,10 @@ mod tests {
     #[test]
     fn secrets_of_a_file_are_not_shown() {
         for text in [
-            "bus = \"redis://u:hunter2@h\"",
+            "bus = \"redi://u:hunter2@h\"",
             "bus = \"redis://u:hunter2@h\" x",
+            "bus = \"redis://u:hunter2@h?blok=1\"",
+            "[cache]\nurl = \"upstash://h\"\ntoken = \"hunter2\"\ntl = 3",
         ] {
             let error = FileConfig::parse(text).unwrap_err();
             assert!(

@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use bowline_events::{InProcessPubSub, PubSub, Result};
+use bowline_events::{CachingPubSub, InProcessPubSub, PubSub, Result};
+#[cfg(feature = "redis")]
+use bowline_redis::RedisStreamsPubSub;
 #[cfg(feature = "unix")]
 use bowline_unix::UnixSocketPubSub;
 
-use crate::{BusConfig, MemoryConfig, UnixConfig};
+use crate::open_cache::open_cache;
+use crate::{BusConfig, CacheConfig, MemoryConfig, Settings, UnixConfig, open_redis};
 
 /// An opened bus: the contract, and what only its kind can tell.
 ///
-/// Opening does not touch the file system; a bus starts when it is first used.
+/// Opening touches neither network nor file system, except that a file of certificates is read; a bus starts when it is first
+/// used.
 ///
 /// ```
 /// use bowline_events::{NewEvent, PubSubExt, SubscribeOptions};
@@ -32,17 +36,50 @@ pub enum OpenBus {
     /// A bus of this host.
     #[cfg(feature = "unix")]
     Unix(UnixSocketPubSub),
+    /// A bus of all hosts that reach one server.
+    #[cfg(feature = "redis")]
+    Redis(RedisStreamsPubSub),
+    /// A bus whose topics can be resumed, because a cache keeps their history.
+    Cached {
+        /// The caching layer, which is the bus to use.
+        bus: CachingPubSub,
+        /// The bus below it.
+        inner: Box<OpenBus>,
+    },
 }
 
 impl OpenBus {
     /// Makes the bus that `config` describes.
     ///
     /// # Errors
-    /// `InvalidInput` for a limit or a path that the bus does not accept; `Unsupported` for a kind of bus whose feature is off.
+    /// `InvalidInput` for a limit, a path or a file that the bus does not accept; `Unsupported` for a kind of bus whose feature is off.
     pub fn open(config: &BusConfig) -> Result<Self> {
         match config {
             BusConfig::Memory(config) => Ok(Self::Memory(memory(config))),
             BusConfig::Unix(config) => unix(config),
+            BusConfig::Redis(config) => open_redis::bus(config),
+        }
+    }
+
+    /// Makes the bus that `config` describes, with `cache` in front of it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and as [`open_cache`].
+    pub fn open_cached(config: &BusConfig, cache: &CacheConfig) -> Result<Self> {
+        let inner = Box::new(Self::open(config)?);
+        let bus = CachingPubSub::new(inner.shared(), open_cache(cache)?);
+        Ok(Self::Cached { bus, inner })
+    }
+
+    /// Makes the bus that the sources name, with a cache in front of it if they name one.
+    ///
+    /// # Errors
+    /// As [`Settings::bus`] and [`open_cached`](Self::open_cached).
+    pub fn of_settings(settings: &Settings) -> Result<Self> {
+        let config = settings.bus()?;
+        match settings.cache() {
+            Some(cache) => Self::open_cached(config, cache),
+            None => Self::open(config),
         }
     }
 
@@ -52,6 +89,9 @@ impl OpenBus {
             Self::Memory(bus) => bus,
             #[cfg(feature = "unix")]
             Self::Unix(bus) => bus,
+            #[cfg(feature = "redis")]
+            Self::Redis(bus) => bus,
+            Self::Cached { bus, .. } => bus,
         }
     }
 
@@ -61,6 +101,9 @@ impl OpenBus {
             Self::Memory(bus) => Arc::new(bus.clone()),
             #[cfg(feature = "unix")]
             Self::Unix(bus) => Arc::new(bus.clone()),
+            #[cfg(feature = "redis")]
+            Self::Redis(bus) => Arc::new(bus.clone()),
+            Self::Cached { bus, .. } => Arc::new(bus.clone()),
         }
     }
 
@@ -68,8 +111,11 @@ impl OpenBus {
     pub fn is_broker(&self) -> Option<bool> {
         match self {
             Self::Memory(_) => None,
+            #[cfg(feature = "redis")]
+            Self::Redis(_) => None,
             #[cfg(feature = "unix")]
             Self::Unix(bus) => Some(bus.is_broker()),
+            Self::Cached { inner, .. } => inner.is_broker(),
         }
     }
 
@@ -78,8 +124,11 @@ impl OpenBus {
     pub fn remote_clients(&self) -> Option<usize> {
         match self {
             Self::Memory(_) => None,
+            #[cfg(feature = "redis")]
+            Self::Redis(_) => None,
             #[cfg(feature = "unix")]
             Self::Unix(bus) => Some(bus.remote_client_count()),
+            Self::Cached { inner, .. } => inner.remote_clients(),
         }
     }
 }

@@ -1,49 +1,218 @@
-//! The options of each kind of bus: one table that the URL, the file and the error messages are made from.
+//! The options of each kind of bus and of cache: one table that the URL, the file and the error messages are made from.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use bowline_events::{Error, ErrorKind, Result};
 
 use crate::bus_config::{MemoryConfig, UnixConfig};
-use crate::value;
+use crate::cache_config::{MemoryCacheConfig, RedisCacheConfig, UpstashCacheConfig};
+use crate::redis_config::{RedisConfig, RedisRedelivery};
+use crate::url::{self, UrlParts};
+use crate::{Secret, suggest, value};
 
-/// One option of a kind of bus whose settings are a `C`.
-pub(crate) struct BusOption<C> {
+/// One option of a kind of bus or cache whose settings are a `C`.
+pub(crate) struct ConfigOption<C> {
     pub(crate) name: &'static str,
     /// Takes the value in text form; the error says what is wrong with it and what to write.
-    pub(crate) set: fn(&mut C, &str) -> Result<(), String>,
+    set: fn(&mut C, &str) -> Result<(), String>,
     /// The value in text form, if it was set.
-    pub(crate) get: fn(&C) -> Option<String>,
+    get: fn(&C) -> Option<String>,
 }
 
 /// An option that is kept in the field of its own name, read by `$read` and written by `$show`.
 macro_rules! option {
     ($field:ident, $read:expr, $show:expr) => {
-        BusOption {
+        ConfigOption {
             name: stringify!($field),
             set: |config, text| {
                 config.$field = Some($read(text)?);
                 Ok(())
             },
-            get: |config| config.$field.map($show),
+            get: |config| config.$field.as_ref().map($show),
         }
     };
 }
 
-pub(crate) const MEMORY: &[BusOption<MemoryConfig>] = &[
-    option!(max_bytes, value::bytes, value::show_bytes),
-    option!(replay, value::switch, |on: bool| on.to_string()),
+macro_rules! bytes {
+    ($field:ident) => {
+        option!($field, value::bytes, |size| value::show_bytes(*size))
+    };
+}
+
+macro_rules! duration {
+    ($field:ident) => {
+        option!($field, value::duration, |time| value::show_duration(*time))
+    };
+}
+
+macro_rules! number {
+    ($field:ident) => {
+        option!($field, value::number, ToString::to_string)
+    };
+}
+
+macro_rules! switch {
+    ($field:ident) => {
+        option!($field, value::switch, ToString::to_string)
+    };
+}
+
+macro_rules! name {
+    ($field:ident) => {
+        option!($field, value::name, Clone::clone)
+    };
+}
+
+macro_rules! path {
+    ($field:ident) => {
+        option!(
+            $field,
+            |text| value::name(text).map(PathBuf::from),
+            |path| path.to_string_lossy().into_owned()
+        )
+    };
+}
+
+pub(crate) const MEMORY: &[ConfigOption<MemoryConfig>] = &[bytes!(max_bytes), switch!(replay)];
+
+pub(crate) const UNIX: &[ConfigOption<UnixConfig>] = &[
+    bytes!(max_frame_bytes),
+    bytes!(max_client_queue_bytes),
+    bytes!(high_watermark),
+    bytes!(send_window_bytes),
+    duration!(membership_ack_timeout),
+    duration!(publish_deadline),
+    duration!(path_check_interval),
+    duration!(flush_timeout),
+    number!(allow_group),
+    switch!(reclaim_plain_file),
 ];
 
-pub(crate) const UNIX: &[BusOption<UnixConfig>] = &[
-    option!(max_frame_bytes, value::bytes, value::show_bytes),
-    option!(max_client_queue_bytes, value::bytes, value::show_bytes),
-    option!(high_watermark, value::bytes, value::show_bytes),
-    option!(send_window_bytes, value::bytes, value::show_bytes),
-    option!(
-        membership_ack_timeout,
-        value::duration,
-        value::show_duration
-    ),
-    option!(publish_deadline, value::duration, value::show_duration),
-    option!(path_check_interval, value::duration, value::show_duration),
-    option!(flush_timeout, value::duration, value::show_duration),
-    option!(allow_group, value::number, |gid: u32| gid.to_string()),
-    option!(reclaim_plain_file, value::switch, |on: bool| on.to_string()),
+pub(crate) const REDIS: &[ConfigOption<RedisConfig>] = &[
+    name!(key_prefix),
+    duration!(block),
+    number!(max_stream_length),
+    duration!(stream_idle_ttl),
+    duration!(reclaim_interval),
+    duration!(reclaim_idle),
+    number!(max_deliveries),
+    duration!(in_flight_timeout),
+    option!(redelivery, RedisRedelivery::parse, |kind| kind
+        .as_str()
+        .to_owned()),
+    duration!(redelivery_delay),
+    name!(dead_letters),
+    bytes!(max_event_bytes),
+    number!(max_in_flight),
+    number!(read_batch),
+    duration!(publish_timeout),
+    duration!(sweep_idle),
+    switch!(cluster),
+    path!(tls_ca),
 ];
+
+pub(crate) const MEMORY_CACHE: &[ConfigOption<MemoryCacheConfig>] = &[bytes!(max_bytes)];
+
+pub(crate) const REDIS_CACHE: &[ConfigOption<RedisCacheConfig>] = &[
+    name!(key_prefix),
+    name!(topic_prefix),
+    duration!(ttl),
+    number!(max_events),
+    duration!(timeout),
+    switch!(cluster),
+    path!(tls_ca),
+];
+
+pub(crate) const UPSTASH_CACHE: &[ConfigOption<UpstashCacheConfig>] = &[
+    option!(token, |text| value::name(text).map(Secret::new), |_| "***"
+        .to_owned()),
+    name!(key_prefix),
+    name!(topic_prefix),
+    duration!(ttl),
+    number!(max_events),
+    duration!(timeout),
+];
+
+/// What has the options: a kind of bus or of cache.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    scheme: &'a str,
+    noun: &'static str,
+    operation: &'static str,
+}
+
+impl<'a> Subject<'a> {
+    pub(crate) fn bus(scheme: &'a str) -> Self {
+        Self {
+            scheme,
+            noun: "bus",
+            operation: "bus option",
+        }
+    }
+
+    pub(crate) fn cache(scheme: &'a str) -> Self {
+        Self {
+            scheme,
+            noun: "cache",
+            operation: "cache option",
+        }
+    }
+}
+
+/// Sets in `config` what the URL says, and what was given `beside` it.
+pub(crate) fn apply<C>(
+    config: &mut C,
+    subject: Subject<'_>,
+    options: &[ConfigOption<C>],
+    parts: &UrlParts,
+    beside: Vec<(String, String)>,
+) -> Result<()> {
+    let mut given = parts.options()?;
+    given.extend(beside);
+    for (position, (name, text)) in given.iter().enumerate() {
+        let problem = |message: String| {
+            Error::new(ErrorKind::InvalidInput, subject.operation, message).with_subject(name)
+        };
+        let Some(option) = options.iter().find(|option| option.name == name) else {
+            let article = if subject.scheme == "upstash" {
+                "an"
+            } else {
+                "a"
+            };
+            return Err(problem(format!(
+                "{article} {} {} has no such option{}",
+                subject.scheme,
+                subject.noun,
+                suggest::hint(name, &names(options))
+            )));
+        };
+        if given[..position].iter().any(|(earlier, _)| earlier == name) {
+            return Err(problem("the option is given twice; keep one".to_owned()));
+        }
+        (option.set)(config, text).map_err(|what| problem(format!("{text:?} {what}")))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn names<C>(options: &[ConfigOption<C>]) -> Vec<&'static str> {
+    options.iter().map(|option| option.name).collect()
+}
+
+/// Writes what is set as the options of a URL.
+pub(crate) fn show<C>(
+    f: &mut fmt::Formatter<'_>,
+    config: &C,
+    options: &[ConfigOption<C>],
+) -> fmt::Result {
+    let set = options
+        .iter()
+        .filter_map(|option| Some((option.name, (option.get)(config)?)));
+    for (position, (name, text)) in set.enumerate() {
+        let separator = if position == 0 { '?' } else { '&' };
+        // In the URL of a server a plain @ ends the password.
+        let text = url::encode(&text).replace('@', "%40");
+        write!(f, "{separator}{name}={text}")?;
+    }
+    Ok(())
+}

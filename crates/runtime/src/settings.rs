@@ -5,10 +5,17 @@ use std::path::{Path, PathBuf};
 
 use bowline_events::{Error, ErrorKind, Result};
 
-use crate::{BusConfig, FileConfig};
+use crate::{BusConfig, CacheConfig, FileConfig, Secret, redact_url};
 
 /// The environment variable that holds the bus URL.
 pub const BUS_VARIABLE: &str = "BOWLINE_BUS";
+
+/// The environment variable that holds the cache URL.
+pub const CACHE_VARIABLE: &str = "BOWLINE_CACHE";
+
+/// The environment variable that holds the token of an `upstash://` cache whose URL has none. It is the one that programs of
+/// Upstash use.
+pub const TOKEN_VARIABLE: &str = "UPSTASH_REDIS_REST_TOKEN";
 
 /// The configuration file that is read from the working folder when none is named.
 pub const FILE_NAME: &str = "bowline.toml";
@@ -24,15 +31,44 @@ pub const FILE_NAME: &str = "bowline.toml";
 ///     .environment(Some("unix:///run/app/events.sock"))
 ///     .load()?;
 /// assert_eq!(settings.bus()?.scheme(), "memory");
-/// assert_eq!(settings.origin(), Some(&Origin::Flag));
+/// assert_eq!(settings.origin(), Some(&Origin::Flag("--bus")));
+/// assert_eq!(settings.cache(), None);
 /// # Ok::<(), bowline_events::Error>(())
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
-    flag: Option<String>,
-    environment: Option<String>,
+    bus: Urls,
+    cache: Urls,
+    token: Option<Secret>,
     file: Option<PathBuf>,
     folder: Option<PathBuf>,
+}
+
+/// The URLs of one thing, as its sources have them.
+#[derive(Clone, Default)]
+struct Urls {
+    flag: Option<String>,
+    environment: Option<String>,
+}
+
+impl Urls {
+    /// The URL that decides, read by `read`.
+    fn load<T>(
+        self,
+        flag: &'static str,
+        variable: &'static str,
+        read: impl Fn(&str) -> Result<T>,
+    ) -> Result<Option<(T, Origin)>> {
+        let (url, origin) = match (self.flag, self.environment) {
+            (Some(url), _) => (url, Origin::Flag(flag)),
+            (None, Some(url)) => (url, Origin::Environment(variable)),
+            (None, None) => return Ok(None),
+        };
+        match read(&url) {
+            Ok(value) => Ok(Some((value, origin))),
+            Err(error) => Err(origin.blame(&error)),
+        }
+    }
 }
 
 impl Sources {
@@ -43,22 +79,46 @@ impl Sources {
 
     /// The environment of this process, and [`FILE_NAME`] in the working folder.
     pub fn of_process() -> Self {
+        let variable = |name| std::env::var(name).ok();
         Self::new()
-            .environment(std::env::var(BUS_VARIABLE).ok().as_deref())
+            .environment(variable(BUS_VARIABLE).as_deref())
+            .cache_environment(variable(CACHE_VARIABLE).as_deref())
+            .upstash_token(variable(TOKEN_VARIABLE).as_deref())
             .folder("")
     }
 
     /// A bus URL from the command line.
     #[must_use]
     pub fn flag(mut self, url: Option<&str>) -> Self {
-        self.flag = url.map(str::to_owned);
+        self.bus.flag = url.map(str::to_owned);
         self
     }
 
     /// A bus URL from the environment; empty counts as not set.
     #[must_use]
     pub fn environment(mut self, url: Option<&str>) -> Self {
-        self.environment = url.filter(|url| !url.is_empty()).map(str::to_owned);
+        self.bus.environment = not_empty(url);
+        self
+    }
+
+    /// A cache URL from the command line.
+    #[must_use]
+    pub fn cache_flag(mut self, url: Option<&str>) -> Self {
+        self.cache.flag = url.map(str::to_owned);
+        self
+    }
+
+    /// A cache URL from the environment; empty counts as not set.
+    #[must_use]
+    pub fn cache_environment(mut self, url: Option<&str>) -> Self {
+        self.cache.environment = not_empty(url);
+        self
+    }
+
+    /// The token of an `upstash://` cache whose URL has none; empty counts as not set.
+    #[must_use]
+    pub fn upstash_token(mut self, token: Option<&str>) -> Self {
+        self.token = not_empty(token).map(Secret::new);
         self
     }
 
@@ -82,20 +142,15 @@ impl Sources {
     /// `InvalidInput` for a source that is wrong; the message tells which one.
     pub fn load(self) -> Result<Settings> {
         let (path, file) = self.read_file()?;
-        let urls = [
-            (Origin::Flag, self.flag),
-            (Origin::Environment, self.environment),
-        ];
-        for (origin, url) in urls {
-            if let Some(url) = url {
-                let bus = BusConfig::from_url(&url).map_err(|error| origin.blame(&error))?;
-                return Ok(Settings {
-                    bus: Some((bus, origin)),
-                });
-            }
-        }
+        let of_file = || Origin::File(path.clone());
+        let bus = self.bus.load("--bus", BUS_VARIABLE, BusConfig::from_url)?;
+        let cache = self
+            .cache
+            .load("--cache", CACHE_VARIABLE, CacheConfig::from_url)?
+            .or_else(|| Some((file.cache?, of_file())));
         Ok(Settings {
-            bus: file.bus.map(|bus| (bus, Origin::File(path))),
+            bus: bus.or_else(|| Some((file.bus?, of_file()))),
+            cache: cache.map(|(cache, origin)| (cache.or_token(self.token.as_ref()), origin)),
         })
     }
 
@@ -116,14 +171,41 @@ impl Sources {
     }
 }
 
+fn not_empty(text: Option<&str>) -> Option<String> {
+    text.filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// URLs that were not read yet may hold secrets.
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources")
+            .field("bus", &self.bus)
+            .field("cache", &self.cache)
+            .field("token", &self.token)
+            .field("file", &self.file)
+            .field("folder", &self.folder)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Urls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let show = |url: &Option<String>| url.as_deref().map(redact_url);
+        f.debug_struct("Urls")
+            .field("flag", &show(&self.flag))
+            .field("environment", &show(&self.environment))
+            .finish()
+    }
+}
+
 /// The source that decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
-    /// The command line.
-    Flag,
-    /// The environment variable [`BUS_VARIABLE`].
-    Environment,
+    /// This flag of the command line.
+    Flag(&'static str),
+    /// This environment variable.
+    Environment(&'static str),
     /// This file.
     File(PathBuf),
 }
@@ -145,8 +227,7 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Flag => f.write_str("--bus"),
-            Self::Environment => f.write_str(BUS_VARIABLE),
+            Self::Flag(name) | Self::Environment(name) => f.write_str(name),
             Self::File(path) => write!(f, "{}", path.display()),
         }
     }
@@ -156,6 +237,7 @@ impl fmt::Display for Origin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     bus: Option<(BusConfig, Origin)>,
+    cache: Option<(CacheConfig, Origin)>,
 }
 
 impl Settings {
@@ -169,7 +251,7 @@ impl Settings {
                 ErrorKind::InvalidInput,
                 "bus",
                 format!(
-                    "no bus is named; pass --bus unix:///absolute/path.sock, set {BUS_VARIABLE}, or write bus = \"...\" \
+                    "no bus is named; pass --bus unix:///absolute/path.sock or --bus redis://host:6379, set {BUS_VARIABLE}, or write bus = \"...\" \
                      into {FILE_NAME}"
                 ),
             )
@@ -179,6 +261,16 @@ impl Settings {
     /// The source that named the bus, if one did.
     pub fn origin(&self) -> Option<&Origin> {
         self.bus.as_ref().map(|(_, origin)| origin)
+    }
+
+    /// The cache, if a source names one.
+    pub fn cache(&self) -> Option<&CacheConfig> {
+        self.cache.as_ref().map(|(cache, _)| cache)
+    }
+
+    /// The source that named the cache, if one did.
+    pub fn cache_origin(&self) -> Option<&Origin> {
+        self.cache.as_ref().map(|(_, origin)| origin)
     }
 }
 
@@ -214,6 +306,66 @@ mod tests {
                 .unwrap();
             assert_eq!(settings.bus().unwrap().to_string(), expected);
         }
+    }
+
+    #[test]
+    fn the_cache_has_sources_of_its_own() {
+        let folder = folder_with("bus = \"memory:\"\ncache = \"redis://file\"");
+        let table = [
+            (
+                Some("redis://flag"),
+                Some("redis://variable"),
+                "redis://flag",
+                "--cache",
+            ),
+            (
+                None,
+                Some("redis://variable"),
+                "redis://variable",
+                CACHE_VARIABLE,
+            ),
+            (None, Some(""), "redis://file", FILE_NAME),
+        ];
+        for (flag, environment, expected, from) in table {
+            let settings = Sources::new()
+                .cache_flag(flag)
+                .cache_environment(environment)
+                .folder(folder.path())
+                .load()
+                .unwrap();
+            assert_eq!(settings.cache().unwrap().to_string(), expected);
+            let origin = settings.cache_origin().unwrap().to_string();
+            assert!(origin.contains(from), "{origin}");
+            assert_eq!(settings.bus().unwrap().scheme(), "memory");
+        }
+    }
+
+    #[test]
+    fn a_token_of_the_environment_is_used_where_the_url_has_none() {
+        let token = |url, variable| {
+            let sources = Sources::new().cache_flag(Some(url)).upstash_token(variable);
+            let settings = sources.load().unwrap();
+            match settings.cache().unwrap() {
+                CacheConfig::Upstash(config) => config.token.clone(),
+                other => panic!("{other}"),
+            }
+        };
+        let secret = |text: &str| Some(Secret::new(text));
+        assert_eq!(token("upstash://h", Some("a")), secret("a"));
+        assert_eq!(token("upstash://h?token=b", Some("a")), secret("b"));
+        assert_eq!(token("upstash://h", Some("")), None);
+    }
+
+    #[test]
+    fn what_was_not_read_yet_is_not_shown_either() {
+        let sources = Sources::new()
+            .flag(Some("redis://u:hunter2@h"))
+            .environment(Some("redis://u:hunter2/@h"))
+            .cache_flag(Some("upstash://h?token=hunter2"))
+            .upstash_token(Some("hunter2"));
+        assert!(!format!("{sources:?}").contains("hunter2"), "{sources:?}");
+        let settings = format!("{:?}", sources.load());
+        assert!(!settings.contains("hunter2"), "{settings}");
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use bowline_events::{Error, ErrorKind, Result};
 
-/// The parts of a URL, percent decoded.
-#[derive(Debug, PartialEq, Eq)]
+/// The parts of a URL. Only the scheme is looked at yet: what the rest may hold differs by scheme.
 pub(crate) struct UrlParts {
+    /// In lower case.
     pub(crate) scheme: String,
-    /// What stands between the scheme and the options.
+    /// What stands between the scheme and the options, percent encoded.
     pub(crate) body: String,
-    pub(crate) options: Vec<(String, String)>,
+    /// The options, percent encoded.
+    pub(crate) query: String,
 }
 
 pub(crate) fn invalid(message: impl Into<String>) -> Error {
@@ -16,12 +17,12 @@ pub(crate) fn invalid(message: impl Into<String>) -> Error {
 }
 
 impl UrlParts {
-    /// Takes `url` apart. What the parts mean is not looked at.
+    /// Takes `url` apart.
     pub(crate) fn parse(url: &str) -> Result<Self> {
         let url = url.trim();
         let Some((scheme, rest)) = url.split_once(':') else {
             return Err(invalid(
-                "there is no scheme; write memory: or unix:///absolute/path.sock",
+                "there is no scheme; write memory:, unix:///absolute/path.sock or redis://host:6379",
             ));
         };
         let (body, query) = match rest.split_once('?') {
@@ -30,10 +31,19 @@ impl UrlParts {
         };
         if body.contains('#') || query.contains('#') {
             return Err(invalid(
-                "a fragment (#...) means nothing here; write %23 for a # that belongs to the path",
+                "a fragment (#...) means nothing here; write %23 for a # that belongs to a path or a password",
             ));
         }
-        let options = query
+        Ok(Self {
+            scheme: scheme.to_ascii_lowercase(),
+            body: body.to_owned(),
+            query: query.to_owned(),
+        })
+    }
+
+    /// Names and values of the options, decoded.
+    pub(crate) fn options(&self) -> Result<Vec<(String, String)>> {
+        self.query
             .split('&')
             .filter(|option| !option.is_empty())
             .map(|option| {
@@ -45,17 +55,20 @@ impl UrlParts {
                 })?;
                 Ok((decode(name)?, decode(value)?))
             })
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            scheme: scheme.to_ascii_lowercase(),
-            body: decode(body)?,
-            options,
-        })
+            .collect()
+    }
+
+    /// The body of a `memory:` URL, which has none.
+    pub(crate) fn check_memory(&self) -> Result<()> {
+        if matches!(self.body.as_str(), "" | "//") {
+            return Ok(());
+        }
+        Err(invalid("memory has no path and no host; write memory:"))
     }
 }
 
 /// Replaces every `%XX`. A plus sign stays a plus sign.
-fn decode(text: &str) -> Result<String> {
+pub(crate) fn decode(text: &str) -> Result<String> {
     if !text.contains('%') {
         return Ok(text.to_owned());
     }
@@ -79,7 +92,7 @@ fn decode(text: &str) -> Result<String> {
         rest = &tail[2..];
     }
     String::from_utf8(bytes).map_err(|error| {
-        invalid("the decoded text is not UTF-8; only UTF-8 paths can be named").with_source(error)
+        invalid("the decoded text is not UTF-8; only UTF-8 can be named").with_source(error)
     })
 }
 
@@ -94,44 +107,54 @@ pub(crate) fn encode(text: &str) -> String {
     let mut url = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
-            '%' | '?' | '#' | '&' => {
-                url.push_str(&format!("%{:02X}", u32::from(character)));
-            }
-            c if c.is_control() || c.is_whitespace() => {
-                let mut buffer = [0; 4];
-                for byte in c.encode_utf8(&mut buffer).bytes() {
-                    url.push_str(&format!("%{byte:02X}"));
-                }
-            }
+            '%' | '?' | '#' | '&' => put_encoded(&mut url, character),
+            c if c.is_control() || c.is_whitespace() => put_encoded(&mut url, c),
             c => url.push(c),
         }
     }
     url
 }
 
-/// `url` with user name, password and the value of every option that looks like a secret hidden: fit to be printed.
+/// Percent encodes everything but letters, digits and `-._~`, for the parts of a URL in which much else has a meaning.
+pub(crate) fn encode_strictly(text: &str) -> String {
+    let mut url = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_ascii_alphanumeric() || "-._~".contains(character) {
+            url.push(character);
+        } else {
+            put_encoded(&mut url, character);
+        }
+    }
+    url
+}
+
+fn put_encoded(url: &mut String, character: char) {
+    let mut buffer = [0; 4];
+    for byte in character.encode_utf8(&mut buffer).bytes() {
+        url.push_str(&format!("%{byte:02X}"));
+    }
+}
+
+/// `url` with user name, password and the value of every option that looks like a secret hidden: fit to be printed, not to be
+/// opened.
 ///
-/// Nothing is validated; a text that is no URL comes back as it is.
+/// Nothing is validated; a text that is no URL comes back as it is. Where it is not clear what belongs to a password (a `/` or a
+/// `?` in it that should have been encoded), more is hidden rather than less.
 ///
 /// ```
 /// let shown = bowline_runtime::redact_url("redis://me:hunter2@host/0?token=abc&db=1");
 /// assert_eq!(shown, "redis://***@host/0?token=***&db=1");
 /// ```
 pub fn redact_url(url: &str) -> String {
-    let (head, query) = match url.split_once('?') {
-        Some((head, query)) => (head, Some(query)),
-        None => (url, None),
+    let (head, query) = match hide_login(url) {
+        Some((shown, rest)) => (format!("{shown}***@"), rest),
+        None => (String::new(), url),
     };
-    let mut shown = match head.split_once("://") {
-        Some((scheme, rest)) => {
-            let end = rest.find('/').unwrap_or(rest.len());
-            match rest[..end].rfind('@') {
-                Some(at) => format!("{scheme}://***{}", &rest[at..]),
-                None => head.to_owned(),
-            }
-        }
-        None => head.to_owned(),
+    let (body, query) = match query.split_once('?') {
+        Some((body, query)) => (body, Some(query)),
+        None => (query, None),
     };
+    let mut shown = head + body;
     let Some(query) = query else { return shown };
     for (n, option) in query.split('&').enumerate() {
         shown.push(if n == 0 { '?' } else { '&' });
@@ -146,10 +169,22 @@ pub fn redact_url(url: &str) -> String {
     shown
 }
 
+/// What stands before user and password, and what after them.
+fn hide_login(url: &str) -> Option<(&str, &str)> {
+    let start = url.find("://")? + "://".len();
+    // No host, no user: the rest is a path.
+    if url[start..].starts_with('/') {
+        return None;
+    }
+    let at = start + url[start..].rfind('@')?;
+    Some((&url[..start], &url[at + 1..]))
+}
+
 fn is_secret(option: &str) -> bool {
-    const WORDS: [&str; 6] = ["pass", "token", "secret", "key", "credential", "auth"];
+    const WORDS: [&str; 5] = ["pass", "token", "secret", "credential", "auth"];
     let option = option.to_lowercase();
-    WORDS.iter().any(|word| option.contains(word))
+    // A key prefix is no key.
+    option.ends_with("key") || WORDS.iter().any(|word| option.contains(word))
 }
 
 #[cfg(test)]
@@ -157,13 +192,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn taken_apart(url: &str) -> Result<(String, Vec<(String, String)>)> {
+        let parts = UrlParts::parse(url)?;
+        Ok((decode(&parts.body)?, parts.options()?))
+    }
+
     #[test]
     fn a_url_comes_apart() {
         let parts = UrlParts::parse("UNIX:///run/a%20b%3F.sock?x=1&&y=a%26b").unwrap();
         assert_eq!(parts.scheme, "unix");
-        assert_eq!(parts.body, "///run/a b?.sock");
+        assert_eq!(decode(&parts.body).unwrap(), "///run/a b?.sock");
         assert_eq!(
-            parts.options,
+            parts.options().unwrap(),
             [("x".into(), "1".into()), ("y".into(), "a&b".into())]
         );
     }
@@ -181,7 +221,7 @@ mod tests {
             ("unix:///a#b", "%23"),
         ];
         for (url, part) in table {
-            let error = UrlParts::parse(url).unwrap_err();
+            let error = taken_apart(url).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             assert!(error.to_string().contains(part), "{url:?}: {error}");
         }
@@ -194,6 +234,14 @@ mod tests {
             ("unix:///run/x.sock?a=1", "unix:///run/x.sock?a=1"),
             ("redis://:pw@h:1/0", "redis://***@h:1/0"),
             ("redis://u:p@w@h", "redis://***@h"),
+            ("redis://u:p/w@h/0", "redis://***@h/0"),
+            ("redis://u:p?w@h?db=1", "redis://***@h?db=1"),
+            ("redis://u:p?w=1@h", "redis://***@h"),
+            (
+                "redis://h?key_prefix=a&key=b",
+                "redis://h?key_prefix=a&key=***",
+            ),
+            ("unix:///run/a@b?x=1", "unix:///run/a@b?x=1"),
             ("x://h?API_KEY=1&b=2", "x://h?API_KEY=***&b=2"),
             ("no url", "no url"),
         ];
@@ -206,14 +254,14 @@ mod tests {
         #[test]
         fn encoding_is_undone_by_parsing(path in "[^\\x00]{0,40}", value in "[^\\x00]{0,20}") {
             let url = format!("unix:///{}?v={}", encode(&path), encode(&value));
-            let parts = UrlParts::parse(&url).unwrap();
-            prop_assert_eq!(parts.body, format!("///{path}"));
-            prop_assert_eq!(&parts.options[0].1, &value);
+            let (body, options) = taken_apart(&url).unwrap();
+            prop_assert_eq!(body, format!("///{path}"));
+            prop_assert_eq!(&options[0].1, &value);
         }
 
         #[test]
         fn nothing_panics(text in ".{0,60}") {
-            let _ = UrlParts::parse(&text);
+            let _ = taken_apart(&text);
             let _ = redact_url(&text);
         }
     }

@@ -1,5 +1,6 @@
 //! Option values in text form: sizes, durations, switches.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 const SIZES: [(&str, u64); 8] = [
@@ -44,10 +45,35 @@ pub(crate) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// A whole number.
-pub(crate) fn number(text: &str) -> Result<u32, String> {
+/// A whole number that an `N` holds.
+pub(crate) fn number<N: FromStr + Bounded>(text: &str) -> Result<N, String> {
     text.parse()
-        .map_err(|_| format!("is not a whole number from 0 to {}", u32::MAX))
+        .map_err(|_| format!("is not a whole number from 0 to {}", N::LARGEST))
+}
+
+/// The largest whole number of a type.
+pub(crate) trait Bounded {
+    const LARGEST: u64;
+}
+
+impl Bounded for u32 {
+    const LARGEST: u64 = Self::MAX as u64;
+}
+
+impl Bounded for u64 {
+    const LARGEST: u64 = Self::MAX;
+}
+
+impl Bounded for usize {
+    const LARGEST: u64 = Self::MAX as u64;
+}
+
+/// Text that is there.
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("is nothing; write a value, or leave the option out".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// The text that [`bytes`] reads as `size`.
@@ -147,7 +173,7 @@ mod tests {
 
         #[test]
         fn nothing_panics(text in ".{0,30}") {
-            let _ = (bytes(&text), duration(&text), switch(&text), number(&text));
+            let _ = (bytes(&text), duration(&text), switch(&text), number::<u32>(&text));
         }
     }
 }

@@ -4,6 +4,8 @@
 //!   file, memory limit, replica; it can be killed, restarted, paused and promoted. [`RedisCluster`] starts several masters.
 //! - [`RedisServer::command`] and [`Monitor`] look at the server without the code under test.
 //! - [`FaultProxy`] stands between a client and a server, and cuts, delays, slices and swallows.
+//! - [`UpstashServer`] speaks the REST protocol of Upstash in front of a real server.
+//! - [`History`] records what publishers and readers saw, and tells what a bus must not have done.
 //! - [`skips_redis`] and [`valkey`] say which tests cannot run, and never silently.
 //!
 //! Every wait has the deadline [`PATIENCE`]. Nothing listens anywhere but on loopback.
@@ -11,6 +13,7 @@
 mod builder;
 mod cluster;
 mod error;
+mod history;
 mod monitor;
 mod process;
 mod proxy;
@@ -19,16 +22,19 @@ mod scratch;
 mod server;
 mod skip;
 mod tls;
+mod upstash;
 mod url;
 mod wait;
 
 pub use builder::RedisServerBuilder;
 pub use cluster::RedisCluster;
 pub use error::{Error, Result};
+pub use history::{Audience, Hand, History, Message, Publishing, Report, Violation};
 pub use monitor::{Monitor, MonitorLine};
 pub use proxy::{Direction, FaultProxy, ProxyStats};
 pub use resp::{Connection, Reply};
 pub use server::RedisServer;
 pub use skip::{skips_redis, valkey};
 pub use tls::Identity;
+pub use upstash::{UpstashRequest, UpstashServer};
 pub use wait::PATIENCE;

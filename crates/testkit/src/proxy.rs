@@ -100,6 +100,8 @@ impl FaultProxy {
     }
 
     /// Resets every open connection, and returns when all are closed. What is on its way is lost.
+    ///
+    /// A connection is open here when it is counted in [`stats`](Self::stats): a client may believe so a moment before.
     pub async fn cut_all(&self) {
         self.controls.cut(Cut::Reset).closed().await;
     }

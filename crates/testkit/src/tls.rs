@@ -1,8 +1,15 @@
 //! Certificates that live as long as one test.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
+use rustls::ServerConfig;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
 
 use crate::{Error, Result};
 
@@ -49,6 +56,24 @@ impl Certificates {
             client: issue(&["client"])?,
             ca: authority.pem(),
         })
+    }
+
+    /// The side of a server in this process.
+    pub(crate) fn acceptor(&self) -> Result<TlsAcceptor> {
+        let failed = |error: &dyn std::fmt::Display| Error::new(format!("no TLS: {error}"));
+        let certificate = CertificateDer::from_pem_slice(self.server.certificate.as_bytes())
+            .map_err(|error| failed(&error))?;
+        let key = PrivateKeyDer::from_pem_slice(self.server.key.as_bytes())
+            .map_err(|error| failed(&error))?;
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| {
+                builder
+                    .with_no_client_auth()
+                    .with_single_cert(vec![certificate], key)
+            })
+            .map_err(|error| failed(&error))?;
+        Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
     /// Writes what a server needs into `folder`.

@@ -5,17 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::{
-    Dialect, NewEvent, PubSub, PublishOptions, SubscribeOptions, Subscription, Text, Topic,
+    Dialect, NewEvent, PublishOptions, StartFrom, SubscribeOptions, Subscription, Text, Topic,
 };
 use bowline_interop::values::revive;
-use bowline_unix::UnixSocketPubSub;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::channel::say;
-use crate::subscriber::{Subscriber, digest};
+use crate::leases;
+use crate::open::Opened;
+use crate::subscriber::{Subscriber, digest, reveal_event};
+
+/// Events that `history` replies at most.
+const LONGEST_HISTORY: usize = 100_000;
 
 /// A subscription that a task reads.
 #[derive(Debug)]
@@ -35,34 +39,39 @@ struct Label {
 /// The bus and the labels on it.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    bus: UnixSocketPubSub,
+    opened: Opened,
     labels: Mutex<HashMap<String, Arc<Label>>>,
 }
 
-type Reply = Result<Value, String>;
+pub(crate) type Reply = Result<Value, String>;
 
-fn required<'a>(command: &'a Value, name: &str) -> Result<&'a str, String> {
+/// A member that must be a text.
+pub(crate) fn required<'a>(command: &'a Value, name: &str) -> Result<&'a str, String> {
     command[name]
         .as_str()
         .ok_or_else(|| format!("{} needs \"{name}\"", command["cmd"]))
 }
 
-fn number(command: &Value, name: &str) -> Result<u64, String> {
+/// A member that must be a whole number.
+pub(crate) fn number(command: &Value, name: &str) -> Result<u64, String> {
     command[name]
         .as_u64()
         .ok_or_else(|| format!("{} needs \"{name}\"", command["cmd"]))
 }
 
 impl Driver {
-    pub(crate) fn new(bus: UnixSocketPubSub) -> Self {
+    pub(crate) fn new(opened: Opened) -> Self {
         Self {
-            bus,
+            opened,
             labels: Mutex::default(),
         }
     }
 
     /// Carries out one command.
     pub(crate) async fn run(&self, command: &Value) -> Reply {
+        if let Some(reply) = leases::run(self.opened.bus.lease_provider(), command).await {
+            return reply;
+        }
         match command["cmd"].as_str().unwrap_or_default() {
             "subscribe" => self.subscribe(command).await?,
             "unsubscribe" => self.unsubscribe(command).await?,
@@ -74,7 +83,18 @@ impl Driver {
             "resetStats" => self.label(command).await?.subscriber.reset(),
             "reached" => return self.reached(command).await,
             "status" => {}
-            "flush" => self.bus.flush().await.map_err(|error| error.to_string())?,
+            "history" => return self.history(command).await,
+            "clearTopic" => {
+                let topic = Topic::new(required(command, "topic")?);
+                let cleared = self.opened.bus.clear_topic(&topic).await;
+                cleared.map_err(|error| error.to_string())?;
+            }
+            "flush" => self
+                .opened
+                .bus
+                .flush()
+                .await
+                .map_err(|error| error.to_string())?,
             "close" => self.close().await?,
             "exit" if command["close"] == true => self.close().await?,
             "exit" => {}
@@ -84,11 +104,43 @@ impl Driver {
     }
 
     async fn close(&self) -> Result<(), String> {
-        self.bus.close().await.map_err(|error| error.to_string())
+        let closed = self.opened.bus.close().await;
+        closed.map_err(|error| error.to_string())
     }
 
     fn status(&self) -> Value {
-        json!({ "isBroker": self.bus.is_broker(), "remoteClientCount": self.bus.remote_client_count() })
+        let socket = self.opened.socket.as_ref();
+        json!({
+            "isBroker": socket.map(|bus| bus.is_broker()),
+            "remoteClientCount": socket.map(|bus| bus.remote_client_count()),
+        })
+    }
+
+    async fn history(&self, command: &Value) -> Reply {
+        let topic = Topic::new(required(command, "topic")?);
+        let offset = command["offset"].as_u64().unwrap_or_default();
+        let events = self
+            .opened
+            .bus
+            .history(&topic, offset, LONGEST_HISTORY)
+            .await;
+        let events = events.map_err(|error| error.to_string())?;
+        let indices: Vec<_> = events.iter().map(|event| event.index).collect();
+        let shown: Vec<_> = events.iter().map(|event| reveal_event(event)).collect();
+        Ok(json!({ "count": events.len(), "indices": indices, "events": shown }))
+    }
+
+    fn start(&self, command: &Value) -> Result<StartFrom, String> {
+        if let Some(offset) = command["offset"].as_u64() {
+            return Ok(StartFrom::Offset(offset));
+        }
+        match command["startFrom"].as_str() {
+            Some("earliest") => Ok(StartFrom::Earliest),
+            Some("latest") => Ok(StartFrom::Latest),
+            None if self.opened.starts_earliest => Ok(StartFrom::Earliest),
+            None => Ok(StartFrom::default()),
+            Some(other) => Err(format!("unknown startFrom {other:?}")),
+        }
     }
 
     async fn label(&self, command: &Value) -> Result<Arc<Label>, String> {
@@ -113,9 +165,10 @@ impl Driver {
             }
             stop(readers.swap_remove(at)).await?;
         }
-        let mut options = SubscribeOptions::new();
+        let mut options = SubscribeOptions::new().start(self.start(command)?);
         options.group.clone_from(&group);
         let subscription = self
+            .opened
             .bus
             .subscribe_with(&topic, options)
             .await
@@ -164,7 +217,8 @@ impl Driver {
             NewEvent::from_json(&text, Dialect::Tagged).map_err(|error| error.to_string())?;
         let mut options = PublishOptions::default();
         options.local_only = command["localOnly"] == true;
-        self.bus
+        self.opened
+            .bus
             .publish_with(&topic, event, options)
             .await
             .map_err(|error| error.to_string())?;
@@ -181,6 +235,7 @@ impl Driver {
             .with_json(data)
             .map_err(|error| error.to_string())?;
         let published = self
+            .opened
             .bus
             .publish_with(topic, event, PublishOptions::default())
             .await;

@@ -1,9 +1,13 @@
 //! A bus of ours in a process of its own, driven over standard input and output as `peer.mjs` is; see `README.md`.
 
+mod caching;
 mod channel;
 mod commands;
-mod options;
+mod leases;
+mod open;
+mod redis;
 mod subscriber;
+mod unix;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,16 +26,18 @@ fn main() -> ExitCode {
         Err(error) => return fatal(&error.to_string()),
     };
     let mut arguments = std::env::args().skip(1);
-    let bus = arguments
+    let opened = arguments
         .next()
-        .ok_or_else(|| "usage: bowline-interop-peer <socket path> [options as JSON]".to_owned())
-        .and_then(|path| {
+        .ok_or_else(|| {
+            "usage: bowline-interop-peer <socket path or URL> [options as JSON]".to_owned()
+        })
+        .and_then(|address| {
             let _inside = runtime.enter();
-            options::open(&path, &arguments.next().unwrap_or_else(|| "{}".into()))
+            open::open(&address, &arguments.next().unwrap_or_else(|| "{}".into()))
         });
-    match bus {
-        Ok(bus) => {
-            let driver = Arc::new(Driver::new(bus));
+    match opened {
+        Ok(opened) => {
+            let driver = Arc::new(Driver::new(opened));
             channel::say(&json!({ "ready": true, "pid": std::process::id() }));
             runtime.block_on(channel::serve(driver));
             ExitCode::SUCCESS

@@ -25,6 +25,14 @@ pub(crate) fn digest(text: &[u8]) -> Value {
     json!({ "bytes": text.len(), "sha256": hash })
 }
 
+/// An event as tagged JSON.
+pub(crate) fn reveal_event(event: &Event) -> Value {
+    let mut text = Vec::new();
+    // The bus hands out nothing that it could not write; an empty text shows as undecodable.
+    let _ = event.write_json(Dialect::Tagged, &mut text);
+    reveal(&text)
+}
+
 #[derive(Debug, Clone)]
 struct Behaviour {
     ack: bool,
@@ -128,10 +136,7 @@ impl Subscriber {
             message["big"] = digest(data);
             event.data = Payload::absent();
         }
-        let mut text = Vec::new();
-        // The bus hands out nothing that it could not write; an empty text shows as undecodable.
-        let _ = event.write_json(Dialect::Tagged, &mut text);
-        message["event"] = reveal(&text);
+        message["event"] = reveal_event(&event);
         message
     }
 

@@ -33,9 +33,7 @@ impl Line {
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(tag = "cmd", rename_all = "kebab-case")]
 pub(super) enum Command {
-    Subscribe {
-        topic: Option<String>,
-    },
+    Subscribe(Subscribe),
     SubscribeNoop,
     Reset {
         latency_every: Option<u64>,
@@ -45,11 +43,13 @@ pub(super) enum Command {
     Stats,
     Trace,
     Blast {
+        topic: Option<String>,
         bytes: usize,
         width: usize,
         seconds: f64,
     },
     Paced(Pace),
+    Request(Pace),
     LogPublish {
         #[serde(flatten)]
         pace: Pace,
@@ -62,9 +62,28 @@ pub(super) enum Command {
     },
 }
 
+/// What is subscribed, and how.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+pub(super) struct Subscribe {
+    pub(super) topic: Option<String>,
+    pub(super) group: Option<String>,
+    #[serde(default)]
+    pub(super) earliest: bool,
+    count: Option<usize>,
+    #[serde(default)]
+    pub(super) ack: bool,
+}
+
+impl Subscribe {
+    pub(super) fn count(&self) -> usize {
+        self.count.unwrap_or(1)
+    }
+}
+
 /// Publishing at a rate.
 #[derive(Debug, PartialEq, Deserialize)]
 pub(super) struct Pace {
+    pub(super) topic: Option<String>,
     pub(super) rate: f64,
     pub(super) seconds: f64,
     bytes: Option<usize>,
@@ -83,6 +102,7 @@ mod tests {
     #[test]
     fn commands_are_read_with_their_defaults() {
         let pace = Pace {
+            topic: None,
             rate: 1000.0,
             seconds: 3.0,
             bytes: None,
@@ -90,7 +110,17 @@ mod tests {
         let table = [
             (
                 r#"{"id":1,"cmd":"subscribe"}"#,
-                Command::Subscribe { topic: None },
+                Command::Subscribe(Subscribe::default()),
+            ),
+            (
+                r#"{"id":1,"cmd":"subscribe","topic":"t","group":"g","count":8,"ack":true}"#,
+                Command::Subscribe(Subscribe {
+                    topic: Some("t".into()),
+                    group: Some("g".into()),
+                    earliest: false,
+                    count: Some(8),
+                    ack: true,
+                }),
             ),
             (
                 r#"{"id":1,"cmd":"reset"}"#,

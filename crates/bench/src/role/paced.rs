@@ -19,7 +19,7 @@ pub(super) type Entry = (u64, u64, Option<u64>, Option<bool>);
 
 /// What became of every publish, in order of call.
 #[derive(Debug, Default)]
-pub(super) struct Log {
+pub(crate) struct Log {
     pub(super) log: Vec<Entry>,
     pub(super) errors: BTreeMap<String, u64>,
 }

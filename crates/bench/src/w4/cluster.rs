@@ -1,85 +1,17 @@
 //! One broker, one publisher and some subscribers on a fresh socket.
 
 use std::env;
-use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::process::Process;
 use crate::Result;
 use crate::line::Members;
-
-/// The commands that start the roles.
-#[derive(Debug, Clone)]
-pub(crate) struct Roles {
-    broker: Vec<OsString>,
-    publisher: Vec<OsString>,
-    subscriber: Vec<OsString>,
-}
-
-/// The Node role, from the root of the repository.
-const NODE_ROLE: &str = "bench/node/w4_role.mjs";
-
-impl Roles {
-    /// `choice` is a list such as `broker=node,publisher=rust`; what it does not name is decided by the environment, and
-    /// otherwise played by `program`.
-    pub(crate) fn choose(choice: &str, program: &[OsString]) -> Result<Self> {
-        let mut own = program.to_vec();
-        own.push("--role".into());
-        let mut chosen = Vec::new();
-        for part in choice.split(',').filter(|part| !part.is_empty()) {
-            let (role, implementation) = part.split_once('=').unwrap_or((part, ""));
-            if !["broker", "publisher", "subscriber"].contains(&role) {
-                return Err(format!(
-                    "there is no role {role:?}; the roles are broker, publisher and subscriber"
-                )
-                .into());
-            }
-            let command = match implementation {
-                "rust" => own.clone(),
-                "node" => node_role()?,
-                other => {
-                    return Err(
-                        format!("{role} cannot be played by {other:?}; use rust or node").into(),
-                    );
-                }
-            };
-            chosen.push((role, command));
-        }
-        let command = |name: &str| match chosen.iter().find(|(role, _)| *role == name) {
-            Some((_, command)) => Ok(command.clone()),
-            None => from_env(name).unwrap_or_else(|| Ok(own.clone())),
-        };
-        Ok(Self {
-            broker: command("broker")?,
-            publisher: command("publisher")?,
-            subscriber: command("subscriber")?,
-        })
-    }
-}
-
-fn node_role() -> Result<Vec<OsString>> {
-    if Path::new(NODE_ROLE).exists() {
-        Ok(vec!["node".into(), NODE_ROLE.into()])
-    } else {
-        Err(format!("{NODE_ROLE} is not here; start from the root of the repository").into())
-    }
-}
-
-fn from_env(role: &str) -> Option<Result<Vec<OsString>>> {
-    let name = format!("BENCH_ROLE_{}", role.to_uppercase());
-    let text = env::var(&name).ok()?;
-    let command = serde_json::from_str::<Vec<String>>(&text)
-        .map(|command| command.into_iter().map(OsString::from).collect())
-        .map_err(|error| {
-            format!("{name} is no JSON array of program and arguments: {error}").into()
-        });
-    Some(command)
-}
+use crate::process::{self, Process};
+use crate::roles::Roles;
 
 /// The processes of one measurement. Dropping it kills them and removes their directory.
 pub(super) struct Cluster {
@@ -94,14 +26,18 @@ impl Cluster {
     pub(super) fn start(roles: &Roles, subscribers: usize) -> Result<Self> {
         let directory = Directory::make()?;
         let socket = directory.0.join("bus.sock");
-        let (mut broker, ready) = Process::start("broker", &roles.broker, &socket)?;
+        let (mut broker, ready) = Process::start("broker", &roles.broker, socket.as_os_str())?;
         broker.ready(ready)?;
         broker.call::<Value>("subscribe-noop", json!({}))?;
         let (mut publisher, publisher_ready) =
-            Process::start("publisher", &roles.publisher, &socket)?;
+            Process::start("publisher", &roles.publisher, socket.as_os_str())?;
         let mut started = Vec::new();
         for _ in 0..subscribers {
-            started.push(Process::start("subscriber", &roles.subscriber, &socket)?);
+            started.push(Process::start(
+                "subscriber",
+                &roles.subscriber,
+                socket.as_os_str(),
+            )?);
         }
         publisher.ready(publisher_ready)?;
         let mut subscribers = Vec::new();
@@ -127,14 +63,7 @@ impl Cluster {
         command: &str,
         members: &Value,
     ) -> Result<Vec<T>> {
-        let mut replies = Vec::new();
-        for subscriber in &mut self.subscribers {
-            replies.push(subscriber.send(command, members.clone())?);
-        }
-        replies
-            .into_iter()
-            .map(super::process::Reply::wait)
-            .collect()
+        process::call_each(&mut self.subscribers, command, members)
     }
 
     /// Errors that no command asked for, in all processes.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::cluster::{Cluster, Roles};
+use super::cluster::Cluster;
 use super::with_roles;
 use crate::Result;
 use crate::clock::{now_ns, round, seconds};
 use crate::line::{Members, Outcome, Subject};
 use crate::measurement::Measurement;
+use crate::roles::Roles;
 
 const SUBSCRIBERS: usize = 2;
 const PUBLISH_SECONDS: f64 = 3.0;

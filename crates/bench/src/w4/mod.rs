@@ -2,86 +2,27 @@
 
 mod cluster;
 mod failover;
-mod process;
 
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Result;
 use crate::clock::{round, seconds};
-use crate::histogram::Histogram;
+use crate::deliveries::{self, Delivered, Publication, Stats};
 use crate::line::{Members, Outcome, Subject};
 use crate::measurement::Measurement;
+use crate::roles::Roles;
 use cluster::Cluster;
-pub(crate) use cluster::Roles;
 
-const POLL: Duration = Duration::from_millis(20);
 const RATE: u64 = 1000;
 const BYTES: usize = 200;
 
-/// The reply to `blast` and `paced`.
-#[derive(Debug, Deserialize)]
-struct Publication {
-    published: u64,
-    rejected: u64,
-    first_ns: u64,
-    last_ns: u64,
-    rss_mb: Option<f64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Stats {
-    received: u64,
-    out_of_order_or_dup: u64,
-    last_ns: Option<u64>,
-    hist: Histogram,
-    rss_mb: Option<f64>,
-    clients: u64,
-}
-
 /// Polls the subscribers until each has `expected` events or none moved for `still`; the result is their last stats.
 fn settled(cluster: &mut Cluster, expected: u64, still: Duration) -> Result<Vec<Stats>> {
-    let (mut received, mut since) = (None, Instant::now());
-    loop {
-        let stats: Vec<Stats> = cluster.call_subscribers("stats", &json!({}))?;
-        if stats.iter().all(|stat| stat.received >= expected) {
-            return Ok(stats);
-        }
-        let now = Some(stats.iter().map(|stat| stat.received).sum::<u64>());
-        if now != received {
-            (received, since) = (now, Instant::now());
-        } else if since.elapsed() >= still {
-            return Ok(stats);
-        }
-        sleep(POLL);
-    }
-}
-
-/// What throughput and latency have in common.
-struct Delivered {
-    seconds: f64,
-    histogram: Histogram,
-    received: u64,
-    lost: i64,
-}
-
-fn delivered(publication: &Publication, stats: &[Stats]) -> Delivered {
-    let mut histogram = Histogram::default();
-    for stat in stats {
-        histogram.merge(&stat.hist);
-    }
-    let last_ns = stats.iter().filter_map(|stat| stat.last_ns).max();
-    let received = stats.iter().map(|stat| stat.received).sum();
-    let expected = publication.published * stats.len() as u64;
-    Delivered {
-        seconds: seconds(last_ns.unwrap_or(0).saturating_sub(publication.first_ns)),
-        histogram,
-        received,
-        lost: expected as i64 - received as i64,
-    }
+    deliveries::settled(&mut cluster.subscribers, still, |stats| {
+        stats.iter().all(|stat| stat.received >= expected)
+    })
 }
 
 fn with_roles(extras: Members, cluster: &Cluster) -> Members {
@@ -108,17 +49,13 @@ fn throughput(subscribers: usize, bytes: usize, width: usize, roles: &Roles) -> 
         let publication: Publication = cluster.publisher.call("blast", blast(settings.length))?;
         let stats = settled(&mut cluster, publication.published, Duration::from_secs(3))?;
         let broker: Stats = cluster.broker.call("stats", json!({}))?;
-        let delivered = delivered(&publication, &stats);
-        let misplaced: u64 = stats.iter().map(|stat| stat.out_of_order_or_dup).sum();
+        let delivered = Delivered::new(&publication, &stats, subscribers);
         let publishing = seconds(publication.last_ns - publication.first_ns);
         let extras = Members::new()
             .with("publish_seconds", round(publishing, 4))
-            .with(
-                "deliveries_per_s",
-                (delivered.received as f64 / delivered.seconds).round() as u64,
-            )
+            .with("deliveries_per_s", delivered.per_second())
             .with("lost", delivered.lost)
-            .with("out_of_order_or_dup", misplaced)
+            .with("out_of_order_or_dup", delivered.misplaced)
             .with("rejected", publication.rejected)
             .with("rss_pub_mb", publication.rss_mb)
             .with("rss_sub_mb", stats.first().and_then(|stat| stat.rss_mb))
@@ -149,7 +86,7 @@ fn latency(subscribers: usize, roles: &Roles) -> Measurement {
             .call("paced", paced(settings.length.as_secs_f64()))?;
         let stats = settled(&mut cluster, publication.published, Duration::from_secs(3))?;
         let broker: Stats = cluster.broker.call("stats", json!({}))?;
-        let delivered = delivered(&publication, &stats);
+        let delivered = Delivered::new(&publication, &stats, subscribers);
         let extras = Members::new().with("lost", delivered.lost).with(
             "max_us",
             round(delivered.histogram.max_ns() as f64 / 1e3, 3),

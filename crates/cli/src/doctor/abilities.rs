@@ -63,6 +63,11 @@ pub(crate) fn rows(can: &Capabilities) -> Vec<[String; 3]> {
             yes(can.group_redelivery_moves),
             "it may go to another member",
         ),
+        row(
+            "private",
+            yes(can.private_redelivery),
+            "only who refused it sees it again",
+        ),
         row("deliveries", deliveries, "of one event at most"),
         row(
             "leases",

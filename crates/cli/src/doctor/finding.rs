@@ -10,6 +10,12 @@ use crate::colour::{Colour, Painter};
 pub(crate) enum Level {
     /// As it should be.
     Ok,
+    /// Could not be found out.
+    #[cfg_attr(
+        not(feature = "redis"),
+        allow(dead_code, reason = "only servers refuse to tell")
+    )]
+    Unknown,
     /// Works, but is worth mending.
     Warning,
     /// The bus cannot be used.
@@ -42,6 +48,25 @@ impl Finding {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "redis"),
+        allow(dead_code, reason = "only servers refuse to tell")
+    )]
+    pub(crate) fn unknown(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            level: Level::Unknown,
+            ..Self::warning(what, remedy)
+        }
+    }
+
+    /// The same finding, said to be about `whose`.
+    pub(crate) fn about(self, whose: &str) -> Self {
+        Self {
+            what: format!("{whose}: {}", self.what),
+            ..self
+        }
+    }
+
     pub(crate) fn problem(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             level: Level::Problem,
@@ -53,6 +78,7 @@ impl Finding {
     pub(crate) fn print(&self, painter: Painter, out: &mut String) {
         let (word, colour) = match self.level {
             Level::Ok => ("ok", Colour::Green),
+            Level::Unknown => ("unknown", Colour::Cyan),
             Level::Warning => ("warning", Colour::Yellow),
             Level::Problem => ("problem", Colour::Red),
         };

@@ -5,18 +5,23 @@ mod finding;
 mod judge;
 mod place;
 mod probe;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::io;
+use std::time::{Duration, Instant};
 
-use bowline_runtime::{BusConfig, OpenBus, UnixConfig};
+use bowline_events::{EventId, Topic};
+use bowline_runtime::{BusConfig, CacheConfig, OpenBus, Settings, UnixConfig, open_cache};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use self::finding::{Finding, Level};
 use self::place::{Entry, Place};
 use crate::args::DoctorArgs;
 use crate::bus;
 use crate::colour::{Colour, Painter};
-use crate::outcome::{Failure, Outcome};
+use crate::outcome::{Failure, Outcome, explain};
 use crate::table;
 
 #[derive(Debug, Serialize)]
@@ -24,7 +29,12 @@ struct Report {
     bus: String,
     from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     broker: Option<Seen>,
+    #[cfg(feature = "redis")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<redis::SeenServer>,
     findings: Vec<Finding>,
     capabilities: Vec<Ability>,
 }
@@ -52,10 +62,12 @@ struct Ability {
     meaning: String,
 }
 
-pub(crate) fn run(args: &DoctorArgs) -> Result<Outcome, Failure> {
+/// How long a cache has to answer.
+const CACHE_WITHIN: Duration = Duration::from_secs(10);
+
+pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
     let settings = bus::settings(&args.bus)?;
-    let config = settings.bus()?;
-    let report = examine(config, settings.origin().map(ToString::to_string));
+    let report = examine(&settings).await?;
     let text = if args.json {
         // Strings and numbers serialise always.
         serde_json::to_string(&report).unwrap_or_default() + "\n"
@@ -70,22 +82,37 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Outcome, Failure> {
     })
 }
 
-fn examine(config: &BusConfig, from: Option<String>) -> Report {
+async fn examine(settings: &Settings) -> Result<Report, Failure> {
+    let config = settings.bus()?;
     let mut report = Report {
         bus: config.to_string(),
-        from,
+        from: settings.origin().map(ToString::to_string),
+        cache: settings.cache().map(ToString::to_string),
         broker: None,
+        #[cfg(feature = "redis")]
+        server: None,
         findings: Vec::new(),
         capabilities: Vec::new(),
     };
     match config {
         BusConfig::Unix(unix) => examine_unix(unix, &mut report),
-        _ => report.findings.push(Finding::ok(
+        #[cfg(feature = "redis")]
+        BusConfig::Redis(redis) => {
+            (report.server, report.findings) = redis::examine_bus(redis).await;
+        }
+        BusConfig::Memory(_) => report.findings.push(Finding::ok(
             "a memory bus needs nothing; it ends with its process, and no other process sees it",
         )),
+        // What was left out of this program is told when it is opened.
+        _ => {}
+    }
+    if let Some(cache) = settings.cache() {
+        let findings = examine_cache(cache).await;
+        let about = findings.into_iter().map(|finding| finding.about("cache"));
+        report.findings.extend(about);
     }
     // Opening does not start the bus, so this neither becomes the broker nor connects.
-    match OpenBus::open(config) {
+    match OpenBus::of_settings(settings) {
         Ok(opened) => {
             let rows = abilities::rows(&opened.pubsub().capabilities());
             report.capabilities = rows
@@ -104,7 +131,47 @@ fn examine(config: &BusConfig, from: Option<String>) -> Report {
             "change what it names in the bus URL",
         )),
     }
-    report
+    Ok(report)
+}
+
+async fn examine_cache(config: &CacheConfig) -> Vec<Finding> {
+    if let CacheConfig::Memory(_) = config {
+        return vec![Finding::warning(
+            "it is in the memory of one process, so a stream can be resumed only there: not by this command",
+            "share one: --cache redis://host:6379",
+        )];
+    }
+    #[cfg(feature = "redis")]
+    if let CacheConfig::Redis(redis) = config {
+        let findings = redis::examine_cache(redis).await;
+        if findings.iter().any(|found| found.level == Level::Problem) {
+            return findings;
+        }
+        return [findings, vec![read_cache(config).await]].concat();
+    }
+    vec![read_cache(config).await]
+}
+
+/// Reads a history that nobody wrote.
+async fn read_cache(config: &CacheConfig) -> Finding {
+    let remedy = "change what it names in the cache URL";
+    let cache = match open_cache(config) {
+        Ok(cache) => cache,
+        Err(error) => return Finding::problem(explain(&error), remedy),
+    };
+    let topic = Topic::new(format!("bowline-doctor-{}", EventId::random()));
+    let start = Instant::now();
+    match timeout(CACHE_WITHIN, cache.read(&topic, 0, 1)).await {
+        Ok(Ok(_)) => Finding::ok(format!(
+            "a read takes {:.1} ms",
+            start.elapsed().as_secs_f64() * 1000.0
+        )),
+        Ok(Err(error)) => Finding::problem(explain(&error), remedy),
+        Err(_) => Finding::problem(
+            format!("it did not answer within {} s", CACHE_WITHIN.as_secs()),
+            "check host and port, and that the server runs",
+        ),
+    }
 }
 
 fn examine_unix(config: &UnixConfig, report: &mut Report) {
@@ -127,6 +194,10 @@ fn print(report: &Report, painter: Painter) -> String {
     painter.put(&mut text, Colour::Bold, &report.bus);
     if let Some(from) = &report.from {
         painter.put(&mut text, Colour::Dim, &format!(" (from {from})"));
+    }
+    if let Some(cache) = &report.cache {
+        painter.put(&mut text, Colour::Dim, " with the cache ");
+        painter.put(&mut text, Colour::Bold, cache);
     }
     text.push_str("\n\n");
     for finding in &report.findings {

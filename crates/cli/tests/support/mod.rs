@@ -16,6 +16,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 /// Long enough for any machine; reached only by a test that fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -58,6 +60,8 @@ impl Scratch {
             .args(args)
             .current_dir(self.path())
             .env_remove("BOWLINE_BUS")
+            .env_remove("BOWLINE_CACHE")
+            .env_remove("UPSTASH_REDIS_REST_TOKEN")
             .env_remove("NO_COLOR");
         command
     }
@@ -83,6 +87,8 @@ impl Scratch {
             .args(args)
             .current_dir(self.path())
             .env_remove("BOWLINE_BUS")
+            .env_remove("BOWLINE_CACHE")
+            .env_remove("UPSTASH_REDIS_REST_TOKEN")
             .uid(NOBODY)
             .gid(NOBODY);
         command
@@ -179,6 +185,19 @@ impl From<Output> for Done {
 }
 
 impl Done {
+    /// The findings of a level in the report of a doctor, each with its remedy.
+    pub fn findings(&self, level: &str) -> Vec<(String, String)> {
+        let report: Value = serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("{self:?}"));
+        let text =
+            |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
+        let findings = report["findings"].as_array().unwrap();
+        findings
+            .iter()
+            .filter(|finding| finding["level"] == level)
+            .map(|finding| (text(finding, "what"), text(finding, "remedy")))
+            .collect()
+    }
+
     /// The one line that a failed command says, without the notes before it.
     pub fn failure(&self) -> &str {
         let mut lines = self

@@ -121,7 +121,8 @@ impl SubscriptionSource for CachingSource {
         loop {
             match self.splice.step() {
                 Step::Read(from) => {
-                    if self.splice.wants_live_first() {
+                    // A page that is under way may be older than what the live side has by now.
+                    if self.page.is_none() && self.splice.wants_live_first() {
                         match self.peek_live(cx, max) {
                             // The history is still to be read after the end of the live side.
                             None | Some(Fill::End) => {}
@@ -150,5 +151,75 @@ impl SubscriptionSource for CachingSource {
 
     fn take_flush(&mut self) -> bool {
         self.live.take_flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::{
+        CachePosition, CachingPubSub, Event, InProcessPubSub, MemoryCache, NewEvent, PubSubExt,
+        SubscribeOptions,
+    };
+
+    /// A cache that answers reads when it is let, with what it had when it was asked.
+    #[derive(Debug, Default)]
+    struct Slow {
+        cache: MemoryCache,
+        held: AtomicBool,
+        let_go: Arc<Notify>,
+    }
+
+    impl EventCache for Slow {
+        fn append<'a>(&'a self, topic: &'a Topic, event: Event) -> OpFuture<'a, CachePosition> {
+            self.cache.append(topic, event)
+        }
+
+        fn read(&self, topic: &Topic, from: u64, limit: usize) -> OpFuture<'static, CachePage> {
+            let page = self.cache.read(topic, from, limit);
+            let let_go = self.held.load(Relaxed).then(|| Arc::clone(&self.let_go));
+            OpFuture::new(async move {
+                if let Some(let_go) = let_go {
+                    let_go.notified().await;
+                }
+                page.await
+            })
+        }
+
+        fn clear<'a>(&'a self, topic: &'a Topic) -> OpFuture<'a, ()> {
+            self.cache.clear(topic)
+        }
+
+        fn trim<'a>(&'a self, topic: &'a Topic, before: u64) -> OpFuture<'a, ()> {
+            self.cache.trim(topic, before)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_that_is_older_than_the_first_live_event_is_no_other_history() {
+        let cache = Arc::new(Slow::default());
+        let bus = InProcessPubSub::builder().no_replay().build();
+        let bus = CachingPubSub::new(Arc::new(bus), Arc::clone(&cache) as _);
+        let topic = Topic::from("t");
+        let options = SubscribeOptions::new().start(StartFrom::Earliest);
+        let mut reader = bus.subscribe(&topic, options).await.expect("subscribed");
+        cache.held.store(true, Relaxed);
+        let mut reading = Box::pin(reader.next());
+        let waits = poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx).is_pending())).await;
+        assert!(waits, "the empty page is under way");
+        cache.held.store(false, Relaxed);
+        bus.publish(&topic, NewEvent::new("n", "r"))
+            .await
+            .expect("published");
+        let waits = poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx).is_pending())).await;
+        assert!(waits);
+        cache.let_go.notify_one();
+        let first = reading.await.expect("open");
+        assert_eq!(first.expect("no notice").event().index, Some(0));
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Splice {
     blind: bool,
     /// The subscriber was told of a new history before the live side said so.
     told: bool,
+    /// The cache was asked, or need not be, for the name of a history whose live events carry none.
+    asked: bool,
     /// A live delivery that cannot be placed before the cache was asked.
     held: Option<Delivery>,
 }
@@ -58,10 +60,12 @@ impl Splice {
             next,
             generation: head.and_then(|page| page.generation.clone()),
             lenient: start == StartFrom::Earliest,
-            reading: next.is_some(),
+            // What a new reader of live events has not seen yet shows as a gap.
+            reading: next.is_some() && start != StartFrom::Latest,
             cleared: false,
             blind: false,
             told: false,
+            asked: false,
             held: None,
         }
     }
@@ -189,8 +193,11 @@ impl Splice {
         if let Some(index) = index {
             self.next = Some(index + 1);
             self.blind = false;
-            if delivery.event().generation != self.generation {
-                self.generation = delivery.event().generation.clone();
+            if let Some(theirs) = &delivery.event().generation {
+                self.generation = Some(theirs.clone());
+            } else if self.generation.is_none() && !std::mem::replace(&mut self.asked, true) {
+                // Without a name the next history could not be told from this one.
+                self.reading = true;
             }
         }
         out.push_back(delivery.at(index));
@@ -225,6 +232,7 @@ impl Splice {
 
     fn restart(&mut self, generation: Option<Text>, first: u64) -> Outcome {
         self.generation = generation;
+        self.asked = false;
         self.blind = false;
         self.next = Some(first);
         self.reading = true;
@@ -250,8 +258,8 @@ mod tests {
     /// What may happen between two steps of a subscriber.
     #[derive(Debug, Clone, Copy)]
     enum Happening {
-        /// A publisher has its event cached; the live copy is under way.
-        Publish,
+        /// A publisher has its event cached; the live copy is under way. It may come without the name of the history.
+        Publish(bool),
         /// One of the copies under way arrives, in any order.
         Arrive(usize),
         /// The live side loses a waiting copy and says so.
@@ -262,7 +270,7 @@ mod tests {
 
     fn happening() -> impl Strategy<Value = Happening> {
         prop_oneof![
-            4 => Just(Happening::Publish),
+            4 => any::<bool>().prop_map(Happening::Publish),
             4 => any::<usize>().prop_map(Happening::Arrive),
             1 => Just(Happening::Lose),
             6 => Just(Happening::Step),
@@ -303,10 +311,12 @@ mod tests {
 
         fn happen(&mut self, happening: Happening) {
             match happening {
-                Happening::Publish => {
+                Happening::Publish(named) => {
                     let event = self.event(self.cached.len() as u64);
                     self.cached.push(Arc::clone(&event));
-                    self.under_way.push(event);
+                    let mut live = Event::clone(&event);
+                    live.generation = live.generation.filter(|_| named);
+                    self.under_way.push(Arc::new(live));
                 }
                 Happening::Arrive(which) if !self.under_way.is_empty() => {
                     let event = self.under_way.remove(which % self.under_way.len());

@@ -78,6 +78,15 @@ impl Command {
         }
     }
 
+    /// The name and the arguments.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &[u8]> {
+        self.packed.args_iter().map(|argument| match argument {
+            redis::Arg::Simple(bytes) => bytes,
+            // Only the scans of the library have other arguments.
+            _ => b"0".as_slice(),
+        })
+    }
+
     pub(super) fn packed(&self) -> &redis::Cmd {
         &self.packed
     }

@@ -1,9 +1,8 @@
-//! A role of W4 as seen by the coordinator: any program that speaks the role protocol of `bench/README.md`.
+//! A role as seen by the coordinator: any program that speaks the role protocol of `bench/README.md`.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Write};
-use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -52,17 +51,17 @@ impl Inbox {
 }
 
 /// A running role. Dropping it kills the process.
-pub(super) struct Process {
+pub(crate) struct Process {
     name: &'static str,
     child: Child,
     input: ChildStdin,
     inbox: Arc<Inbox>,
     next_id: u64,
-    pub(super) implementation: String,
+    pub(crate) implementation: String,
 }
 
 /// A command that was sent.
-pub(super) struct Reply {
+pub(crate) struct Reply {
     name: &'static str,
     subject: String,
     reply: mpsc::Receiver<Value>,
@@ -71,11 +70,11 @@ pub(super) struct Reply {
 }
 
 impl Process {
-    /// Starts `command` with the socket path appended; resolve [`Process::ready`] before anything else.
-    pub(super) fn start(
+    /// Starts `command` with the address of the bus appended; resolve [`Process::ready`] before anything else.
+    pub(crate) fn start(
         name: &'static str,
         command: &[OsString],
-        socket: &Path,
+        address: &OsStr,
     ) -> Result<(Self, Reply)> {
         let (program, args) = command
             .split_first()
@@ -87,7 +86,7 @@ impl Process {
         };
         let mut child = Command::new(program)
             .args(args)
-            .arg(socket)
+            .arg(address)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -127,7 +126,7 @@ impl Process {
     }
 
     /// Waits for the first line.
-    pub(super) fn ready(&mut self, ready: Reply) -> Result<()> {
+    pub(crate) fn ready(&mut self, ready: Reply) -> Result<()> {
         let message: Value = ready.wait()?;
         self.implementation = message["impl"].as_str().unwrap_or("unknown").to_owned();
         Ok(())
@@ -147,7 +146,7 @@ impl Process {
     }
 
     /// Sends a command; `members` is an object, whose `seconds` prolong the deadline.
-    pub(super) fn send(&mut self, command: &str, mut members: Value) -> Result<Reply> {
+    pub(crate) fn send(&mut self, command: &str, mut members: Value) -> Result<Reply> {
         let id = self.next_id;
         let seconds = members["seconds"].as_f64().unwrap_or(0.0).max(0.0);
         members["id"] = json!(id);
@@ -159,17 +158,17 @@ impl Process {
     }
 
     /// Sends a command and waits for its reply.
-    pub(super) fn call<T: DeserializeOwned>(&mut self, command: &str, members: Value) -> Result<T> {
+    pub(crate) fn call<T: DeserializeOwned>(&mut self, command: &str, members: Value) -> Result<T> {
         self.send(command, members)?.wait()
     }
 
     /// Errors that no command asked for.
-    pub(super) fn unhandled(&self) -> u64 {
+    pub(crate) fn unhandled(&self) -> u64 {
         self.inbox.unhandled.load(Relaxed)
     }
 
     /// SIGKILL.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         // A process that has ended already is as dead as it should be.
         let _ = self.child.kill();
     }
@@ -188,7 +187,7 @@ impl Reply {
     ///
     /// # Errors
     /// When the command failed, the process ended, or nothing came in time.
-    pub(super) fn wait<T: DeserializeOwned>(self) -> Result<T> {
+    pub(crate) fn wait<T: DeserializeOwned>(self) -> Result<T> {
         let Self { name, subject, .. } = &self;
         let message = self
             .reply
@@ -218,4 +217,17 @@ impl Reply {
         }
         Ok(serde_json::from_value(message)?)
     }
+}
+
+/// The same command to each of `processes`, at the same time.
+pub(crate) fn call_each<T: DeserializeOwned>(
+    processes: &mut [Process],
+    command: &str,
+    members: &Value,
+) -> Result<Vec<T>> {
+    let mut replies = Vec::new();
+    for process in processes {
+        replies.push(process.send(command, members.clone())?);
+    }
+    replies.into_iter().map(Reply::wait).collect()
 }

@@ -1,18 +1,14 @@
-//! The options of the reference, given to our bus.
+//! The options of the socket bus of the reference, given to ours.
 
 use std::time::Duration;
 
 use bowline_unix::UnixSocketPubSub;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Opens a bus on `path`. Options keep the names they have in the reference.
-pub(crate) fn open(path: &str, options: &str) -> Result<UnixSocketPubSub, String> {
-    let options: Value = serde_json::from_str(options).map_err(|error| error.to_string())?;
+pub(crate) fn open(path: &str, options: &Map<String, Value>) -> Result<UnixSocketPubSub, String> {
     let mut builder = UnixSocketPubSub::builder(path);
-    for (name, value) in options
-        .as_object()
-        .ok_or("the options are not a JSON object")?
-    {
+    for (name, value) in options {
         let number = value
             .as_u64()
             .ok_or_else(|| format!("option {name:?} is not a number"))?;

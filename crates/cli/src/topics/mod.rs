@@ -1,5 +1,8 @@
 //! `bowline topics`.
 
+#[cfg(feature = "redis")]
+mod redis;
+
 use bowline_events::TopicInfo;
 use serde::Serialize;
 
@@ -10,7 +13,12 @@ use crate::outcome::{Failure, Outcome};
 use crate::output::Output;
 
 pub(crate) async fn run(args: TopicsArgs) -> Result<Outcome, Failure> {
-    let opened = bus::open(&args.bus)?;
+    let settings = bus::settings(&args.bus)?;
+    #[cfg(feature = "redis")]
+    if let Some(found) = redis::find(&settings).await? {
+        return redis::print(&found, args.json).await;
+    }
+    let opened = bus::open_settings(&settings)?;
     if !opened.pubsub().capabilities().list_topics {
         return Err(Failure::usage("the bus cannot list its topics"));
     }
@@ -61,11 +69,8 @@ impl<'a> From<&'a TopicInfo> for Line<'a> {
 }
 
 fn table(topics: &[TopicInfo]) -> String {
-    let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |n| n.to_string());
     let mut rows = vec![["TOPIC", "EVENTS", "BYTES", "SUBSCRIBERS", "GROUPS"].map(str::to_owned)];
     rows.extend(topics.iter().map(|info| {
-        let mut name = String::new();
-        visible(&mut name, &info.topic);
         let mut groups = String::new();
         for (n, group) in info.groups.iter().enumerate() {
             if n > 0 {
@@ -74,7 +79,7 @@ fn table(topics: &[TopicInfo]) -> String {
             visible(&mut groups, group);
         }
         [
-            name,
+            shown(&info.topic),
             number(info.events),
             number(info.bytes),
             number(info.subscribers),
@@ -82,4 +87,15 @@ fn table(topics: &[TopicInfo]) -> String {
         ]
     }));
     crate::table::align(&rows)
+}
+
+/// `text`, fit for a terminal.
+fn shown(text: &str) -> String {
+    let mut out = String::new();
+    visible(&mut out, text);
+    out
+}
+
+fn number(value: Option<u64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |n| n.to_string())
 }

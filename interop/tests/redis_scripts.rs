@@ -1,0 +1,256 @@
+//! Random scripts over two Node and two Rust peers on one server: whatever the script, all logs agree with the streams.
+//!
+//! A script is a list of phases. In each, memberships change, at times a peer is killed and started anew, and then everybody
+//! publishes at the same time. Members of groups refuse events. `BOWLINE_SEED` repeats a run, `BOWLINE_ROUNDS` sets how many
+//! scripts there are.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+
+use bowline_interop::roles::{have_node, rounds, seed};
+use bowline_interop::{Kind, Peer, Redis, Seen, eventually, redis};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use serde_json::{Value, json};
+
+const TOPICS: [&str; 2] = ["one", "two words:é\n"];
+const GROUPS: [Option<&str>; 3] = [None, Some("g"), Some("h")];
+const PEERS: usize = 4;
+
+/// A peer, a topic and a group or none, by index.
+type Place = (usize, usize, usize);
+
+/// What tells one delivery from all others: the id of the event and the number of the attempt.
+type Mark = (String, u64);
+
+#[derive(Debug, Clone)]
+struct Phase {
+    killed: Option<usize>,
+    /// Subscribes where there is no callback, unsubscribes where there is one; members refuse until this attempt.
+    toggled: Vec<(Place, u64)>,
+    /// Publisher and topic.
+    published: Vec<(usize, usize)>,
+}
+
+fn phase() -> impl Strategy<Value = Phase> {
+    let killed = prop_oneof![3 => Just(None), 1 => (0..PEERS).prop_map(Some)];
+    let place = (0..PEERS, 0..TOPICS.len(), 0..GROUPS.len());
+    (
+        killed,
+        prop::collection::vec((place, 1..4_u64), 0..8),
+        prop::collection::vec((0..PEERS, 0..TOPICS.len()), 0..60),
+    )
+        .prop_map(|(killed, toggled, published)| Phase {
+            killed,
+            toggled,
+            published,
+        })
+}
+
+fn marks(seen: &[Seen]) -> Vec<Mark> {
+    seen.iter()
+        .map(|one| (one.id().to_owned(), one.attempt()))
+        .collect()
+}
+
+struct World {
+    // Before the server, which the living ones would try to reach.
+    peers: Vec<Peer>,
+    redis: Redis,
+    places: BTreeMap<Place, String>,
+    labels: usize,
+    published: u64,
+    deaths: usize,
+    /// What members of each topic and group got that are gone now.
+    done: BTreeMap<(usize, usize), Vec<Mark>>,
+}
+
+impl World {
+    fn new(redis: Redis, kinds: [Kind; PEERS]) -> Self {
+        Self {
+            peers: redis.start_all_with(kinds, options()).into(),
+            redis,
+            places: BTreeMap::new(),
+            labels: 0,
+            published: 0,
+            deaths: 0,
+            done: BTreeMap::new(),
+        }
+    }
+
+    /// What the stream holds, in order.
+    fn stream(&self, topic: usize) -> Vec<Mark> {
+        let mark = |text: &String| {
+            let event: Value = serde_json::from_str(text).unwrap();
+            let attempt = event["deliveryAttempt"].as_u64().unwrap();
+            (event["id"].as_str().unwrap().to_owned(), attempt)
+        };
+        self.redis.texts(TOPICS[topic]).iter().map(mark).collect()
+    }
+
+    fn seen(&self, place: Place) -> Vec<Mark> {
+        marks(&self.peers[place.0].seen(&self.places[&place]))
+    }
+
+    /// Remembers what the callback got, and checks that an ungrouped one got the beginning of the stream.
+    fn forget(&mut self, place: Place) {
+        let seen = self.seen(place);
+        self.places.remove(&place);
+        if GROUPS[place.2].is_some() {
+            self.done
+                .entry((place.1, place.2))
+                .or_default()
+                .extend(seen);
+        } else {
+            let stream = self.stream(place.1);
+            assert_eq!(seen, stream[..seen.len()], "at {place:?}");
+        }
+    }
+
+    fn kill(&mut self, at: usize) {
+        self.peers[at].kill();
+        let places: Vec<Place> = self
+            .places
+            .keys()
+            .copied()
+            .filter(|place| place.0 == at)
+            .collect();
+        for place in places {
+            self.forget(place);
+        }
+        self.peers[at] = self.redis.start_with(self.peers[at].kind(), options());
+        self.deaths += 1;
+    }
+
+    fn toggle(&mut self, place: Place, refuses_until: u64) {
+        let topic = TOPICS[place.1];
+        if let Some(label) = self.places.get(&place) {
+            self.peers[place.0].unsubscribe(topic, label);
+            self.forget(place);
+            return;
+        }
+        let label = format!("callback {}", self.labels);
+        self.labels += 1;
+        let more = match GROUPS[place.2] {
+            None => json!({}),
+            Some(group) => json!({ "group": group, "nackUntil": refuses_until }),
+        };
+        self.peers[place.0].subscribe_with(topic, &label, more);
+        self.places.insert(place, label);
+    }
+
+    /// Everybody publishes at the same time.
+    fn publish(&mut self, published: &[(usize, usize)]) {
+        let mut queues = vec![Vec::new(); PEERS];
+        for &(peer, topic) in published {
+            queues[peer].push((topic, self.published));
+            self.published += 1;
+        }
+        std::thread::scope(|scope| {
+            for (peer, queue) in self.peers.iter().zip(queues) {
+                scope.spawn(move || {
+                    for (topic, number) in queue {
+                        peer.publish(TOPICS[topic], json!(number));
+                    }
+                });
+            }
+        });
+    }
+
+    /// Every group gets a member that accepts everything, so that none is left with work that nobody does.
+    fn attend_to_all_groups(&mut self) {
+        for topic in 0..TOPICS.len() {
+            for group in 1..GROUPS.len() {
+                let peer = (topic + group) % PEERS;
+                if !self.places.contains_key(&(peer, topic, group)) {
+                    self.toggle((peer, topic, group), 1);
+                }
+            }
+        }
+    }
+
+    /// Every group has settled every entry, and its members got each of them: once, unless somebody died in between.
+    fn check_groups(&mut self) {
+        for (topic, topic_name) in TOPICS.iter().enumerate() {
+            for (group, name) in GROUPS.iter().enumerate() {
+                let Some(name) = name else { continue };
+                let places: Vec<Place> = self
+                    .places
+                    .keys()
+                    .copied()
+                    .filter(|place| (place.1, place.2) == (topic, group))
+                    .collect();
+                let mut wanted = eventually("the group has done everything", || {
+                    let stream = self.stream(topic);
+                    let mut got = self.done.get(&(topic, group)).cloned().unwrap_or_default();
+                    got.extend(places.iter().flat_map(|&place| self.seen(place)));
+                    match stream.iter().find(|mark| !got.contains(mark)) {
+                        None => Ok((stream, got)),
+                        Some(missing) => Err(format!(
+                            "{name} of {topic} lacks {missing:?} of {}",
+                            stream.len()
+                        )),
+                    }
+                });
+                self.redis.all_settled(topic_name, name);
+                if self.deaths == 0 {
+                    wanted.0.sort();
+                    wanted.1.sort();
+                    assert_eq!(wanted.0, wanted.1, "{name} of topic {topic}");
+                }
+            }
+        }
+    }
+
+    /// Every ungrouped callback got the whole stream in its order, and nothing else.
+    fn check_fan_out(&self) {
+        for &place in self.places.keys().filter(|place| place.2 == 0) {
+            eventually("the callback has the whole stream", || {
+                let (seen, stream) = (self.seen(place), self.stream(place.1));
+                match seen == stream {
+                    true => Ok(()),
+                    false => Err(format!("{place:?}: {seen:?} of {stream:?}")),
+                }
+            });
+        }
+    }
+}
+
+/// Long enough that nobody takes over what is only slow.
+fn options() -> Value {
+    json!({ "reclaimIntervalMs": 500, "reclaimIdleMs": 3000 })
+}
+
+#[test]
+fn all_logs_agree_with_the_streams() {
+    let kinds = match have_node() {
+        true => [Kind::Node, Kind::Rust, Kind::Node, Kind::Rust],
+        false => [Kind::Rust; PEERS],
+    };
+    let seed = seed();
+    for round in 0..rounds(3) as u64 {
+        eprintln!("BOWLINE_SEED={}", seed + round);
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&(seed + round).to_le_bytes());
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        let phases = prop::collection::vec(phase(), 2..6);
+        let phases = phases.new_tree(&mut runner).unwrap().current();
+        eprintln!("{phases:#?}");
+        let mut world = World::new(redis!(), kinds);
+        for phase in phases {
+            if let Some(at) = phase.killed {
+                world.kill(at);
+            }
+            for (place, refuses_until) in phase.toggled {
+                world.toggle(place, refuses_until);
+            }
+            world.publish(&phase.published);
+        }
+        world.attend_to_all_groups();
+        world.check_groups();
+        world.check_fan_out();
+    }
+}
