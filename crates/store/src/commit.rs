@@ -102,6 +102,8 @@ pub enum Operation {
     DropLog {
         /// The log.
         log: LogName,
+        /// The position that its next entry would have to get, if it matters.
+        end: Option<u64>,
     },
     /// Stores a blob for a record, which has to exist when the commit is done. Nothing happens if the record owns it already.
     PutBlob {
@@ -133,7 +135,9 @@ impl Operation {
             | Self::Check { table, .. }
             | Self::PutBlob { table, .. }
             | Self::DropBlob { table, .. } => *table,
-            Self::Append { log, .. } | Self::Trim { log, .. } | Self::DropLog { log } => log.table,
+            Self::Append { log, .. } | Self::Trim { log, .. } | Self::DropLog { log, .. } => {
+                log.table
+            }
         }
     }
 
@@ -145,7 +149,9 @@ impl Operation {
             | Self::Check { key, .. }
             | Self::PutBlob { key, .. }
             | Self::DropBlob { key, .. } => key,
-            Self::Append { log, .. } | Self::Trim { log, .. } | Self::DropLog { log } => &log.key,
+            Self::Append { log, .. } | Self::Trim { log, .. } | Self::DropLog { log, .. } => {
+                &log.key
+            }
         }
     }
 
@@ -262,7 +268,13 @@ impl Commit {
 
     /// Forgets a log.
     pub fn drop_log(self, log: LogName) -> Self {
-        self.with(Operation::DropLog { log })
+        self.with(Operation::DropLog { log, end: None })
+    }
+
+    /// Forgets a log if its next position is `end`.
+    pub fn drop_log_at(self, log: LogName, end: u64) -> Self {
+        let end = Some(end);
+        self.with(Operation::DropLog { log, end })
     }
 
     /// Stores a blob for the record `key`, which has to exist when the commit is done.

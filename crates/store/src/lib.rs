@@ -26,6 +26,7 @@ pub mod limits;
 
 mod apply;
 mod blob;
+mod cache;
 mod commit;
 mod error;
 mod future;
@@ -43,6 +44,7 @@ mod watch;
 use bowline_events::Text;
 
 pub use blob::{Blob, BlobHash};
+pub use cache::StoreCache;
 pub use commit::{Appended, Commit, Committed, Expect, Operation};
 pub use error::{Conflict, Error, ErrorKind, Expected, Result};
 pub use future::StoreFuture;

@@ -153,7 +153,7 @@ fn named(operation: &Operation) -> Option<(bool, Table, &str)> {
         | Operation::Check { table, key, .. } => Some((false, *table, key)),
         Operation::Append { log, .. }
         | Operation::Trim { log, .. }
-        | Operation::DropLog { log } => Some((true, log.table, &log.key)),
+        | Operation::DropLog { log, .. } => Some((true, log.table, &log.key)),
         Operation::PutBlob { .. } | Operation::DropBlob { .. } => None,
     }
 }

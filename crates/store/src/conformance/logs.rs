@@ -370,6 +370,28 @@ pub async fn a_dropped_log_begins_anew(stores: &Stores) -> Outcome {
     Ok(())
 }
 
+/// Who drops a log may say where it ends, so that nothing goes that he has not seen.
+pub async fn a_log_is_dropped_at_its_end(stores: &Stores) -> Outcome {
+    let log = ten(&*stores.store, "a").await?;
+    let late = Commit::new().drop_log_at(log.clone(), 9);
+    let error = refused(
+        stores.store.commit(late).await,
+        "dropping a log that has grown",
+    )?;
+    ensure_eq!(error.kind(), ErrorKind::Conflict, "the kind of error");
+    ensure_eq!(
+        info(&*stores.other, &log).await?.end,
+        10,
+        "the end of the log"
+    );
+    stores
+        .store
+        .commit(Commit::new().drop_log_at(log.clone(), 10))
+        .await?;
+    ensure_eq!(stores.other.log_info(&log).await?, None, "the dropped log");
+    Ok(())
+}
+
 /// Trimming and dropping a log that does not exist is fine.
 pub async fn what_is_not_there_is_trimmed_and_dropped_in_peace(stores: &Stores) -> Outcome {
     let commit = Commit::new()

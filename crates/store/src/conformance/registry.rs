@@ -116,6 +116,7 @@ pub const CLAUSES: &[Clause] = list! {
         trimming_by_age,
         an_append_trims_in_one_commit,
         a_dropped_log_begins_anew,
+        a_log_is_dropped_at_its_end,
         what_is_not_there_is_trimmed_and_dropped_in_peace,
         logs_are_listed_by_key,
         long_logs_are_dropped_and_trimmed_at_once;

@@ -5,6 +5,7 @@ mod log;
 mod state;
 mod table;
 
+use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,12 +33,11 @@ use table::Key;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct MemoryStore {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     id: Text,
     /// `None` once the store is closed.
@@ -199,5 +199,13 @@ impl Store for MemoryStore {
         *self.lock() = None;
         self.shared.watchers.close();
         StoreFuture::ready(Ok(()))
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("id", &self.shared.id)
+            .finish_non_exhaustive()
     }
 }

@@ -56,6 +56,10 @@ impl State {
                 log,
                 end: Some(end),
                 ..
+            }
+            | Operation::DropLog {
+                log,
+                end: Some(end),
             } => self.expect_end(log, *end),
             Operation::PutBlob { table, key, .. } => {
                 match crate::apply::owner_after(operations, *table, key) {
@@ -128,7 +132,7 @@ impl State {
                         log.trim(&keep, now);
                     }
                 }
-                Operation::DropLog { log } => {
+                Operation::DropLog { log, .. } => {
                     let logs = &mut self.tables.entry(log.table).or_default().logs;
                     logs.remove(&Key(log.key));
                 }

@@ -69,6 +69,10 @@ fn check(
             log,
             end: Some(end),
             ..
+        }
+        | Operation::DropLog {
+            log,
+            end: Some(end),
         } => return check_end(connection, log, *end).map(|()| None),
         Operation::PutBlob { table, key, .. } => match owner_after(operations, *table, key) {
             Some(true) => return Ok(None),
@@ -137,7 +141,7 @@ fn write(
         Operation::Trim { log, keep } => {
             applied.garbage |= logs::trim(connection, log, keep, stamp.1)?;
         }
-        Operation::DropLog { log } => applied.garbage |= logs::drop_log(connection, log)?,
+        Operation::DropLog { log, .. } => applied.garbage |= logs::drop_log(connection, log)?,
         Operation::PutBlob { table, key, blob } => blobs::put(connection, *table, key, blob)?,
         Operation::DropBlob { table, key, hash } => {
             blobs::release(connection, *table, key, hash)?;

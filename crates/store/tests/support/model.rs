@@ -53,7 +53,8 @@ impl Model {
                     Expect::Version(version) => Expected::Version(*version),
                 },
                 Operation::Delete { version, .. } => Expected::Version(*version),
-                Operation::Append { end: Some(end), .. } => Expected::End(*end),
+                Operation::Append { end: Some(end), .. }
+                | Operation::DropLog { end: Some(end), .. } => Expected::End(*end),
                 Operation::PutBlob { .. } => {
                     let after = commit.operations().iter().rfind(|other| {
                         let same = other.table() == name.0 && *other.key() == name.1.as_str();

@@ -21,7 +21,7 @@ pub(crate) enum Op {
     Check(usize, usize, Guess),
     Append(usize, usize, Option<Guess>, Vec<u8>, Option<u64>),
     Trim(usize, usize, u64),
-    DropLog(usize, usize),
+    DropLog(usize, usize, Option<Guess>),
     PutBlob(usize, usize, u8),
     DropBlob(usize, usize, u8),
 }
@@ -55,7 +55,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (name.clone(), proptest::option::of(guess()), proptest::collection::vec(0..9_u8, 0..4), proptest::option::of(0..20_u64))
             .prop_map(|((t, k), g, sizes, keep)| Op::Append(t, k, g, sizes, keep)),
         1 => (name.clone(), 0..12_u64).prop_map(|((t, k), before)| Op::Trim(t, k, before)),
-        1 => name.clone().prop_map(|(t, k)| Op::DropLog(t, k)),
+        1 => (name.clone(), proptest::option::of(guess())).prop_map(|((t, k), g)| Op::DropLog(t, k, g)),
         2 => (name.clone(), BLOBS).prop_map(|((t, k), n)| Op::PutBlob(t, k, n)),
         1 => (name, BLOBS).prop_map(|((t, k), n)| Op::DropBlob(t, k, n)),
     ]
@@ -78,7 +78,7 @@ pub(crate) fn commit(ops: &[Op], model: &Model) -> Commit {
         | Op::Check(t, k, ..)
         | Op::Append(t, k, ..)
         | Op::Trim(t, k, ..)
-        | Op::DropLog(t, k)
+        | Op::DropLog(t, k, ..)
         | Op::PutBlob(t, k, ..)
         | Op::DropBlob(t, k, ..)) = op;
         let (table, key) = (TABLES[*t], KEYS[*k]);
@@ -97,50 +97,53 @@ pub(crate) fn commit(ops: &[Op], model: &Model) -> Commit {
             (Guess::Right | Guess::Absent, _) => Expect::Absent,
             (Guess::Stale, there) => Expect::Version(there.unwrap_or(7).wrapping_sub(1)),
         };
-        commit =
-            match op {
-                Op::Put(_, _, guess, due, body) => {
-                    let index = Index::new(Timestamp::from_millis(due * 7 % 4))
-                        .group(if *due > 2 { "g" } else { "h" });
-                    let index = index.due((*due < 5).then_some(Timestamp::from_millis(*due)));
-                    commit.put(table, key, expect(guess), index, vec![*body])
-                }
-                Op::Delete(_, _, guess) => match expect(guess) {
-                    Expect::Version(version) => commit.delete(table, key, version),
-                    Expect::Absent => commit,
-                },
-                Op::Check(_, _, guess) => commit.check(table, key, expect(guess)),
-                Op::Append(_, _, end, sizes, keep) => {
-                    let there = model
-                        .logs
-                        .get(&(table, key.to_owned()))
-                        .map_or(0, |log| log.end);
-                    let entries = sizes
-                        .iter()
-                        .map(|size| vec![*size; usize::from(*size)].into())
-                        .collect();
-                    let end = end.map(|guess| match guess {
-                        Guess::Right => there,
-                        Guess::Absent => 0,
-                        Guess::Stale => there + 1,
-                    });
-                    let keep =
-                        keep.map_or_else(Keep::default, |bytes| Keep::default().bytes(bytes));
-                    commit.with(bowline_store::Operation::Append {
-                        log: table.log(key),
-                        end,
-                        entries,
-                        keep,
-                    })
-                }
-                Op::Trim(_, _, before) => commit.trim(
-                    table.log(key),
-                    Keep::starting_at(*before).entries(20 - before),
-                ),
-                Op::DropLog(..) => commit.drop_log(table.log(key)),
-                Op::PutBlob(_, _, number) => commit.put_blob(table, key, blob(*number)),
-                Op::DropBlob(_, _, number) => commit.drop_blob(table, key, blob(*number).hash()),
-            };
+        let end = model
+            .logs
+            .get(&(table, key.to_owned()))
+            .map_or(0, |log| log.end);
+        let at_end = |guess| match guess {
+            Guess::Right => end,
+            Guess::Absent => 0,
+            Guess::Stale => end + 1,
+        };
+        commit = match op {
+            Op::Put(_, _, guess, due, body) => {
+                let index = Index::new(Timestamp::from_millis(due * 7 % 4)).group(if *due > 2 {
+                    "g"
+                } else {
+                    "h"
+                });
+                let index = index.due((*due < 5).then_some(Timestamp::from_millis(*due)));
+                commit.put(table, key, expect(guess), index, vec![*body])
+            }
+            Op::Delete(_, _, guess) => match expect(guess) {
+                Expect::Version(version) => commit.delete(table, key, version),
+                Expect::Absent => commit,
+            },
+            Op::Check(_, _, guess) => commit.check(table, key, expect(guess)),
+            Op::Append(_, _, end, sizes, keep) => {
+                let entries = sizes
+                    .iter()
+                    .map(|size| vec![*size; usize::from(*size)].into())
+                    .collect();
+                let end = end.map(at_end);
+                let keep = keep.map_or_else(Keep::default, |bytes| Keep::default().bytes(bytes));
+                commit.with(bowline_store::Operation::Append {
+                    log: table.log(key),
+                    end,
+                    entries,
+                    keep,
+                })
+            }
+            Op::Trim(_, _, before) => commit.trim(
+                table.log(key),
+                Keep::starting_at(*before).entries(20 - before),
+            ),
+            Op::DropLog(_, _, None) => commit.drop_log(table.log(key)),
+            Op::DropLog(_, _, Some(guess)) => commit.drop_log_at(table.log(key), at_end(*guess)),
+            Op::PutBlob(_, _, number) => commit.put_blob(table, key, blob(*number)),
+            Op::DropBlob(_, _, number) => commit.drop_blob(table, key, blob(*number).hash()),
+        };
     }
     commit
 }
