@@ -82,6 +82,11 @@ impl Blob {
         self.hash
     }
 
+    #[cfg(feature = "postgres")]
+    pub(crate) fn hash_ref(&self) -> &BlobHash {
+        &self.hash
+    }
+
     /// The content.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
@@ -89,7 +94,7 @@ impl Blob {
 }
 
 /// Refuses what a damaged disk has made of a blob.
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) fn verified(hash: BlobHash, bytes: Bytes) -> Result<Bytes, Error> {
     if BlobHash::of(&bytes) == hash {
         return Ok(bytes);

@@ -33,6 +33,8 @@ mod future;
 mod log;
 mod memory;
 mod page;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod query;
 mod record;
 #[cfg(feature = "sqlite")]
@@ -50,6 +52,8 @@ pub use error::{Conflict, Error, ErrorKind, Expected, Result};
 pub use future::StoreFuture;
 pub use log::{Keep, LogEntry, LogInfo, LogName, LogPage};
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresBuilder, PostgresStore};
 pub use query::{Cursor, Filter, Order, Page, Query};
 pub use record::{Index, Record};
 #[cfg(feature = "sqlite")]

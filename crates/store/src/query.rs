@@ -73,7 +73,7 @@ impl Filter {
     }
 
     /// Whether there can be such a record: none has a byte of value 0 in its key or index.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn is_possible(&self) -> bool {
         let texts = [&self.group, &self.owner, &self.key_prefix];
         let mut texts = texts.into_iter().flatten();

@@ -77,6 +77,19 @@ impl Watchers {
         }
     }
 
+    /// Wakes everybody.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn touch_all(&self) {
+        for sender in self.lock().tables.values() {
+            sender.send_replace(());
+        }
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;

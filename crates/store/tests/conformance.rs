@@ -5,7 +5,7 @@
 mod support;
 
 use bowline_store::conformance::assert_fulfilled;
-use support::backends::{Memory, SqliteFile, SqliteMemory};
+use support::backends::{Memory, Postgres, SqliteFile, SqliteMemory};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory() {
@@ -25,4 +25,11 @@ async fn sqlite_in_a_file() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_handles_on_one_sqlite_file() {
     assert_fulfilled(&SqliteFile { handles: 2 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres() {
+    if !bowline_testkit::skips_postgres() {
+        assert_fulfilled(&Postgres).await;
+    }
 }

@@ -13,7 +13,7 @@ use bowline_store::conformance::Fixture;
 use bowline_store::{BlobHash, Claim, Commit, Committed, ErrorKind, Store};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use support::backends::{Memory, SqliteFile, SqliteMemory};
+use support::backends::{Memory, Postgres, SqliteFile, SqliteMemory};
 use support::model::{Broken, Model, TABLES};
 use support::script::{BLOBS, Op, Step, blob, commit, step};
 
@@ -245,4 +245,18 @@ fn two_sqlite_handles_follow_the_model() {
 #[test]
 fn two_sqlite_handles_are_serialisable() {
     concurrent(&SqliteFile { handles: 2 }, 24);
+}
+
+#[test]
+fn postgres_follows_the_model() {
+    if !bowline_testkit::skips_postgres() {
+        sequential(&Postgres, 12);
+    }
+}
+
+#[test]
+fn postgres_is_serialisable() {
+    if !bowline_testkit::skips_postgres() {
+        concurrent(&Postgres, 16);
+    }
 }

@@ -85,6 +85,12 @@ impl std::error::Error for Violation {}
 /// A store that fails where it should not.
 impl From<Error> for Violation {
     fn from(error: Error) -> Self {
-        Self(format!("an operation failed: {error}"))
+        let mut message = format!("an operation failed: {error}");
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            message.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        Self(message)
     }
 }
