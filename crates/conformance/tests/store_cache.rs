@@ -1,8 +1,9 @@
-//! The caching layer with its histories in a store: in memory, in SQLite, and in one SQLite file that two participants of a
-//! Unix socket have opened on their own.
+//! The caching layer with its histories in a store: in memory, in SQLite, on a PostgreSQL server, and in one SQLite file that
+//! two participants of a Unix socket have opened on their own.
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bowline_conformance::{Fixture, Participants};
@@ -10,7 +11,8 @@ use bowline_events::{
     CachingPubSub, Error, ErrorKind, InProcessPubSub, OpFuture, PubSub, PubSubExt, Result,
     SubscribeOptions,
 };
-use bowline_store::{MemoryStore, SqliteStore, Store, StoreCache};
+use bowline_store::{MemoryStore, PostgresStore, SqliteStore, Store, StoreCache};
+use bowline_testkit::{PostgresServer, skips_postgres};
 use bowline_unix::UnixSocketPubSub;
 
 fn cached(bus: impl PubSub, store: impl Store) -> Arc<dyn PubSub> {
@@ -71,6 +73,40 @@ impl Fixture for OverUnix {
     }
 }
 
+/// One server for all clauses, with a schema for each.
+struct OnPostgres {
+    server: PostgresServer,
+    clauses: AtomicU64,
+}
+
+impl Fixture for OnPostgres {
+    fn name(&self) -> &str {
+        "store-cache-postgres"
+    }
+
+    fn connect(&self) -> OpFuture<'_, Participants> {
+        OpFuture::new(async {
+            let schema = format!("clause_{}", self.clauses.fetch_add(1, Relaxed));
+            let store = PostgresStore::builder(&self.server.url())
+                .schema(schema)
+                .max_connections(3);
+            let bus = InProcessPubSub::builder().no_replay().build();
+            Ok(Participants::one(cached(bus, store.open().await?)))
+        })
+    }
+}
+
+fn start_server() -> PostgresServer {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime.map(|runtime| runtime.block_on(PostgresServer::start())) {
+        Ok(Ok(server)) => server,
+        Ok(Err(error)) => panic!("{error}"),
+        Err(error) => panic!("no runtime: {error}"),
+    }
+}
+
 /// A participant that has found its role: the first one is the broker.
 async fn joined(path: std::path::PathBuf) -> Result<UnixSocketPubSub> {
     let bus = UnixSocketPubSub::new(path)?;
@@ -80,9 +116,16 @@ async fn joined(path: std::path::PathBuf) -> Result<UnixSocketPubSub> {
 }
 
 fn main() -> ExitCode {
-    bowline_conformance::main([
-        Box::new(InProcess { sqlite: false }) as Box<dyn Fixture>,
+    let mut fixtures: Vec<Box<dyn Fixture>> = vec![
+        Box::new(InProcess { sqlite: false }),
         Box::new(InProcess { sqlite: true }),
         Box::new(OverUnix),
-    ])
+    ];
+    if !skips_postgres() {
+        fixtures.push(Box::new(OnPostgres {
+            server: start_server(),
+            clauses: AtomicU64::new(0),
+        }));
+    }
+    bowline_conformance::main(fixtures)
 }

@@ -8,7 +8,8 @@
 //! - blobs: large values, stored once, found by their hash, gone with their last owner.
 //!
 //! A [`Commit`] changes any of them together or not at all. [`Store`] is the contract; [`MemoryStore`] keeps it in memory,
-//! [`SqliteStore`] in a file.
+//! [`SqliteStore`] in a file, and with the feature `postgres` `PostgresStore` on a server. [`open`] makes one from a URL.
+//! [`StoreCache`] keeps the histories of event topics in any of them.
 //!
 //! ## Guarantees
 //!
@@ -32,6 +33,7 @@ mod error;
 mod future;
 mod log;
 mod memory;
+mod open;
 mod page;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -52,6 +54,7 @@ pub use error::{Conflict, Error, ErrorKind, Expected, Result};
 pub use future::StoreFuture;
 pub use log::{Keep, LogEntry, LogInfo, LogName, LogPage};
 pub use memory::MemoryStore;
+pub use open::open;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresBuilder, PostgresStore};
 pub use query::{Cursor, Filter, Order, Page, Query};

@@ -19,6 +19,7 @@ use crate::{
 /// - Nothing is written unconditionally: a record is written only by who knows its present version.
 /// - A commit whose future is dropped before it resolves happens or does not, but never by half.
 /// - Every read sees one instant of the store.
+/// - A future that was begun and is not polled any more keeps nothing from others.
 ///
 /// # Limits
 /// Those of [`limits`](crate::limits).
@@ -66,7 +67,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// The version of a claimed record is the fence: the claimer commits the outcome with `Expect::Version` of it (and
     /// prolongs its lease the same way, with a later `due`). If the lease ends first, the next claimer gets the record in a
-    /// newer version, and the commit of the late one conflicts.
+    /// newer version, and the commit of the late one conflicts. If the future is dropped, the claim may have been made; then
+    /// nobody works on the records until the lease ends.
     fn claim_due(&self, table: Table, claim: Claim) -> StoreFuture<'_, Vec<Record>>;
 
     /// Up to `limit` entries of `log` from position `from` on, or from the oldest that is kept, and the state of the log.

@@ -1,7 +1,10 @@
 //! Opening, closing, identity, statistics.
 
 use super::{Outcome, RUNS, Stores, TIMERS, at, ensure, ensure_eq, made, make};
-use crate::{BlobHash, Claim, Commit, ErrorKind, Expect, Filter, Index, Query, TableStats};
+use crate::{
+    BlobHash, Claim, Commit, Committed, ErrorKind, Expect, Filter, Index, Query, Store,
+    StoreFuture, TableStats,
+};
 
 /// After `close` everything is refused with `Closed`; closing again is fine.
 pub async fn a_closed_store_refuses(stores: &Stores) -> Outcome {
@@ -115,6 +118,39 @@ pub async fn an_abandoned_commit_happens_as_a_whole_or_not(stores: &Stores) -> O
         );
     }
     Ok(())
+}
+
+/// Reads and commits that were begun and that nobody polls any more keep nothing from others.
+pub async fn a_caller_that_stands_still_blocks_nobody(stores: &Stores) -> Outcome {
+    let store = &*stores.store;
+    let mut reads = Vec::new();
+    let mut commits = Vec::new();
+    for i in 0..40 {
+        let mut read = store.get(RUNS, "a");
+        let mut commit = standing(store, i);
+        tokio::select! {
+            biased;
+            _ = &mut read => {}
+            _ = &mut commit => {}
+            () = std::future::ready(()) => {}
+        }
+        reads.push(read);
+        commits.push(commit);
+    }
+    let others = async {
+        made(store, "a").await?;
+        store.get(RUNS, "a").await
+    };
+    let found = tokio::time::timeout(super::DEADLINE, others).await;
+    let found =
+        found.map_err(|_| super::Violation::new("others wait for those that stand still"))??;
+    ensure!(found.is_some(), "the record is not there");
+    Ok(())
+}
+
+fn standing(store: &dyn Store, number: u32) -> StoreFuture<'_, Committed> {
+    let key = format!("standing-{number}");
+    store.commit(make(&key, Index::new(at(0)), ""))
 }
 
 /// A commit that says when it happens has that time.

@@ -142,5 +142,6 @@ pub const CLAUSES: &[Clause] = list! {
         handles_name_the_same_data,
         stats_count_what_is_there,
         an_abandoned_commit_happens_as_a_whole_or_not,
+        a_caller_that_stands_still_blocks_nobody,
         the_time_of_a_commit_is_its_own;
 };

@@ -122,40 +122,16 @@ impl PostgresStore {
         })
     }
 
-    /// The answer of the server to `sql`.
-    async fn rows(
-        &self,
-        operation: &'static str,
-        sql: &str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>> {
-        let place = &self.shared.place;
+    /// The answer of the server, in a task of its own: a caller that is not polled for a while must not keep a connection from
+    /// the others.
+    async fn ask(&self, operation: &'static str, asked: Asked) -> Result<Vec<Row>> {
         if self.shared.room.is_closed() {
             return Err(Error::closed(operation));
         }
-        let client = self.shared.pool.get().await;
-        let client = client.map_err(|error| no_connection(operation, place, error))?;
-        let work = async {
-            let statement = client.prepare_cached(sql).await?;
-            client.query(&statement, parameters).await
-        };
-        match tokio::time::timeout(self.shared.timeout, work).await {
-            Ok(rows) => rows.map_err(|error| failed(operation, place, error)),
-            Err(_) => {
-                // The answer may still come, and is nobody's.
-                drop(Object::take(client));
-                Err(Failure::Unknown(None).to_error(operation, place))
-            }
-        }
-    }
-
-    async fn ask(&self, operation: &'static str, asked: Asked) -> Result<Vec<Row>> {
-        let parameters: Vec<_> = asked
-            .parameters
-            .iter()
-            .map(|it| &**it as &(dyn ToSql + Sync))
-            .collect();
-        self.rows(operation, &asked.sql, &parameters).await
+        let shared = Arc::clone(&self.shared);
+        let asking = async move { shared.ask(operation, asked).await };
+        let answer = self.shared.runtime.spawn(asking).await;
+        answer.unwrap_or_else(|_| Err(Error::closed(operation)))
     }
 
     /// The records of `rows`.
@@ -271,12 +247,7 @@ impl Store for PostgresStore {
     ) -> StoreFuture<'a, LogPage> {
         StoreFuture::new(async move {
             limits::check_key(&log.key, "read log")?;
-            let (from, limit) = (arrays::signed(from), limits::page(limit) as i64);
-            let (table, key) = (log.table.as_str(), log.key.as_str());
-            let sql = logs::read_sql();
-            let rows = self
-                .rows("read log", &sql, &[&table, &key, &from, &limit])
-                .await?;
+            let rows = self.ask("read log", logs::read(log, from, limit)).await?;
             logs::page(&rows).map_err(|error| self.odd("read log", error))
         })
     }
@@ -288,10 +259,8 @@ impl Store for PostgresStore {
         limit: usize,
     ) -> StoreFuture<'a, Vec<(Text, LogInfo)>> {
         StoreFuture::new(async move {
-            let after = after.unwrap_or_default().replace('\0', "");
-            let limit = limits::page(limit) as i64;
             let rows = self
-                .rows("list logs", logs::LIST, &[&table.as_str(), &after, &limit])
+                .ask("list logs", logs::list(table, after, limit))
                 .await?;
             let listed: std::result::Result<_, _> = rows.iter().map(logs::listed).collect();
             listed.map_err(|error| self.odd("list logs", error))
@@ -300,10 +269,9 @@ impl Store for PostgresStore {
 
     fn blob(&self, hash: BlobHash) -> StoreFuture<'_, Option<Bytes>> {
         StoreFuture::new(async move {
-            let sql = "SELECT body FROM blobs WHERE hash = $1";
-            let rows = self
-                .rows("read blob", sql, &[&&hash.as_bytes()[..]])
-                .await?;
+            let mut asked = Asked::new("SELECT body FROM blobs WHERE ");
+            asked.and("hash = ?", hash.as_bytes().to_vec());
+            let rows = self.ask("read blob", asked).await?;
             let Some(row) = rows.first() else {
                 return Ok(None);
             };
@@ -316,7 +284,7 @@ impl Store for PostgresStore {
 
     fn stats(&self) -> StoreFuture<'_, Stats> {
         StoreFuture::new(async move {
-            let rows = self.rows("stats", stats::SQL, &[]).await?;
+            let rows = self.ask("stats", Asked::new(stats::SQL)).await?;
             stats::read(&rows).map_err(|error| self.odd("stats", error))
         })
     }
@@ -349,6 +317,25 @@ impl Store for PostgresStore {
 }
 
 impl Shared {
+    async fn ask(&self, operation: &'static str, asked: Asked) -> Result<Vec<Row>> {
+        let client = self.pool.get().await;
+        let client = client.map_err(|error| no_connection(operation, &self.place, error))?;
+        let work = async {
+            let parameters = asked.parameters.iter();
+            let parameters: Vec<_> = parameters.map(|it| &**it as &(dyn ToSql + Sync)).collect();
+            let statement = client.prepare_cached(&asked.sql).await?;
+            client.query(&statement, &parameters).await
+        };
+        match tokio::time::timeout(self.timeout, work).await {
+            Ok(rows) => rows.map_err(|error| failed(operation, &self.place, error)),
+            Err(_) => {
+                // The answer may still come, and is nobody's.
+                drop(Object::take(client));
+                Err(Failure::Unknown(None).to_error(operation, &self.place))
+            }
+        }
+    }
+
     fn stop_listening(&self) {
         if let Some(listening) = lock(&self.listening).take() {
             listening.abort();

@@ -21,7 +21,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    fn new(sql: impl Into<String>) -> Self {
+    pub(super) fn new(sql: impl Into<String>) -> Self {
         Self {
             sql: sql.into(),
             parameters: Vec::new(),
@@ -29,7 +29,7 @@ impl Asked {
     }
 
     /// Adds text in which `?` stands for `value`.
-    fn and(&mut self, sql: &str, value: impl ToSql + Sync + Send + 'static) {
+    pub(super) fn and(&mut self, sql: &str, value: impl ToSql + Sync + Send + 'static) {
         self.parameters.push(Box::new(value));
         let number = format!("${}", self.parameters.len());
         self.sql.push_str(&sql.replace('?', &number));

@@ -24,8 +24,6 @@ const WAL_BYTES: u64 = 64 * 1024 * 1024;
 const READERS: usize = 4;
 /// Commits and KiB of commits that may wait for the writer.
 pub(super) const QUEUE: usize = 128 * 1024;
-/// Reads that may wait.
-const READS: usize = 1024;
 
 /// What a commit survives once its future has resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -159,7 +157,6 @@ fn shared(
         reads: Mutex::new(reads),
         readers_ended: tokio::sync::Mutex::new(ended),
         write_room: Arc::new(Semaphore::new(QUEUE)),
-        read_room: Semaphore::new(READS),
         watchers,
     })
 }

@@ -69,7 +69,6 @@ struct Shared {
     reads: Mutex<Option<mpsc::Sender<ReadJob>>>,
     readers_ended: tokio::sync::Mutex<Option<tokio::sync::mpsc::Receiver<()>>>,
     write_room: Arc<Semaphore>,
-    read_room: Semaphore,
     watchers: Arc<Watchers>,
 }
 
@@ -121,12 +120,6 @@ impl SqliteStore {
     ) -> StoreFuture<'a, T> {
         StoreFuture::new(async move {
             let closed = || Error::closed(operation);
-            let _room = self
-                .shared
-                .read_room
-                .acquire()
-                .await
-                .map_err(|_| closed())?;
             let (reply, answer) = oneshot::channel();
             let job: ReadJob = Box::new(move |connection| {
                 if !reply.is_closed() {
@@ -294,7 +287,6 @@ impl Store for SqliteStore {
         StoreFuture::new(async move {
             let shared = &self.shared;
             shared.write_room.close();
-            shared.read_room.close();
             take(&shared.reads);
             if let Some(mut ended) = shared.readers_ended.lock().await.take() {
                 ended.recv().await;
