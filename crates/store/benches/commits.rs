@@ -30,11 +30,11 @@ const BODY: [u8; 400] = [b'x'; 400];
 async fn drive(store: Arc<dyn Store>, name: String, end: Instant) -> (u64, Vec<Duration>) {
     let (mut count, mut times) = (0, Vec::new());
     let mut expect = Expect::Absent;
+    let created = Timestamp::now();
     while Instant::now() < end {
-        let index = Index::new(Timestamp::from_millis(0))
-            .status("running")
-            .group("bench");
-        let due = index.clone().due(Timestamp::now());
+        let index = Index::new(created).status("running").group("bench");
+        let now = Timestamp::now();
+        let due = Index::new(now).group("bench").due(now);
         let commit = Commit::new()
             .put(RUNS, name.clone(), expect, index, BODY.to_vec())
             .put(TIMERS, format!("{name}-{count}"), Expect::Absent, due, "{}")

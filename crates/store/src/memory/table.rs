@@ -27,9 +27,12 @@ impl PartialOrd for Key {
     }
 }
 
-/// A place in an index: the attribute (empty where all records are meant), a time, the key.
-type Place = (Key, Timestamp, Key);
+/// A place in an index: a time, and the key for records of one instant. The time comes first, so that most comparisons end
+/// without a look at a key, which lies elsewhere in memory.
+type Place = (Timestamp, Key);
 type Sorted = BTreeSet<Place>;
+/// An index per value of an attribute. None is empty.
+type ByAttribute = HashMap<Text, Sorted>;
 
 #[derive(Debug)]
 pub(super) struct Stored {
@@ -45,54 +48,74 @@ pub(super) struct TableData {
     pub(super) logs: BTreeMap<Key, MemoryLog>,
     by_created: Sorted,
     by_due: Sorted,
-    by_status: Sorted,
-    by_group: Sorted,
-    by_owner: Sorted,
+    by_status: ByAttribute,
+    by_group: ByAttribute,
+    by_owner: ByAttribute,
 }
 
 impl TableData {
     pub(super) fn put(&mut self, key: &Text, record: Stored) {
-        let index = record.index.clone();
-        let before = self.records.insert(key.clone(), record);
-        let before = before.map(|record| record.index);
-        if before.as_ref() != Some(&index) {
-            self.reindex(key, before.as_ref(), Some(&index));
-        }
+        let after = match self.records.get_mut(key) {
+            Some(stored) => {
+                let before = std::mem::replace(stored, record);
+                if before.index == stored.index {
+                    return;
+                }
+                let after = stored.index.clone();
+                self.unindex(key, &before.index);
+                after
+            }
+            None => {
+                let after = record.index.clone();
+                self.records.insert(key.clone(), record);
+                after
+            }
+        };
+        self.index(key, after);
     }
 
     pub(super) fn delete(&mut self, key: &Text) {
         if let Some(record) = self.records.remove(key) {
-            self.reindex(key, Some(&record.index), None);
+            self.unindex(key, &record.index);
         }
     }
 
-    fn reindex(&mut self, key: &Text, before: Option<&Index>, after: Option<&Index>) {
-        type Part = fn(&Index) -> Option<(Key, Timestamp)>;
-        let parts: [(&mut Sorted, Part); 5] = [
-            (&mut self.by_created, |index| {
-                Some((Key::default(), index.created))
-            }),
-            (&mut self.by_due, |index| Some((Key::default(), index.due?))),
-            (&mut self.by_status, |index| {
-                Some((Key(index.status.clone()?), index.created))
-            }),
-            (&mut self.by_group, |index| {
-                Some((Key(index.group.clone()?), index.created))
-            }),
-            (&mut self.by_owner, |index| {
-                Some((Key(index.owner.clone()?), index.created))
-            }),
-        ];
-        for (sorted, part) in parts {
-            let (before, after) = (before.and_then(part), after.and_then(part));
-            if before == after {
-                continue;
+    fn index(&mut self, key: &Text, index: Index) {
+        let place = |time| (time, Key(key.clone()));
+        self.by_created.insert(place(index.created));
+        if let Some(due) = index.due {
+            self.by_due.insert(place(due));
+        }
+        for (by, attribute) in [
+            (&mut self.by_status, index.status),
+            (&mut self.by_group, index.group),
+            (&mut self.by_owner, index.owner),
+        ] {
+            if let Some(attribute) = attribute {
+                by.entry(attribute)
+                    .or_default()
+                    .insert(place(index.created));
             }
-            if let Some((attribute, time)) = before {
-                sorted.remove(&(attribute, time, Key(key.clone())));
-            }
-            if let Some((attribute, time)) = after {
-                sorted.insert((attribute, time, Key(key.clone())));
+        }
+    }
+
+    fn unindex(&mut self, key: &Text, index: &Index) {
+        let place = |time| (time, Key(key.clone()));
+        self.by_created.remove(&place(index.created));
+        if let Some(due) = index.due {
+            self.by_due.remove(&place(due));
+        }
+        for (by, attribute) in [
+            (&mut self.by_status, &index.status),
+            (&mut self.by_group, &index.group),
+            (&mut self.by_owner, &index.owner),
+        ] {
+            let Some(attribute) = attribute else { continue };
+            if let Some(sorted) = by.get_mut(attribute) {
+                sorted.remove(&place(index.created));
+                if sorted.is_empty() {
+                    by.remove(attribute);
+                }
             }
         }
     }
@@ -133,8 +156,8 @@ impl TableData {
         let mut budget = Budget::new(limit);
         self.by_due
             .iter()
-            .take_while(|(_, due, _)| *due <= at)
-            .filter_map(|(_, _, key)| self.record(table, &key.0))
+            .take_while(|(due, _)| *due <= at)
+            .filter_map(|(_, key)| self.record(table, &key.0))
             .take_while(|record| budget.takes(record.body.len()))
             .collect()
     }
@@ -146,54 +169,47 @@ impl TableData {
         order: Order,
         cursor: Option<&Cursor>,
     ) -> impl Iterator<Item = &'a str> {
-        let (sorted, attribute) = match filter {
+        static NONE: Sorted = Sorted::new();
+        let sorted = match filter {
             Filter {
                 group: Some(group), ..
-            } => (&self.by_group, group.clone()),
+            } => self.by_group.get(group).unwrap_or(&NONE),
             Filter {
                 owner: Some(owner), ..
-            } => (&self.by_owner, owner.clone()),
-            Filter { status, .. } if status.len() == 1 => (&self.by_status, status[0].clone()),
-            _ => (&self.by_created, Text::default()),
+            } => self.by_owner.get(owner).unwrap_or(&NONE),
+            Filter { status, .. } if status.len() == 1 => {
+                self.by_status.get(&status[0]).unwrap_or(&NONE)
+            }
+            _ => &self.by_created,
         };
-        let places = between(sorted, Key(attribute), filter, order, cursor);
+        let places = between(sorted, filter, order, cursor);
         let places: Box<dyn Iterator<Item = &'a Place>> = match order {
             Order::OldestFirst => Box::new(places),
             Order::NewestFirst => Box::new(places.rev()),
         };
-        places.map(|(_, _, key)| key.0.as_str()).filter(move |key| {
+        places.map(|(_, key)| key.0.as_str()).filter(move |key| {
             let record = self.records.get(*key);
             record.is_some_and(|record| filter.matches(key, &record.index))
         })
     }
 }
 
-/// The places of `attribute` within the times of `filter`, on the far side of `cursor`.
+/// The places within the times of `filter`, on the far side of `cursor`.
 fn between<'a>(
     sorted: &'a Sorted,
-    attribute: Key,
     filter: &Filter,
     order: Order,
     cursor: Option<&Cursor>,
 ) -> std::collections::btree_set::Range<'a, Place> {
     let begin = Timestamp::from_millis(i64::MIN);
-    let from = (
-        attribute.clone(),
-        filter.created_from.unwrap_or(begin),
-        Key::default(),
-    );
+    let from = (filter.created_from.unwrap_or(begin), Key::default());
     let mut lower = Bound::Included(from.clone());
     let mut upper = match filter.created_before {
-        Some(before) => Bound::Excluded((attribute.clone(), before, Key::default())),
-        // The first attribute after this one.
-        None => Bound::Excluded((
-            Key(format!("{}\0", attribute.0).into()),
-            begin,
-            Key::default(),
-        )),
+        Some(before) => Bound::Excluded((before, Key::default())),
+        None => Bound::Unbounded,
     };
     if let Some(cursor) = cursor {
-        let place = (attribute, cursor.created, Key(cursor.key.clone()));
+        let place = (cursor.created, Key(cursor.key.clone()));
         match order {
             Order::OldestFirst if place >= from => lower = Bound::Excluded(place),
             Order::OldestFirst => {}
