@@ -364,16 +364,23 @@ fn as_server_user(program: PathBuf, arguments: Vec<OsString>) -> Result<(OsStrin
         return Ok((program.into(), arguments));
     }
     let (user, group) = server_user()?;
-    let words = [
-        format!("--reuid={user}"),
-        format!("--regid={group}"),
-        "--clear-groups".into(),
-        "--".into(),
-    ];
-    let mut all: Vec<OsString> = words.map(Into::into).to_vec();
-    all.push(program.into());
-    all.extend(arguments);
-    Ok(("setpriv".into(), all))
+    let mut words: Vec<OsString> = Vec::new();
+    // A killed server leaves its System V shared memory behind, unless that is in a name space that goes with it.
+    if run(
+        Path::new("unshare"),
+        &[OsStr::new("--ipc"), OsStr::new("true")],
+    )
+    .is_ok()
+    {
+        words.extend(["unshare", "--ipc", "--"].map(Into::into));
+    }
+    let user = format!("--reuid={user}");
+    let group = format!("--regid={group}");
+    words.extend(["setpriv", &user, &group, "--clear-groups", "--"].map(Into::into));
+    words.push(program.into());
+    words.extend(arguments);
+    let command = words.remove(0);
+    Ok((command, words))
 }
 
 fn run(program: &Path, arguments: &[&OsStr]) -> Result<String> {
