@@ -47,6 +47,41 @@ async fn a_commit_wakes_the_watchers_of_other_processes() {
 }
 
 #[tokio::test]
+async fn connections_are_encrypted_and_certificates_verified() {
+    if skips_postgres() {
+        return;
+    }
+    let server = PostgresServer::start_with_tls().await.unwrap();
+    let trusting = |mode: &str| {
+        format!(
+            "{}?sslmode={mode}&sslrootcert={}",
+            server.url(),
+            server.ca_path().display()
+        )
+    };
+    for mode in ["require", "verify-full", "prefer"] {
+        let store = PostgresStore::open(&trusting(mode)).await.unwrap();
+        store.commit(put(format!("by {mode}"))).await.unwrap();
+        let mut watch = store.watch(RUNS);
+        tokio::time::timeout(DEADLINE, watch.changed())
+            .await
+            .expect("nobody listens")
+            .unwrap();
+        store.close().await.unwrap();
+    }
+    // An authority that nobody knows, and no encryption at all.
+    let unknown = format!("{}?sslmode=require", server.url());
+    let error = PostgresStore::open(&unknown)
+        .await
+        .expect_err("an unknown authority");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    let error = PostgresStore::open(&trusting("disable"))
+        .await
+        .expect_err("no encryption");
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+}
+
+#[tokio::test]
 async fn two_schemas_are_two_stores() {
     if skips_postgres() {
         return;

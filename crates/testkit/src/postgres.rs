@@ -1,8 +1,8 @@
 //! A real PostgreSQL server on a scratch port.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::process::Process;
 use crate::skip::{is_set, report};
+use crate::tls::Certificates;
 use crate::wait::until;
 use crate::{Error, Result, scratch};
 
@@ -62,6 +63,8 @@ pub struct PostgresServer {
     process: Mutex<Option<Process>>,
     programs: PathBuf,
     port: u16,
+    /// Whether it demands TLS.
+    tls: bool,
     folder: TempDir,
 }
 
@@ -73,6 +76,19 @@ impl PostgresServer {
     /// When the programs are missing or fail, or when the server does not answer within
     /// [`PATIENCE`](crate::PATIENCE): with the last lines of its log.
     pub async fn start() -> Result<Self> {
+        Self::launch(false).await
+    }
+
+    /// The same, with a server that refuses connections without TLS.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_with_tls() -> Result<Self> {
+        Self::launch(true).await
+    }
+
+    async fn launch(tls: bool) -> Result<Self> {
         let programs = programs()?;
         let mut attempt = 1;
         loop {
@@ -84,6 +100,7 @@ impl PostgresServer {
                 process: Mutex::new(None),
                 programs: programs.clone(),
                 port: scratch::port()?,
+                tls,
                 folder,
             };
             server.make_cluster()?;
@@ -93,6 +110,11 @@ impl PostgresServer {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The file with the certificate of the authority that signed the server's, for one that was started with TLS.
+    pub fn ca_path(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
     }
 
     /// Whether there is a server program to start.
@@ -213,7 +235,28 @@ impl PostgresServer {
         arguments.push(data.into());
         let (program, arguments) = as_server_user(self.programs.join("initdb"), arguments)?;
         let arguments: Vec<_> = arguments.iter().map(OsString::as_os_str).collect();
-        run(Path::new(&program), &arguments).map(drop)
+        run(Path::new(&program), &arguments)?;
+        if self.tls {
+            self.demand_tls()?;
+        }
+        Ok(())
+    }
+
+    /// Writes certificates, and the rule that lets nobody in without TLS.
+    fn demand_tls(&self) -> Result<()> {
+        let fail = |error| Error::io("cannot write the files for TLS", error);
+        let files = Certificates::make()?.write(self.folder.path())?;
+        // The server insists on a key that nobody else can read.
+        fs::set_permissions(&files.key, Permissions::from_mode(0o600)).map_err(fail)?;
+        if is_root()? {
+            let (user, group) = server_user()?;
+            chown(&files.key, Some(user), Some(group)).map_err(fail)?;
+        }
+        fs::write(
+            self.data().join("pg_hba.conf"),
+            "hostssl all all 127.0.0.1/32 trust\n",
+        )
+        .map_err(fail)
     }
 
     /// Starts the program on the port and the folder of this handle.
@@ -259,6 +302,17 @@ impl PostgresServer {
             "max_connections=200".into(),
         ] {
             arguments.extend(["-c".into(), setting.into()]);
+        }
+        if self.tls {
+            for (name, file) in [
+                ("ssl_cert_file", "server.pem"),
+                ("ssl_key_file", "server.key"),
+            ] {
+                let path = self.folder.path().join(file);
+                let setting = format!("{name}={}", path.display());
+                arguments.extend(["-c".into(), setting.into()]);
+            }
+            arguments.extend(["-c".into(), "ssl=on".into()]);
         }
         let (program, arguments) = as_server_user(self.programs.join("postgres"), arguments)?;
         Process::spawn(self.folder.path(), &program, &arguments, log)
