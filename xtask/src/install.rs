@@ -2,6 +2,7 @@
 
 mod apt;
 mod node;
+mod postgres;
 mod redis;
 mod sources;
 mod valkey;
@@ -16,6 +17,8 @@ pub(crate) struct Components {
     pub(crate) no_node: Option<String>,
     /// Why the tests on a real Redis server cannot run.
     pub(crate) no_redis: Option<String>,
+    /// Why the tests on a real PostgreSQL server cannot run.
+    pub(crate) no_postgres: Option<String>,
     /// The Valkey server, or why there is none; its tests are those of Redis over again.
     pub(crate) valkey: Result<PathBuf, String>,
 }
@@ -25,6 +28,7 @@ pub(crate) fn components() -> Result<Components, String> {
     Ok(Components {
         no_node: required("the Node peers are", node::install())?,
         no_redis: required("redis-server is", redis::install())?,
+        no_postgres: required("PostgreSQL is", postgres::install())?,
         valkey: valkey::install(),
     })
 }
@@ -49,6 +53,9 @@ impl Components {
         if self.no_redis.is_some() {
             command.env("BOWLINE_SKIP_REDIS", "1");
         }
+        if self.no_postgres.is_some() {
+            command.env("BOWLINE_SKIP_POSTGRES", "1");
+        }
         match &self.valkey {
             Ok(server) => command.env("BOWLINE_VALKEY_SERVER", server),
             Err(_) => command.env_remove("BOWLINE_VALKEY_SERVER"),
@@ -60,6 +67,10 @@ impl Components {
         [
             ("all tests with real Node peers", self.no_node.as_ref()),
             ("all tests on a real Redis server", self.no_redis.as_ref()),
+            (
+                "all tests on a real PostgreSQL server",
+                self.no_postgres.as_ref(),
+            ),
             ("the tests on Valkey", self.valkey.as_ref().err()),
         ]
         .into_iter()
@@ -80,6 +91,7 @@ mod tests {
         let mut components = Components {
             no_node: None,
             no_redis: None,
+            no_postgres: None,
             valkey: Ok("/usr/bin/valkey-server".into()),
         };
         components.tell(&mut command);

@@ -3,6 +3,7 @@
 //! - [`RedisServer`] starts a real `redis-server` or `valkey-server` of the test's own: password, users, TLS, append-only
 //!   file, memory limit, replica; it can be killed, restarted, paused and promoted. [`RedisCluster`] starts several masters.
 //! - [`RedisServer::command`] and [`Monitor`] look at the server without the code under test.
+//! - [`PostgresServer`] starts a real PostgreSQL server, which can be killed and restarted.
 //! - [`FaultProxy`] stands between a client and a server, and cuts, delays, slices and swallows.
 //! - [`UpstashServer`] speaks the REST protocol of Upstash in front of a real server.
 //! - [`History`] records what publishers and readers saw, and tells what a bus must not have done.
@@ -15,6 +16,7 @@ mod cluster;
 mod error;
 mod history;
 mod monitor;
+mod postgres;
 mod process;
 mod proxy;
 mod resp;
@@ -31,6 +33,7 @@ pub use cluster::RedisCluster;
 pub use error::{Error, Result};
 pub use history::{Audience, Hand, History, Message, Publishing, Report, Violation};
 pub use monitor::{Monitor, MonitorLine};
+pub use postgres::{PostgresServer, skips_postgres};
 pub use proxy::{Direction, FaultProxy, ProxyStats};
 pub use resp::{Connection, Reply};
 pub use server::RedisServer;

@@ -36,11 +36,11 @@ pub fn valkey() -> Option<PathBuf> {
     path.map(PathBuf::from)
 }
 
-fn is_set(variable: &str) -> bool {
+pub(crate) fn is_set(variable: &str) -> bool {
     std::env::var(variable).is_ok_and(|value| value == "1")
 }
 
-fn report(reason: &str) {
+pub(crate) fn report(reason: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
     // Where standard error is closed there is nobody to tell.

@@ -12,14 +12,16 @@ use bowline_events::{
 };
 use proptest::prelude::*;
 
+use super::FanOut;
 use super::ledger::Gap;
 use super::live::{Appended, Arrival, Live, Seen};
 use super::past::Past;
 use super::private_group::{Begin, Loss, judge};
 use super::reading::{Common, Reading};
 use super::seam::Seam;
+use super::share::Share;
 use super::source::Source;
-use super::{FanOut, Member, Share};
+use super::topics::Member;
 use crate::bus::Bus;
 use crate::settings::Settings;
 use crate::stream::{Entry, StreamId, StreamInfo, decode, encode};

@@ -11,7 +11,6 @@ use bowline_events::{
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Share;
 use super::gate::GatedWaker;
 use super::inbox::{Again, End, Inbox};
 use super::ledger::Notice;
@@ -19,6 +18,7 @@ use super::live::{Attached, Seen};
 use super::past::Past;
 use super::seam::Step;
 use super::settle::{NOWHERE, Settler};
+use super::share::Share;
 use super::track::{Marks, Place, Track};
 use crate::stream::decode;
 

@@ -55,6 +55,8 @@ struct Gathered {
     /// What the command on its way acknowledges.
     sending: Option<(Vec<StreamId>, Arc<Batch>)>,
     last: Option<Arc<Batch>>,
+    /// Why nothing is sent any more.
+    failed: Option<Failure>,
 }
 
 impl Acks {
@@ -65,6 +67,11 @@ impl Acks {
     /// Adds an entry; the batch tells when the server has it.
     pub(super) fn push(&self, id: StreamId) -> Arc<Batch> {
         let mut gathered = self.lock();
+        if let Some(failure) = &gathered.failed {
+            let batch = Batch::default();
+            batch.settle(Err(failure.clone()));
+            return Arc::new(batch);
+        }
         let first = gathered.open.is_empty();
         gathered.open.push(id);
         let batch = Arc::clone(&gathered.batch);
@@ -144,6 +151,7 @@ impl Acks {
         if !gathered.open.is_empty() {
             gathered.close();
         }
+        gathered.failed = Some(failure.clone());
         let sending = gathered.sending.take();
         let full = std::mem::take(&mut gathered.full);
         drop(gathered);
@@ -186,6 +194,7 @@ mod tests {
         assert_eq!(acks.pending(), 1);
         acks.fail(&Failure::Protocol("closed".to_owned()));
         assert!(later.answer().await.is_err());
+        assert!(acks.push(id(7)).answer().await.is_err());
         acks.settled().await;
     }
 

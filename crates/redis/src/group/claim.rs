@@ -45,7 +45,7 @@ impl Pending {
         })
     }
 
-    fn was_handed_back(&self) -> bool {
+    pub(super) fn was_handed_back(&self) -> bool {
         self.idle >= millis(LONGER_THAN_ANY_LIMIT)
     }
 }
@@ -257,17 +257,11 @@ impl Share {
 
     /// An entry could not be claimed: another process was faster, or the stream was trimmed.
     async fn report_missing(&self, id: StreamId) {
-        let stream = self.stream();
-        let ask = Command::new("XPENDING")
-            .key(stream.key())
-            .arg(&*self.group)
-            .arg(id.arg())
-            .arg(id.arg())
-            .number(1);
-        let line = self.bus.link.run(&ask, Repeat::Yes).await;
-        if line
+        let look = self.stream().range(id.arg(), id.arg(), 1);
+        let kept = self.bus.link.run(&look, Repeat::Yes).await;
+        if kept
             .and_then(Reply::into_array)
-            .is_ok_and(|line| line.is_empty())
+            .is_ok_and(|kept| kept.is_empty())
         {
             tracing::warn!(topic = %self.topic, group = %self.group, entry = %id, "a pending entry was trimmed before it was done; it is lost");
         }

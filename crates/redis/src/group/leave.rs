@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::claim::Pending;
 use super::scripts::is_gone;
 use super::share::{Phase, Share};
-use crate::wire::Failure;
+use crate::wire::{Command, Failure, Repeat};
 
 /// How long a share waits for its settlements, and for the server, when it ends.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
@@ -22,23 +22,57 @@ impl Share {
             return;
         }
         self.enter(Phase::Draining);
-        self.read_over().await;
+        let clean = self.stop_reading().await;
         let outcome = timeout(PATIENCE, self.leave_group(false)).await;
         self.note(outcome.unwrap_or(Ok(())));
         let share = Arc::clone(self);
-        self.runtime.spawn(async move { share.linger().await });
+        self.runtime.spawn(async move { share.linger(clean).await });
     }
 
     /// Stops at once: what members have in their hands goes back as well.
     pub(super) async fn close(self: &Arc<Self>) {
         let was = self.phase();
         self.enter(Phase::Draining);
-        self.read_over().await;
+        self.stop_reading().await;
         if was != Phase::Ended {
             let outcome = timeout(PATIENCE, self.leave_group(true)).await;
             self.note(outcome.unwrap_or(Ok(())));
         }
         self.finish_off();
+    }
+
+    /// Ends the read loop: the server answers a read that is on its way at once where it can be told to, and at the end of its
+    /// time otherwise. Whether the read was answered; a server that believes in it may still assign entries to it.
+    async fn stop_reading(&self) -> bool {
+        const AGAIN: Duration = Duration::from_millis(10);
+        const MARGIN: Duration = Duration::from_millis(500);
+        let Some(mut reading) = self.take_reading() else {
+            return true;
+        };
+        let deadline = Instant::now() + self.bus.settings.block.min(PATIENCE) + MARGIN;
+        while Instant::now() < deadline {
+            self.room.notify_one();
+            self.unblock(AGAIN).await;
+            if timeout(AGAIN, &mut reading).await.is_ok() {
+                return true;
+            }
+        }
+        reading.abort();
+        false
+    }
+
+    /// Has the server answer the read of this share.
+    async fn unblock(&self, patience: Duration) {
+        let number = self.reader.load(Relaxed);
+        if number == 0 {
+            return;
+        }
+        let unblock = Command::new("CLIENT UNBLOCK").number(number);
+        let answer = timeout(patience, self.bus.link.run(&unblock, Repeat::No)).await;
+        if let Ok(Err(failure)) = answer {
+            tracing::debug!(topic = %self.topic, group = %self.group, ?failure, "a read could not be ended; its time will end it");
+            self.reader.store(0, Relaxed);
+        }
     }
 
     fn finish_off(&self) {
@@ -61,7 +95,9 @@ impl Share {
         self.acks.settled().await;
         let known = self.known_ids();
         let pending = self.own_pending().await?;
-        let given_back = pending.iter().filter(|line| !known.contains(&line.id));
+        let given_back = pending
+            .iter()
+            .filter(|line| !known.contains(&line.id) && !line.was_handed_back());
         let entries: Vec<_> = given_back
             .map(|line: &Pending| {
                 let of = |list: &[(_, u32)]| {
@@ -78,7 +114,7 @@ impl Share {
             })
             .collect();
         self.hand_back(&entries).await?;
-        if known.is_empty() && entries.is_empty() {
+        if pending.is_empty() {
             let stream = self.stream();
             self.owner(&stream).dismiss(&self.bus).await?;
         }
@@ -86,9 +122,13 @@ impl Share {
     }
 
     /// Waits until former members have settled what they hold, and until no read can be on its way on the server.
-    async fn linger(self: Arc<Self>) {
+    async fn linger(self: Arc<Self>, clean: bool) {
         const MARGIN: Duration = Duration::from_millis(500);
-        sleep(self.bus.settings.block + MARGIN).await;
+        if !clean {
+            sleep(self.bus.settings.block + MARGIN).await;
+        } else if self.lock().work.in_hand() == 0 {
+            return self.finish_off();
+        }
         while self.phase() != Phase::Ended && self.lock().work.in_hand() > 0 {
             self.hands.notified().await;
         }

@@ -64,6 +64,24 @@ impl Seat {
     }
 }
 
+/// The use of a seat, which is forgotten when nobody uses it any more.
+#[derive(Debug)]
+struct Visit<'a> {
+    registry: &'a Registry,
+    key: (Topic, Text),
+    seat: Arc<Seat>,
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        let mut seats = self.registry.seats();
+        // One is in the map, one is ours: nobody else has it, and nobody can get it while the map is locked.
+        if Arc::strong_count(&self.seat) == 2 && self.seat.share().is_none() {
+            seats.remove(&self.key);
+        }
+    }
+}
+
 impl Groups {
     pub(crate) fn new(bus: Arc<Bus>) -> Self {
         Self {
@@ -175,21 +193,13 @@ impl Registry {
         self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn seat(&self, topic: &Topic, group: &Text) -> Arc<Seat> {
+    fn visit(&self, topic: &Topic, group: &Text) -> Visit<'_> {
         let key = (topic.clone(), group.clone());
-        Arc::clone(self.seats().entry(key).or_default())
-    }
-
-    /// Forgets a seat that nobody uses.
-    fn tidy(&self, topic: &Topic, group: &Text, seat: &Arc<Seat>) {
-        let mut seats = self.seats();
-        let key = (topic.clone(), group.clone());
-        let ours = seats
-            .get(&key)
-            .is_some_and(|other| Arc::ptr_eq(other, seat));
-        // One is in the map, one is ours: nobody else has it, and nobody can get it while the map is locked.
-        if ours && Arc::strong_count(seat) == 2 && seat.share().is_none() {
-            seats.remove(&key);
+        let seat = Arc::clone(self.seats().entry(key.clone()).or_default());
+        Visit {
+            registry: self,
+            key,
+            seat,
         }
     }
 
@@ -214,12 +224,11 @@ impl Registry {
         group: &Text,
         options: SubscribeOptions,
     ) -> Result<Member> {
-        let seat = self.seat(topic, group);
-        let joined = self.join_at(&seat, topic, group, options).await;
-        if joined.is_err() {
-            self.tidy(topic, group, &seat);
-        }
-        joined
+        let visit = self.visit(topic, group);
+        let member = self.join_at(&visit.seat, topic, group, options).await?;
+        // Whoever closed the bus meanwhile may not have seen this member, which leaves when it is dropped here.
+        self.bus.check("subscribe", topic)?;
+        Ok(member)
     }
 
     async fn join_at(
@@ -245,7 +254,6 @@ impl Registry {
         let created = create::create(bus, &stream, group, options.start)
             .await
             .map_err(|failure| bus.error(failure, "subscribe", "XGROUP CREATE", stream.key()))?;
-        bus.check("subscribe", topic)?;
         let found = created == Created::Found;
         let share = Share::start(bus, topic, group, found, runtime);
         let Some(id) = share.join(options.lease) else {
@@ -260,16 +268,13 @@ impl Registry {
 
     /// The last member of `share` left: ends it, unless somebody joined meanwhile.
     async fn depart(&self, share: &Arc<Share>) {
-        let seat = self.seat(&share.topic, &share.group);
-        {
-            let _gate = seat.gate.lock().await;
-            let current = seat.share().clone();
-            let is_current = current.is_some_and(|current| Arc::ptr_eq(&current, share));
-            if is_current && share.lock().work.members() == 0 {
-                self.end_share(&seat, share).await;
-            }
+        let visit = self.visit(&share.topic, &share.group);
+        let _gate = visit.seat.gate.lock().await;
+        let current = visit.seat.share().clone();
+        let is_current = current.is_some_and(|current| Arc::ptr_eq(&current, share));
+        if is_current && share.lock().work.members() == 0 {
+            self.end_share(&visit.seat, share).await;
         }
-        self.tidy(&share.topic, &share.group, &seat);
     }
 
     async fn end_share(&self, seat: &Seat, share: &Arc<Share>) {

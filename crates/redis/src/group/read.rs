@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::create::create_after;
 use super::gap::{self, Checked};
 use super::pace::Pace;
 use super::scripts::is_gone;
-use super::share::{Ending, Share};
+use super::share::{Ending, Phase, Share};
 use super::work::SMALL_SHARE;
 use crate::reader::{BlockingReader, GroupRead, ReadFailure};
 use crate::stream::{Entry, StreamId};
-use crate::wire::{Connect, Failure, backoff};
+use crate::wire::{Command, Connect, Failure, Reply, backoff};
 
 /// Events that a fast member takes at once.
 const LARGE_SHARE: usize = 128;
@@ -25,10 +25,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How long a read of a few entries is put off so that it may become one of many.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// Reads for the members until it is aborted.
+/// Reads for the members as long as the share runs.
 pub(super) async fn run(share: Arc<Share>) {
-    let mut reading = Reading::new(share);
-    loop {
+    let mut reading = Reading::new(Arc::clone(&share));
+    while share.phase() == Phase::Running {
         reading.turn().await;
     }
 }
@@ -72,6 +72,12 @@ impl Reading {
     async fn turn(&mut self) {
         if self.share.suspect.swap(false, Relaxed) {
             self.recover = true;
+            if let Err(failure) = self.drop_foreign().await {
+                return match is_gone(&failure) {
+                    true => self.begin_anew().await,
+                    false => self.pause("looking", failure).await,
+                };
+            }
         }
         if self.recover_again.is_some_and(|at| at <= Instant::now()) {
             (self.recover, self.recover_again) = (true, None);
@@ -83,8 +89,11 @@ impl Reading {
                 Err(failure) => return self.pause("recovering", failure).await,
             }
         }
+        if let Err(failure) = self.connect().await {
+            return self.pause("connecting", failure).await;
+        }
         let count = self.room().await;
-        if count == 0 {
+        if count == 0 || self.share.phase() != Phase::Running {
             return;
         }
         match self.read(count).await {
@@ -102,6 +111,22 @@ impl Reading {
             }
             Err(ReadFailure::Refused(failure)) => self.refused(failure).await,
         }
+    }
+
+    /// The stream may have been replaced, and the group made again by somebody else: then what is here is pending no more.
+    async fn drop_foreign(&mut self) -> Result<(), Failure> {
+        let share = &self.share;
+        let ids: Vec<StreamId> = share.lock().work.ids().into_iter().collect();
+        let stream = share.stream();
+        let lost = share.owner(&stream).keep(&share.bus, &ids).await?;
+        // Those that were settled meanwhile prove nothing.
+        let held = share.lock().work.ids();
+        let mut still = ids.iter().filter(|id| held.contains(id)).peekable();
+        match still.peek().is_some() && still.all(|id| lost.contains(id)) {
+            true => share.clear(),
+            false => share.update(|inner| inner.work.lost(&lost)),
+        }
+        Ok(())
     }
 
     async fn read(&mut self, count: usize) -> Result<Vec<Entry>, ReadFailure> {
@@ -140,6 +165,29 @@ impl Reading {
             self.jumped = self.jumped.map(|before| before + jumped);
         }
         checked.entries
+    }
+
+    /// Makes a connection where there is none, and finds out by what number the server knows it.
+    async fn connect(&mut self) -> Result<(), Failure> {
+        if self.reader.is_connected() {
+            return Ok(());
+        }
+        self.share.reader.store(0, Relaxed);
+        self.reader.connect().await?;
+        if self.share.bus.settings.cluster {
+            return Ok(());
+        }
+        // Without the number, leaving takes until the last read ends.
+        if let Ok(replies) = self
+            .reader
+            .run_all(&[Command::new("CLIENT ID")], false)
+            .await
+            && let Some(Reply::Int(number)) = replies.into_iter().next()
+        {
+            let number = u64::try_from(number).unwrap_or(0);
+            self.share.reader.store(number, Relaxed);
+        }
+        Ok(())
     }
 
     async fn deliver(&mut self, asked: usize, entries: Vec<Entry>) {
@@ -192,15 +240,22 @@ impl Reading {
     /// The stream or the group is gone: makes the group again and goes on.
     async fn begin_anew(&mut self) {
         let share = Arc::clone(&self.share);
+        if share.lock().work.members() == 0 {
+            // Nobody needs the stream; making it again would leave it behind for ever.
+            let _ = timeout(LOOK_AGAIN, share.room.notified()).await;
+            return;
+        }
         let stream = share.stream();
         let last = share.lock().last_id;
         let info = match share.bus.stream_info(&stream).await {
             Ok(info) => info,
             Err(failure) => return self.refused(failure).await,
         };
-        // A stream with entries that we have seen is the old one: only the group was removed.
-        let is_old = last != StreamId::ZERO
-            && info.is_some_and(|info| info.first_id.is_some_and(|first| first <= last));
+        // A stream with older entries than we have seen is the old one: only the group was removed. Within a millisecond it is
+        // not certain, and delivering again beats leaving out.
+        let is_old = info
+            .and_then(|info| info.first_id)
+            .is_some_and(|first| first.millis < last.millis);
         let start = match is_old {
             true => last,
             false => StreamId::ZERO,
@@ -209,6 +264,7 @@ impl Reading {
             return self.refused(failure).await;
         }
         tracing::info!(topic = %share.topic, group = %share.group, is_old, "the group was gone and is made again");
+        share.suspect.store(false, Relaxed);
         (self.recover, self.behind, self.jumped) = (false, false, self.jumped.map(|_| 0));
         if !is_old {
             share.clear();
@@ -220,7 +276,7 @@ impl Reading {
             tracing::error!(topic = %self.share.topic, group = %self.share.group, ?failure, "the stream cannot be read; the subscriptions end");
             self.share.end(Ending::Failed(failure));
             // Nothing is left to do here; the share ends when its members have left.
-            return std::future::pending().await;
+            return self.share.reached(Phase::Draining).await;
         }
         self.pause("reading", failure).await;
     }
@@ -228,12 +284,14 @@ impl Reading {
     async fn pause(&mut self, doing: &'static str, failure: Failure) {
         self.failed = self.failed.saturating_add(1);
         if self.share.bus.is_closed() {
-            return std::future::pending().await;
+            return self.share.reached(Phase::Draining).await;
         }
         tracing::warn!(topic = %self.share.topic, group = %self.share.group, doing, ?failure, attempt = self.failed, "the stream cannot be read at present");
         // A connection that broke is made again at once; the reader pauses by itself between attempts.
         if self.failed > 1 || !matches!(failure, Failure::Lost(_)) {
-            sleep(backoff(self.failed)).await;
+            let stop = self.share.reached(Phase::Draining);
+            // Whichever comes first.
+            let _ = timeout(backoff(self.failed), stop).await;
         }
     }
 }

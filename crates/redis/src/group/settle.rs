@@ -38,7 +38,7 @@ impl Share {
         let acked = inner.work.ack(token);
         // Under the lock, so that the entry is always known here.
         let batch = acked.flatten().map(|id| self.acks.push(id));
-        let room = inner.has_room();
+        let room = inner.has_room(&self.acks);
         drop(inner);
         if room {
             self.room.notify_one();
@@ -122,7 +122,7 @@ impl Share {
         let mut inner = self.lock();
         let batch = refused.id.map(|id| self.acks.push(id));
         inner.work.forget(refused.serial);
-        let room = inner.has_room();
+        let room = inner.has_room(&self.acks);
         drop(inner);
         if room {
             self.room.notify_one();

@@ -66,6 +66,8 @@ pub(super) struct Share {
     pub(super) portion: AtomicUsize,
     flushes: AtomicU64,
     reading: Mutex<Option<JoinHandle<()>>>,
+    /// The number of the read loop's connection on the server; 0 when it is not known.
+    pub(super) reader: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -92,9 +94,9 @@ impl Inner {
     }
 
     /// Whether the read loop should look again.
-    pub(super) fn has_room(&mut self) -> bool {
+    pub(super) fn has_room(&mut self, acks: &Acks) -> bool {
         let room = self.wanted.is_some_and(|(unsettled, waiting)| {
-            self.work.entries() <= unsettled && self.work.waiting() <= waiting
+            self.work.waiting() <= waiting && self.work.entries() + acks.pending() <= unsettled
         });
         if room {
             self.wanted = None;
@@ -132,35 +134,30 @@ impl Share {
             portion: AtomicUsize::new(SMALL_SHARE),
             flushes: AtomicU64::new(0),
             reading: Mutex::default(),
+            reader: AtomicU64::new(0),
         });
-        let reading = share.spawn("reading", Phase::Draining, read::run);
+        let reading = share.spawn("reading", read::run);
         *share.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
-        share.spawn("acknowledging", Phase::Ended, acknowledge);
-        share.spawn("timers", Phase::Ended, keep_time);
-        share.spawn("upkeep", Phase::Ended, upkeep::run);
+        share.spawn("acknowledging", acknowledge);
+        share.spawn("timers", keep_time);
+        share.spawn("upkeep", upkeep::run);
         share
     }
 
-    /// Runs `make` until `until` is reached, again when it panicked.
+    /// Runs `make` until it ends or the share does, again when it panicked.
     fn spawn<F: Future<Output = ()> + Send + 'static>(
         self: &Arc<Self>,
         name: &'static str,
-        until: Phase,
         make: fn(Arc<Self>) -> F,
     ) -> JoinHandle<()> {
         const PAUSE: Duration = Duration::from_millis(100);
         let share = Arc::clone(self);
         self.runtime.spawn(async move {
-            let mut phase = share.phase.subscribe();
             loop {
-                let mut task = tokio::spawn(make(Arc::clone(&share)));
+                let mut task = Task(tokio::spawn(make(Arc::clone(&share))));
                 tokio::select! {
-                    () = reached(&mut phase, until) => {
-                        task.abort();
-                        let _ = task.await;
-                        return;
-                    }
-                    outcome = &mut task => {
+                    () = share.reached(Phase::Ended) => return,
+                    outcome = &mut task.0 => {
                         let Err(error) = outcome else { return };
                         tracing::error!(topic = %share.topic, group = %share.group, task = name, %error, "a task of a group died; it is started again");
                         tokio::time::sleep(PAUSE).await;
@@ -202,7 +199,7 @@ impl Share {
         if arm {
             inner.armed = timer;
         }
-        let room = inner.has_room();
+        let room = inner.has_room(&self.acks);
         drop(inner);
         for waker in wakers {
             waker.wake();
@@ -271,22 +268,21 @@ impl Share {
         *self.phase.borrow()
     }
 
+    /// Waits for a phase.
+    pub(super) async fn reached(&self, phase: Phase) {
+        // The sender lives as long as the share.
+        let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
+    }
+
     pub(super) fn enter(&self, phase: Phase) {
         self.phase
             .send_if_modified(|current| std::mem::replace(current, phase.max(*current)) != phase);
     }
 
-    /// Waits until the read loop is over; to be called when the share does not run any more.
-    pub(super) async fn read_over(&self) {
-        let reading = self
-            .reading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(reading) = reading {
-            // An error is the panic of the task, which was logged.
-            let _ = reading.await;
-        }
+    /// The task of the read loop, once.
+    pub(super) fn take_reading(&self) -> Option<JoinHandle<()>> {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        reading.take()
     }
 
     /// The stream is gone, and with it what was unsettled.
@@ -345,9 +341,13 @@ impl Share {
     }
 }
 
-/// Waits for a phase; its sender lives as long as the share.
-async fn reached(phase: &mut watch::Receiver<Phase>, until: Phase) {
-    let _ = phase.wait_for(|phase| *phase >= until).await;
+/// A task that ends with its handle.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Sends what was acknowledged.
@@ -360,7 +360,8 @@ async fn acknowledge(share: Arc<Share>) {
             tracing::warn!(topic = %share.topic, group = %share.group, entries = ids.len(), ?failure, "entries could not be acknowledged; they are delivered again");
         }
         share.acks.answered(outcome.map(|_| ()));
-        if share.lock().wanted.is_some() {
+        let room = share.lock().has_room(&share.acks);
+        if room {
             share.room.notify_one();
         }
     }
