@@ -2,9 +2,10 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use memchr::memmem::Finder;
 use serde::de::DeserializeOwned;
 use serde::ser::Serialize;
 
@@ -145,10 +146,7 @@ impl Payload {
     pub fn to_json_in(&self, dialect: Dialect) -> Result<Bytes> {
         let text = self.to_json()?;
         let same = dialect == Dialect::Tagged || self.dialect() == Dialect::Plain;
-        if same
-            || memchr::memmem::find(&text, b"__m_codec").is_none()
-                && memchr::memmem::find(&text, b"\\u").is_none()
-        {
+        if same || is_plain(&text) {
             return Ok(text);
         }
         let value = codec::decode(&text).map_err(|error| {
@@ -186,6 +184,14 @@ impl Payload {
             Repr::Local(_) => LOCAL_VALUE_BYTES,
         }
     }
+}
+
+/// Whether `text` is the same in both dialects: it has no envelope, and no escape that might spell one.
+fn is_plain(text: &[u8]) -> bool {
+    static ENVELOPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"__m_codec"));
+    static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br"\u"));
+    ENVELOPE.find(text).is_none()
+        && (memchr::memchr(b'\\', text).is_none() || ESCAPE.find(text).is_none())
 }
 
 fn unserialisable(error: serde_json::Error, what: &str) -> Error {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::bus::Bus;
 use crate::stream::{Entry, StreamCommands, decode, encode};
-use crate::wire::{Broken, Failure, Repeat};
+use crate::wire::{Broken, Command, Failure, Repeat};
 
 /// Entries that are looked at beside twice the outstanding publishes when a connection broke.
 const LOOK_BACK: u64 = 256;
@@ -52,30 +52,50 @@ impl Bus {
         id: &EventId,
     ) -> Result<(), Failure> {
         let add = commands.add(text);
+        let broken = match commands.expire() {
+            None => self.link.run_once(&add).await.err(),
+            Some(expire) => {
+                let both = [add.clone(), expire];
+                Box::pin(self.append_and_expire(&both)).await.err()
+            }
+        };
+        match broken {
+            None => Ok(()),
+            Some(broken) => Box::pin(self.append_again(commands, add, id, broken)).await,
+        }
+    }
+
+    async fn append_and_expire(&self, both: &[Command; 2]) -> Result<(), Broken> {
+        let replies = self.link.run_all_once(both, true).await?;
+        first_error(replies).map_err(Broken::answered)
+    }
+
+    /// Appends after a failure: only what did not arrive, and only if the failure leaves that open.
+    async fn append_again(
+        &self,
+        commands: &StreamCommands<'_>,
+        add: Command,
+        id: &EventId,
+        mut broken: Broken,
+    ) -> Result<(), Failure> {
         let deadline = Instant::now() + self.settings.publish_timeout;
         loop {
+            let lost = matches!(broken.failure, Failure::Lost(_));
+            if !lost || Instant::now() >= deadline {
+                return Err(broken.failure);
+            }
+            let arrived = self.recoveries.arrived(self, commands, broken.generation);
+            if arrived.await?.contains(id) {
+                return Ok(());
+            }
             let sent = match commands.expire() {
-                None => self.link.run_once(&add).await.map(|_| ()),
-                Some(expire) => {
-                    let both = [add.clone(), expire];
-                    let replies = self.link.run_all_once(&both, true).await;
-                    replies.and_then(|replies| first_error(replies).map_err(Broken::answered))
-                }
+                None => self.link.run_once(&add).await.map(drop),
+                Some(expire) => self.append_and_expire(&[add.clone(), expire]).await,
             };
-            let Broken {
-                failure,
-                generation,
-            } = match sent {
+            broken = match sent {
                 Ok(()) => return Ok(()),
                 Err(broken) => broken,
             };
-            if !matches!(failure, Failure::Lost(_)) || Instant::now() >= deadline {
-                return Err(failure);
-            }
-            let arrived = self.recoveries.arrived(self, commands, generation).await?;
-            if arrived.contains(id) {
-                return Ok(());
-            }
         }
     }
 }

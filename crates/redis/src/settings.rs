@@ -70,7 +70,11 @@ impl Default for Settings {
 impl Settings {
     /// The key of the stream of `topic`.
     pub(crate) fn key(&self, topic: &str) -> String {
-        format!("{}:{topic}", self.key_prefix)
+        let mut key = String::with_capacity(self.key_prefix.len() + 1 + topic.len());
+        key.push_str(&self.key_prefix);
+        key.push(':');
+        key.push_str(topic);
+        key
     }
 
     /// The key of the lease called `name`.

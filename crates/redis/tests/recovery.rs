@@ -166,3 +166,20 @@ async fn slices_and_delays_change_nothing() {
     seen.sort_unstable();
     assert!(seen.into_iter().eq(0..100));
 }
+
+#[tokio::test]
+async fn a_connection_that_falls_silent_is_given_up_and_replaced() {
+    let Some(Setup { server, proxy, bus }) = setup().await else {
+        return;
+    };
+    bus.publish("t", event(0)).await.expect("published");
+    proxy.half_open(true).await;
+    let swallowed = tokio::spawn({
+        let bus = bus.clone();
+        async move { bus.publish("t", event(1)).await }
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    proxy.half_open(false).await;
+    swallowed.await.expect("no panic").expect("published");
+    assert_eq!(numbers(&server, "t").await, [0, 1]);
+}

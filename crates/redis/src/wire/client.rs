@@ -8,7 +8,10 @@ use std::time::Duration;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 
+use super::watch::Watch;
 use super::{
     BoxFuture, Command, Connect, Connection, Failure, Purpose, Reply, Server, ServerError,
 };
@@ -52,20 +55,48 @@ impl Client {
         &self.server
     }
 
+    /// A connection to `server`, of which no reply may take longer than `response_timeout`.
     async fn single(
         &self,
         server: &Server,
         response_timeout: Option<Duration>,
-    ) -> Result<MultiplexedConnection, Failure> {
-        let client = open(server)?;
-        let config = redis::AsyncConnectionConfig::new()
+    ) -> Result<Shared<MultiplexedConnection>, Failure> {
+        if server.is_tls() {
+            return self.encrypted(server, response_timeout).await;
+        }
+        let connecting = plain(server);
+        let connected = tokio::time::timeout(self.options.connect_timeout, connecting).await;
+        let (connection, driver) = connected
+            .unwrap_or_else(|late| Err(std::io::Error::from(late).into()))
+            .map_err(while_connecting)?;
+        Ok(Shared {
+            connection,
+            watch: Some(Watch::over(driver, response_timeout)),
+            routed: false,
+        })
+    }
+
+    /// The library makes encrypted connections, with a timer for every command.
+    async fn encrypted(
+        &self,
+        server: &Server,
+        response_timeout: Option<Duration>,
+    ) -> Result<Shared<MultiplexedConnection>, Failure> {
+        provide_cryptography();
+        let (info, certificates) = (tuned(server), server.certificates().clone());
+        let client = redis::Client::build_with_tls(info, certificates).map_err(while_connecting)?;
+        let config = settings()
             .set_connection_timeout(Some(self.options.connect_timeout))
-            .set_response_timeout(response_timeout)
-            .set_pipeline_buffer_size(1024);
-        client
+            .set_response_timeout(response_timeout);
+        let connection = client
             .get_multiplexed_async_connection_with_config(&config)
             .await
-            .map_err(while_connecting)
+            .map_err(while_connecting)?;
+        Ok(Shared {
+            connection,
+            watch: None,
+            routed: false,
+        })
     }
 
     async fn cluster(&self) -> Result<ClusterConnection, Failure> {
@@ -86,10 +117,10 @@ impl Client {
 
     /// The node that serves `key`, by the server's own table.
     async fn node_of(&self, key: &str) -> Result<Server, Failure> {
-        let mut seed = self.seed().await?;
-        let slot = ask(&mut seed, Command::new("CLUSTER KEYSLOT").arg(key)).await?;
+        let seed = self.seed().await?;
+        let slot = ask(&seed, Command::new("CLUSTER KEYSLOT").arg(key)).await?;
         let slot = slot.into_int()?;
-        for (slots, node) in self.slots(&mut seed).await? {
+        for (slots, node) in self.slots(&seed).await? {
             if slots.contains(&slot) {
                 return Ok(node);
             }
@@ -105,9 +136,9 @@ impl Client {
         let timeout = Some(self.options.response_timeout);
         let mut nodes = vec![self.server.clone()];
         if self.options.cluster {
-            let mut seed = self.seed().await?;
+            let seed = self.seed().await?;
             nodes = self
-                .slots(&mut seed)
+                .slots(&seed)
                 .await?
                 .into_iter()
                 .map(|(_, node)| node)
@@ -117,12 +148,12 @@ impl Client {
         }
         let mut connections: Vec<Arc<dyn Connection>> = Vec::new();
         for node in nodes {
-            connections.push(Arc::new(Shared::to_one(self.single(&node, timeout).await?)));
+            connections.push(Arc::new(self.single(&node, timeout).await?));
         }
         Ok(connections)
     }
 
-    async fn seed(&self) -> Result<MultiplexedConnection, Failure> {
+    async fn seed(&self) -> Result<Shared<MultiplexedConnection>, Failure> {
         self.single(&self.server, Some(self.options.response_timeout))
             .await
     }
@@ -130,7 +161,7 @@ impl Client {
     /// Which node serves which hash slots.
     async fn slots(
         &self,
-        seed: &mut MultiplexedConnection,
+        seed: &Shared<MultiplexedConnection>,
     ) -> Result<Vec<(RangeInclusive<i64>, Server)>, Failure> {
         let mut slots = Vec::new();
         for range in ask(seed, Command::new("CLUSTER SLOTS"))
@@ -176,19 +207,16 @@ impl Connect for Client {
         Box::pin(async move {
             let timeout = Some(self.options.response_timeout);
             let shared: Arc<dyn Connection> = match (purpose, self.options.cluster) {
-                (Purpose::Commands, false) => {
-                    Arc::new(Shared::to_one(self.single(&self.server, timeout).await?))
-                }
+                (Purpose::Commands, false) => Arc::new(self.single(&self.server, timeout).await?),
                 (Purpose::Commands, true) => Arc::new(Shared {
                     connection: self.cluster().await?,
+                    watch: None,
                     routed: true,
                 }),
-                (Purpose::BlockingReads, false) => {
-                    Arc::new(Shared::to_one(self.single(&self.server, None).await?))
-                }
+                (Purpose::BlockingReads, false) => Arc::new(self.single(&self.server, None).await?),
                 (Purpose::BlockingReads, true) => {
                     let node = self.node_of(key.unwrap_or_default()).await?;
-                    Arc::new(Shared::to_one(self.single(&node, None).await?))
+                    Arc::new(self.single(&node, None).await?)
                 }
             };
             Ok(shared)
@@ -199,17 +227,10 @@ impl Connect for Client {
 /// A connection of the library, whose handles are cheap to clone.
 struct Shared<C> {
     connection: C,
+    /// Where the library itself does not watch over every reply.
+    watch: Option<Arc<Watch>>,
     /// Whether commands go to the nodes of a cluster.
     routed: bool,
-}
-
-impl<C> Shared<C> {
-    fn to_one(connection: C) -> Self {
-        Self {
-            connection,
-            routed: false,
-        }
-    }
 }
 
 impl<C> fmt::Debug for Shared<C> {
@@ -221,7 +242,9 @@ impl<C> fmt::Debug for Shared<C> {
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for Shared<C> {
     fn send<'a>(&self, command: &'a Command) -> BoxFuture<'a, Result<Reply, Failure>> {
         let mut connection = self.connection.clone();
+        let sending = self.watch.as_ref().map(Watch::sending);
         Box::pin(async move {
+            let _sending = sending;
             let reply = connection.req_packed_command(command.packed()).await;
             reply.map_err(while_sending).map(Reply::from)?.into_result()
         })
@@ -233,7 +256,9 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for Shared<C>
         transaction: bool,
     ) -> BoxFuture<'a, Result<Vec<Reply>, Failure>> {
         let (mut connection, routed) = (self.connection.clone(), self.routed);
+        let sending = self.watch.as_ref().map(Watch::sending);
         Box::pin(async move {
+            let _sending = sending;
             let mut pipeline = redis::Pipeline::with_capacity(commands.len());
             for command in commands {
                 pipeline.add_command(command.packed().clone());
@@ -290,20 +315,27 @@ async fn in_transaction<C: ConnectionLike>(
     }
 }
 
-async fn ask(connection: &mut MultiplexedConnection, command: Command) -> Result<Reply, Failure> {
-    let reply = connection.send_packed_command(command.packed()).await;
-    reply.map_err(while_sending).map(Reply::from)?.into_result()
+async fn ask(
+    connection: &Shared<MultiplexedConnection>,
+    command: Command,
+) -> Result<Reply, Failure> {
+    connection.send(&command).await
 }
 
-fn open(server: &Server) -> Result<redis::Client, Failure> {
+/// An unencrypted connection, and the task that drives it.
+async fn plain(server: &Server) -> redis::RedisResult<(MultiplexedConnection, AbortHandle)> {
+    let stream = TcpStream::connect(server.address()).await?;
+    stream.set_nodelay(true)?;
+    socket2::SockRef::from(&stream).set_tcp_keepalive(&probes())?;
     let info = tuned(server);
-    let client = if server.is_tls() {
-        provide_cryptography();
-        redis::Client::build_with_tls(info, server.certificates().clone())
-    } else {
-        redis::Client::open(info)
-    };
-    client.map_err(while_connecting)
+    let config = settings().set_response_timeout(None);
+    let (connection, driver) =
+        MultiplexedConnection::new_with_config(info.redis_settings(), stream, config).await?;
+    Ok((connection, tokio::spawn(driver).abort_handle()))
+}
+
+fn settings() -> redis::AsyncConnectionConfig {
+    redis::AsyncConnectionConfig::new().set_pipeline_buffer_size(1024)
 }
 
 fn tuned(server: &Server) -> redis::ConnectionInfo {
@@ -316,12 +348,15 @@ fn tuned(server: &Server) -> redis::ConnectionInfo {
 }
 
 fn tcp() -> TcpSettings {
-    let probes = socket2::TcpKeepalive::new()
-        .with_time(Duration::from_secs(5))
-        .with_interval(Duration::from_secs(5));
     TcpSettings::default()
         .set_nodelay(true)
-        .set_keepalive(probes)
+        .set_keepalive(probes())
+}
+
+fn probes() -> socket2::TcpKeepalive {
+    socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(5))
+        .with_interval(Duration::from_secs(5))
 }
 
 /// TLS needs one implementation of its cryptography for the process; what the application has chosen stays.

@@ -122,12 +122,21 @@ impl Link {
         repeat: Repeat,
         send: impl Fn(&dyn Connection) -> BoxFuture<'a, Result<R, Failure>>,
     ) -> Result<R, Broken> {
-        let deadline = Instant::now() + self.options.patience;
+        // Without trouble the clock is not read.
+        let mut deadline = None;
         let mut pause = FIRST_PAUSE;
         let mut lost = 0;
         loop {
-            let (connection, generation) =
-                self.connection(deadline).await.map_err(Broken::never)?;
+            let present = self.shared.lock().present().map_err(Broken::never)?;
+            let (connection, generation) = match present {
+                Some(present) => present,
+                None => {
+                    let deadline = *deadline.get_or_insert_with(|| self.deadline());
+                    Box::pin(self.connection(deadline))
+                        .await
+                        .map_err(Broken::never)?
+                }
+            };
             let failure = match send(&*connection).await {
                 Ok(reply) => return Ok(reply),
                 Err(failure) => failure,
@@ -137,6 +146,7 @@ impl Link {
             }
             let again = failure.is_passing()
                 || (matches!(failure, Failure::Lost(_)) && repeat == Repeat::Yes);
+            let deadline = *deadline.get_or_insert_with(|| self.deadline());
             if !again || Instant::now() + pause >= deadline {
                 return Err(Broken {
                     failure,
@@ -146,10 +156,14 @@ impl Link {
             lost += 1;
             // After a cut the new connection is tried at once, but not over and over.
             if failure.is_passing() || lost > 1 {
-                sleep(pause).await;
+                Box::pin(sleep(pause)).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.options.patience
     }
 
     /// The connection, made now if there is none.

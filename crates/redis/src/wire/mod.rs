@@ -8,6 +8,7 @@ mod failure;
 mod link;
 mod reply;
 mod server;
+mod watch;
 
 use std::fmt;
 use std::pin::Pin;
