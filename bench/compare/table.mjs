@@ -146,7 +146,7 @@ ${table(['workload', 'params', 'member', 'target', 'measured', ''], pairs.flatMa
 ${workloads.map(workload => sectionOf(workload, pairs.filter(pair => pair.workload === workload))).join('\n')}
 ## Counts
 
-Sums over the rounds: losses and disorder, of the losses those that subscribers were told of (`missed`), and what the topics of
+Sums over the rounds: losses and disorder, of the losses those that subscribers were told of (\`missed\`), and what the topics of
 W3 kept. Whatever is not listed is 0 on both sides.
 
 ${table(['workload', 'params', 'member', 'Node', 'Bowline'], pairs.flatMap(pair => pair.counts()))}`;
