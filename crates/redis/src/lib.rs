@@ -66,8 +66,9 @@
 //! # Permissions
 //!
 //! For keys `~<prefix>:*`: `xadd`, `xgroup`, `xreadgroup`, `xack`, `xpending`, `xclaim`, `xinfo`, `xrange`, `xrevrange`, `xtrim`,
-//! `pexpire`, `del`, `set`, `get`, `eval`, `multi`, `exec`, and `scan`, `type`, `xlen`, `memory` for listing topics. `bowline
-//! doctor` names what is missing and what it costs.
+//! `pexpire`, `del`, `set`, `get`, `eval`, `evalsha`, `multi`, `exec`, `client|id` and `client|unblock` (without the last two a
+//! member that leaves waits until its read ends), and `scan`, `type`, `xlen`, `memory` for listing topics. `bowline doctor` names
+//! what is missing and what it costs.
 
 mod bus;
 mod cache;
