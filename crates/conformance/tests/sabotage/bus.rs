@@ -347,6 +347,7 @@ impl PubSub for Broken {
             Sabotage::CapTooLow => said.max_deliveries = Some(2),
             Sabotage::NoCapDeclared => said.max_deliveries = None,
             Sabotage::DeniesReplay => said.replay = false,
+            Sabotage::RedeliversInPrivate => said.private_redelivery = false,
             _ => {}
         }
         said

@@ -40,6 +40,7 @@ pub(crate) enum Sabotage {
     DropIsAck,
     ReleaseIsNack,
     RenewDoesNothing,
+    RedeliversInPrivate,
     DropIsNackForAll,
     SettleHangs,
     // What happens to calls.

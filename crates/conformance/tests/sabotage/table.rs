@@ -175,6 +175,10 @@ pub(crate) const TABLE: &[(Sabotage, &[&str])] = {
         ),
         (ReleaseIsNack, &["redelivery::a_release_is_not_counted"]),
         (
+            RedeliversInPrivate,
+            &["redelivery::a_shared_redelivery_is_the_next_attempt_for_all"],
+        ),
+        (
             RenewDoesNothing,
             &["redelivery::a_renewed_lease_keeps_the_event"],
         ),
