@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{BoxFuture, Command, Connect, Connection, Failure, Purpose, Reply};
 
@@ -21,6 +21,9 @@ pub(crate) struct LinkOptions {
 /// The first pause between two attempts to connect; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long a command lets those go first that waited before it.
+const GRACE: Duration = Duration::from_millis(10);
 
 /// A random part of every pause, so that processes do not come back all at once.
 const JITTER_MILLIS: u64 = 200;
@@ -127,14 +130,12 @@ impl Link {
         let mut pause = FIRST_PAUSE;
         let mut lost = 0;
         loop {
-            let present = self.shared.lock().present().map_err(Broken::never)?;
-            let (connection, generation) = match present {
+            let ready = self.shared.lock().ready().map_err(Broken::never)?;
+            let (connection, generation) = match ready {
                 Some(present) => present,
                 None => {
                     let deadline = *deadline.get_or_insert_with(|| self.deadline());
-                    Box::pin(self.connection(deadline))
-                        .await
-                        .map_err(Broken::never)?
+                    Box::pin(self.wait(deadline)).await.map_err(Broken::never)?
                 }
             };
             let failure = match send(&*connection).await {
@@ -164,6 +165,28 @@ impl Link {
 
     fn deadline(&self) -> Instant {
         Instant::now() + self.options.patience
+    }
+
+    async fn wait(&self, deadline: Instant) -> Result<Present, Failure> {
+        self.let_pass().await;
+        self.connection(deadline).await
+    }
+
+    /// Lets commands go first that waited for the connection that is there now, so that the order of the calls is kept; but not
+    /// for long, because they may not be polled any more.
+    async fn let_pass(&self) {
+        let passed = async {
+            loop {
+                let mut changed = pin!(self.shared.changed.notified());
+                changed.as_mut().enable();
+                if !self.shared.lock().is_crowded() {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        // Late or not, it goes on.
+        let _ = timeout(GRACE, passed).await;
     }
 
     /// The connection, made now if there is none.
@@ -291,11 +314,28 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.lock().waiting -= 1;
+        let mut current = self.0.lock();
+        current.waiting -= 1;
+        let last = current.waiting == 0;
+        drop(current);
+        if last {
+            self.0.changed.notify_waiters();
+        }
     }
 }
 
 impl Current {
+    /// The connection, where there is one and nobody waits for it any more.
+    fn ready(&self) -> Result<Option<Present>, Failure> {
+        let present = self.present()?;
+        Ok(present.filter(|_| self.waiting == 0))
+    }
+
+    /// Whether commands that waited for the connection have not gone yet.
+    fn is_crowded(&self) -> bool {
+        self.connection.is_some() && self.waiting > 0
+    }
+
     fn present(&self) -> Result<Option<Present>, Failure> {
         if self.closed {
             return Err(closed());
