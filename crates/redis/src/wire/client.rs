@@ -64,7 +64,7 @@ impl Client {
         if server.is_tls() {
             return self.encrypted(server, response_timeout).await;
         }
-        let connecting = plain(server);
+        let connecting = plain(server, response_timeout);
         let connected = tokio::time::timeout(self.options.connect_timeout, connecting).await;
         let (connection, driver) = connected
             .unwrap_or_else(|late| Err(std::io::Error::from(late).into()))
@@ -323,12 +323,16 @@ async fn ask(
 }
 
 /// An unencrypted connection, and the task that drives it.
-async fn plain(server: &Server) -> redis::RedisResult<(MultiplexedConnection, AbortHandle)> {
+async fn plain(
+    server: &Server,
+    response_timeout: Option<Duration>,
+) -> redis::RedisResult<(MultiplexedConnection, AbortHandle)> {
     let stream = TcpStream::connect(server.address()).await?;
     stream.set_nodelay(true)?;
     socket2::SockRef::from(&stream).set_tcp_keepalive(&probes())?;
     let info = tuned(server);
-    let config = settings().set_response_timeout(None);
+    // Beside the watch: a command that the driver has forgotten must not wait for ever.
+    let config = settings().set_response_timeout(response_timeout);
     let (connection, driver) =
         MultiplexedConnection::new_with_config(info.redis_settings(), stream, config).await?;
     Ok((connection, tokio::spawn(driver).abort_handle()))
