@@ -3,6 +3,15 @@
 //! A workflow is a graph of steps. A run of it survives `kill -9`: what a step returned is committed to a
 //! [store](bowline_store::Store) together with what follows from it, and any process with the same workflow goes on from there.
 
+mod context;
+mod data;
+mod definition;
 mod error;
+mod json;
+mod machine;
 
+pub use context::StepContext;
+pub use data::Data;
+pub use definition::{RetryPolicy, Workflow};
 pub use error::{Error, ErrorKind, Result};
+pub use machine::{Resume, RunStatus, StepResult, StepStatus, SuspendedStep};

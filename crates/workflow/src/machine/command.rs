@@ -1,0 +1,33 @@
+//! What the reducer wants.
+
+use bowline_events::{Text, Timestamp};
+
+use super::Spot;
+
+/// What is to be done next. Every command is answered by a fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Run a step; answered by `Ended`.
+    Execute { spot: Spot, attempt: u32 },
+    /// Evaluate the conditions of branches; answered by `Decided`.
+    Decide { spot: Spot },
+    /// Evaluate the condition of a loop; answered by `Looped`.
+    Test { spot: Spot },
+    /// Compute how many iterations run at once; answered by `Measured`.
+    Measure { spot: Spot },
+    /// Compute until when to sleep; answered by `Slept`.
+    Time { spot: Spot },
+    /// Wait; answered by `Woke`.
+    Wake { spot: Spot, at: Timestamp },
+    /// Give up everything that was asked for in this frame; not answered.
+    Abort { frame: usize },
+}
+
+/// Something to tell the watchers of a run, or of a workflow nested in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Notice {
+    /// The run whose watchers it is for.
+    pub(crate) run_id: Text,
+    /// The `data` of the watch event.
+    pub(crate) json: String,
+}
