@@ -6,6 +6,7 @@
 mod context;
 mod data;
 mod definition;
+mod engine;
 mod error;
 mod json;
 mod machine;
@@ -13,5 +14,6 @@ mod machine;
 pub use context::StepContext;
 pub use data::Data;
 pub use definition::{RetryPolicy, Workflow};
+pub use engine::{Engine, EngineBuilder, Run, RunResult, RunWatch, Start, TimeTravel, WatchEvent};
 pub use error::{Error, ErrorKind, Result};
 pub use machine::{Resume, RunStatus, StepResult, StepStatus, SuspendedStep};

@@ -39,6 +39,14 @@ pub(crate) enum Condition {
     Function(Arc<dyn ConditionFunction>),
 }
 
+impl Condition {
+    pub(crate) fn holds(&self, context: StepContext) -> BoxFuture<crate::Result<bool>> {
+        match self {
+            Self::Function(function) => function.call(context),
+        }
+    }
+}
+
 impl fmt::Debug for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

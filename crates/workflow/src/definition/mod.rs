@@ -11,10 +11,10 @@ use std::sync::Arc;
 use bowline_events::Text;
 
 pub(crate) use entry::{
-    Branch, Entry, Foreach, Loop, LoopKind, Mapping, Node, Sleep, Until, Width,
+    Branch, Entry, Foreach, Loop, LoopKind, Mapping, Node, Sleep, StepDefinition, Until, Width,
 };
 pub(crate) use function::{
-    Condition, ConditionFunction, InstantFunction, StepFunction, WidthFunction,
+    BoxFuture, Condition, ConditionFunction, InstantFunction, StepFunction, WidthFunction,
 };
 pub use retry::RetryPolicy;
 
@@ -102,6 +102,10 @@ impl Workflow {
     /// The id of the workflow.
     pub fn id(&self) -> &Text {
         &self.0.id
+    }
+
+    pub(crate) fn hash(&self) -> String {
+        String::new()
     }
 
     pub(crate) fn definition(&self) -> &Definition {

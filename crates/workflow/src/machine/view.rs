@@ -73,6 +73,13 @@ impl Machine {
         &self.frames[0].input
     }
 
+    /// The runs of the workflows nested in it.
+    pub(crate) fn nested_runs(&self) -> impl Iterator<Item = String> {
+        self.frames[1..]
+            .iter()
+            .map(|frame| frame.run_id.to_string())
+    }
+
     /// The results of the steps in the order of the definition, those of nested workflows as `outer.inner` behind their own.
     pub(crate) fn steps(&self) -> Vec<(String, StepResult)> {
         let mut steps = Vec::new();
