@@ -3,6 +3,8 @@
 mod cache;
 mod joint;
 mod memory;
+#[cfg(test)]
+mod model;
 mod source;
 mod splice;
 
