@@ -1,6 +1,8 @@
 //! Resumable streams over any bus.
 
 mod cache;
+#[cfg(test)]
+mod clears;
 mod joint;
 mod memory;
 #[cfg(test)]
