@@ -253,6 +253,10 @@ proptest! {
         let wanted: Vec<_> = (offset..world.cached.len() as u64).map(|index| (0, index)).collect();
         prop_assert_eq!(world.got, wanted);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 5_000, ..ProptestConfig::default() })]
 
     #[test]
     fn clears_by_others_double_nothing_and_the_last_history_is_whole(

@@ -45,7 +45,7 @@ pub(super) struct Splice {
     blind: bool,
     /// The subscriber was told of a new history before the live side said so.
     told: bool,
-    /// The cache has events, and no name for their history.
+    /// The cache has events and no name for their history, or cannot be asked.
     nameless: bool,
     /// Nothing was delivered yet of a history that began, or is to begin, after the subscriber attached.
     fresh: bool,
@@ -163,8 +163,9 @@ impl Splice {
                 self.deliver(Delivery::new(event, Some(index)), index, out);
             }
         }
-        // A held delivery is placed after an empty page, so that a notice about it follows the events before it.
-        if exhausted || self.held.is_none() && self.next >= Some(page.end) {
+        // What may cause a notice is placed after an empty page, so that the notice follows the events before it.
+        let silent = self.held.as_ref().is_none_or(|held| self.is_copy(held));
+        if exhausted || silent && self.next >= Some(page.end) {
             self.reading = false;
             return self.place_held(page.end, out);
         }
@@ -175,6 +176,9 @@ impl Splice {
     pub(super) fn page_failed(&mut self, error: Error, out: &mut VecDeque<Delivery>) -> Outcome {
         self.reading = false;
         self.next = None;
+        self.nameless = true;
+        self.doubt = false;
+        self.astray = false;
         if let Some(held) = self.held.take() {
             self.accept(held, out);
         }
@@ -222,6 +226,17 @@ impl Splice {
         self.reading = true;
     }
 
+    /// Whether the history of this delivery has another name.
+    fn is_straggler(&self, delivery: &Delivery) -> bool {
+        let theirs = &delivery.event().generation;
+        theirs.is_some() && self.generation.is_some() && *theirs != self.generation
+    }
+
+    /// Whether the event of this delivery was delivered already, as far as names tell.
+    fn is_copy(&self, delivery: &Delivery) -> bool {
+        delivery.event().index < self.next && !self.is_straggler(delivery)
+    }
+
     fn accept(&mut self, delivery: Delivery, out: &mut VecDeque<Delivery>) {
         let Some(index) = delivery.event().index else {
             out.push_back(delivery.at(None));
@@ -256,7 +271,7 @@ impl Splice {
             return Outcome::Next;
         };
         let named = self.generation.is_some() && event.generation.is_some();
-        let straggler = named && event.generation != self.generation;
+        let straggler = self.is_straggler(&held);
         if straggler || index < next {
             drop(held.ack());
             if straggler && std::mem::take(&mut self.blind) {
