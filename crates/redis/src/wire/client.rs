@@ -2,19 +2,22 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
-use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
+use tokio::task::unconstrained;
+use tokio::time::timeout;
 
-use super::watch::Watch;
 use super::{
     BoxFuture, Command, Connect, Connection, Failure, Purpose, Reply, Server, ServerError,
 };
+
+/// How long a command may go unanswered before it is found out whether its connection still stands.
+const PROBE_AFTER: Duration = Duration::from_secs(1);
 
 /// How connections are made.
 #[derive(Debug, Clone)]
@@ -55,46 +58,32 @@ impl Client {
         &self.server
     }
 
-    /// A connection to `server`, of which no reply may take longer than `response_timeout`.
+    /// A connection to `server`, of which no reply may take longer than `limit`.
     async fn single(
         &self,
         server: &Server,
-        response_timeout: Option<Duration>,
+        limit: Option<Duration>,
     ) -> Result<Shared<MultiplexedConnection>, Failure> {
-        if server.is_tls() {
-            return self.encrypted(server, response_timeout).await;
-        }
-        let connecting = plain(server, response_timeout);
-        let connected = tokio::time::timeout(self.options.connect_timeout, connecting).await;
-        let (connection, driver) = connected
-            .unwrap_or_else(|late| Err(std::io::Error::from(late).into()))
-            .map_err(while_connecting)?;
-        Ok(Shared {
-            connection,
-            watch: Some(Watch::over(driver, response_timeout)),
-            routed: false,
-        })
-    }
-
-    /// The library makes encrypted connections, with a timer for every command.
-    async fn encrypted(
-        &self,
-        server: &Server,
-        response_timeout: Option<Duration>,
-    ) -> Result<Shared<MultiplexedConnection>, Failure> {
-        provide_cryptography();
-        let (info, certificates) = (tuned(server), server.certificates().clone());
-        let client = redis::Client::build_with_tls(info, certificates).map_err(while_connecting)?;
-        let config = settings()
+        let info = tuned(server);
+        let client = if server.is_tls() {
+            provide_cryptography();
+            redis::Client::build_with_tls(info, server.certificates().clone())
+        } else {
+            redis::Client::open(info)
+        };
+        // Replies are timed here, see `answered`.
+        let config = redis::AsyncConnectionConfig::new()
+            .set_pipeline_buffer_size(1024)
             .set_connection_timeout(Some(self.options.connect_timeout))
-            .set_response_timeout(response_timeout);
+            .set_response_timeout(None);
         let connection = client
+            .map_err(while_connecting)?
             .get_multiplexed_async_connection_with_config(&config)
             .await
             .map_err(while_connecting)?;
         Ok(Shared {
             connection,
-            watch: None,
+            limit,
             routed: false,
         })
     }
@@ -210,7 +199,8 @@ impl Connect for Client {
                 (Purpose::Commands, false) => Arc::new(self.single(&self.server, timeout).await?),
                 (Purpose::Commands, true) => Arc::new(Shared {
                     connection: self.cluster().await?,
-                    watch: None,
+                    // The library times the replies of the nodes.
+                    limit: None,
                     routed: true,
                 }),
                 (Purpose::BlockingReads, false) => Arc::new(self.single(&self.server, None).await?),
@@ -227,8 +217,8 @@ impl Connect for Client {
 /// A connection of the library, whose handles are cheap to clone.
 struct Shared<C> {
     connection: C,
-    /// Where the library itself does not watch over every reply.
-    watch: Option<Arc<Watch>>,
+    /// How long a reply may take.
+    limit: Option<Duration>,
     /// Whether commands go to the nodes of a cluster.
     routed: bool,
 }
@@ -241,11 +231,11 @@ impl<C> fmt::Debug for Shared<C> {
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for Shared<C> {
     fn send<'a>(&self, command: &'a Command) -> BoxFuture<'a, Result<Reply, Failure>> {
-        let mut connection = self.connection.clone();
-        let sending = self.watch.as_ref().map(Watch::sending);
+        let (mut connection, probe, limit) =
+            (self.connection.clone(), self.connection.clone(), self.limit);
         Box::pin(async move {
-            let _sending = sending;
-            let reply = connection.req_packed_command(command.packed()).await;
+            let reply = connection.req_packed_command(command.packed());
+            let reply = answered(reply, probe, limit).await;
             reply.map_err(while_sending).map(Reply::from)?.into_result()
         })
     }
@@ -255,64 +245,109 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for Shared<C>
         commands: &'a [Command],
         transaction: bool,
     ) -> BoxFuture<'a, Result<Vec<Reply>, Failure>> {
-        let (mut connection, routed) = (self.connection.clone(), self.routed);
-        let sending = self.watch.as_ref().map(Watch::sending);
+        let (connection, probe, limit) =
+            (self.connection.clone(), self.connection.clone(), self.limit);
+        let routed = self.routed;
         Box::pin(async move {
-            let _sending = sending;
-            let mut pipeline = redis::Pipeline::with_capacity(commands.len());
-            for command in commands {
-                pipeline.add_command(command.packed().clone());
-            }
-            if !transaction {
-                let replies = connection
-                    .req_packed_commands(&pipeline, 0, commands.len())
-                    .await
-                    .map_err(while_sending)?;
-                return Ok(replies.into_iter().map(Reply::from).collect());
-            }
-            if !routed {
-                return in_transaction(&mut connection, commands).await;
-            }
-            // Only so does the library send a transaction to one node.
-            pipeline.atomic();
-            let executed = connection
-                .req_packed_commands(&pipeline, commands.len() + 1, 1)
-                .await
-                .map_err(while_sending)?;
-            match executed.into_iter().next().map(Reply::from) {
-                Some(Reply::Array(replies)) => Ok(replies),
-                Some(other) => Err(other.unexpected("the replies of a transaction")),
-                None => Err(Reply::Nil.unexpected("the replies of a transaction")),
+            let replies = send_all(connection, commands, transaction, routed);
+            let replies = answered(replies, probe, limit).await;
+            let replies = replies.map_err(while_sending)?;
+            let replies: Vec<Reply> = replies.into_iter().map(Reply::from).collect();
+            match (transaction, routed) {
+                (false, _) => Ok(replies),
+                (true, true) => executed(replies),
+                (true, false) => executed_one_by_one(replies),
             }
         })
     }
 }
 
-/// `MULTI`, `commands` and `EXEC`, spelled out: the library loses count of the replies when `MULTI` itself is refused.
-async fn in_transaction<C: ConnectionLike>(
-    connection: &mut C,
+async fn send_all<C: ConnectionLike>(
+    mut connection: C,
     commands: &[Command],
-) -> Result<Vec<Reply>, Failure> {
+    transaction: bool,
+    routed: bool,
+) -> redis::RedisResult<Vec<redis::Value>> {
+    let spelled_out = transaction && !routed;
     let mut pipeline = redis::Pipeline::with_capacity(commands.len() + 2);
-    pipeline.cmd("MULTI");
+    if spelled_out {
+        // The library loses count of the replies when `MULTI` itself is refused.
+        pipeline.cmd("MULTI");
+    }
     for command in commands {
         pipeline.add_command(command.packed().clone());
     }
-    pipeline.cmd("EXEC");
-    let replies = connection
-        .req_packed_commands(&pipeline, 0, commands.len() + 2)
+    let (skipped, wanted) = match (transaction, routed) {
+        (false, _) => (0, commands.len()),
+        (true, false) => {
+            pipeline.cmd("EXEC");
+            (0, commands.len() + 2)
+        }
+        (true, true) => {
+            // Only so does the library send a transaction to one node.
+            pipeline.atomic();
+            (commands.len() + 1, 1)
+        }
+    };
+    connection
+        .req_packed_commands(&pipeline, skipped, wanted)
         .await
-        .map_err(while_sending)?;
-    let mut replies: Vec<Reply> = replies.into_iter().map(Reply::from).collect();
-    let executed = replies.pop().unwrap_or(Reply::Nil);
+}
+
+/// The replies in that to `EXEC`, the last one.
+fn executed(mut replies: Vec<Reply>) -> Result<Vec<Reply>, Failure> {
+    match replies.pop().unwrap_or(Reply::Nil) {
+        Reply::Array(replies) => Ok(replies),
+        other => Err(other.unexpected("the replies of a transaction")),
+    }
+}
+
+/// As [`executed`], where the replies to `MULTI` and to the queued commands come before.
+fn executed_one_by_one(mut replies: Vec<Reply>) -> Result<Vec<Reply>, Failure> {
+    let last = replies.pop();
     // What was refused on the way says more than that the whole was discarded.
     for reply in replies {
         reply.into_result()?;
     }
-    match executed {
-        Reply::Array(replies) => Ok(replies),
-        other => Err(other.unexpected("the replies of a transaction")),
+    executed(last.into_iter().collect())
+}
+
+/// What `reply` brings, within `limit`.
+///
+/// The library forgets a command that is handed over at the moment at which the connection ends: its reply never comes, not even
+/// as an error. So after a second another command goes behind it. On a connection that ended this one fails at once, and on one
+/// that stands replies come in the order of the commands.
+async fn answered<T, C: ConnectionLike>(
+    reply: impl Future<Output = redis::RedisResult<T>>,
+    mut connection: C,
+    limit: Option<Duration>,
+) -> redis::RedisResult<T> {
+    let Some(limit) = limit else {
+        return reply.await;
+    };
+    let mut reply = pin!(reply);
+    let first = limit.min(PROBE_AFTER);
+    if let Ok(reply) = timeout(first, &mut reply).await {
+        return reply;
     }
+    let late = async {
+        let ping = redis::cmd("PING");
+        tokio::select! {
+            biased;
+            reply = &mut reply => return reply,
+            _ = connection.req_packed_command(&ping) => {}
+        }
+        // It may have come between the two looks; one more shows.
+        let last = timeout(Duration::ZERO, unconstrained(reply)).await;
+        last.unwrap_or_else(|_| Err(forgotten()))
+    };
+    let late = Box::pin(timeout(limit - first, late)).await;
+    late.unwrap_or_else(|elapsed| Err(std::io::Error::from(elapsed).into()))
+}
+
+fn forgotten() -> redis::RedisError {
+    let message = "the connection ended while the command was handed over";
+    std::io::Error::new(std::io::ErrorKind::ConnectionAborted, message).into()
 }
 
 async fn ask(
@@ -320,26 +355,6 @@ async fn ask(
     command: Command,
 ) -> Result<Reply, Failure> {
     connection.send(&command).await
-}
-
-/// An unencrypted connection, and the task that drives it.
-async fn plain(
-    server: &Server,
-    response_timeout: Option<Duration>,
-) -> redis::RedisResult<(MultiplexedConnection, AbortHandle)> {
-    let stream = TcpStream::connect(server.address()).await?;
-    stream.set_nodelay(true)?;
-    socket2::SockRef::from(&stream).set_tcp_keepalive(&probes())?;
-    let info = tuned(server);
-    // Beside the watch: a command that the driver has forgotten must not wait for ever.
-    let config = settings().set_response_timeout(response_timeout);
-    let (connection, driver) =
-        MultiplexedConnection::new_with_config(info.redis_settings(), stream, config).await?;
-    Ok((connection, tokio::spawn(driver).abort_handle()))
-}
-
-fn settings() -> redis::AsyncConnectionConfig {
-    redis::AsyncConnectionConfig::new().set_pipeline_buffer_size(1024)
 }
 
 fn tuned(server: &Server) -> redis::ConnectionInfo {
@@ -397,4 +412,87 @@ fn while_sending(error: redis::RedisError) -> Failure {
 fn server_error(error: &redis::RedisError) -> Option<ServerError> {
     let first = error.clone().into_server_errors()?;
     first.first().map(|(_, reply)| ServerError::from(reply))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value};
+    use tokio::time::{Instant, sleep};
+
+    /// When the answers to a command and to a `PING` behind it come, if ever.
+    #[derive(Clone)]
+    struct Scripted {
+        answer: Option<Duration>,
+        pong: Option<RedisResult<Duration>>,
+    }
+
+    impl ConnectionLike for Scripted {
+        fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+            let name = command.args_iter().next();
+            let is_ping = matches!(name, Some(redis::Arg::Simple(b"PING")));
+            let due = match is_ping {
+                true => self.pong.clone(),
+                false => self.answer.map(Ok),
+            };
+            Box::pin(async move {
+                match due {
+                    Some(due) => sleep(due?).await,
+                    None => std::future::pending().await,
+                }
+                Ok(Value::Okay)
+            })
+        }
+
+        fn req_packed_commands<'a>(
+            &'a mut self,
+            _pipeline: &'a Pipeline,
+            _offset: usize,
+            _count: usize,
+        ) -> RedisFuture<'a, Vec<Value>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn get_db(&self) -> i64 {
+            0
+        }
+    }
+
+    /// Whether a command was answered, and how long that took by the clock of the test.
+    async fn play(answer: Option<Duration>, pong: Option<RedisResult<Duration>>) -> (bool, u64) {
+        let shared = Shared {
+            connection: Scripted { answer, pong },
+            limit: Some(Duration::from_secs(10)),
+            routed: false,
+        };
+        let asked = Instant::now();
+        let answer = shared.send(&Command::new("XADD")).await;
+        let took = asked.elapsed().as_secs();
+        assert!(
+            matches!(answer, Ok(_) | Err(Failure::Lost(_))),
+            "{answer:?}"
+        );
+        (answer.is_ok(), took)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_that_the_library_forgot_is_lost_at_the_first_look() {
+        let ended = Some(Err(forgotten()));
+        assert_eq!(play(None, ended).await, (false, 1), "the connection ended");
+        let stands = Some(Ok(Duration::ZERO));
+        assert_eq!(
+            play(None, stands).await,
+            (false, 1),
+            "what came later is answered"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_server_has_its_time_and_a_silent_one_no_more() {
+        let slow = Duration::from_secs(7);
+        assert_eq!(play(Some(slow), Some(Ok(slow))).await, (true, 7));
+        assert_eq!(play(Some(slow), None).await, (true, 7));
+        assert_eq!(play(None, None).await, (false, 10));
+    }
 }

@@ -8,7 +8,6 @@ mod failure;
 mod link;
 mod reply;
 mod server;
-mod watch;
 
 use std::fmt;
 use std::pin::Pin;
