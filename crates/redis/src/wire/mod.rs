@@ -6,6 +6,8 @@ mod client;
 mod command;
 mod failure;
 mod link;
+#[cfg(test)]
+mod link_tests;
 mod reply;
 mod server;
 
@@ -16,7 +18,7 @@ use std::sync::Arc;
 pub(crate) use client::{Client, ClientOptions};
 pub(crate) use command::Command;
 pub(crate) use failure::{Failure, ServerError};
-pub(crate) use link::{Broken, Link, LinkOptions, Repeat, backoff};
+pub(crate) use link::{Link, LinkOptions, Repeat, backoff};
 pub(crate) use reply::Reply;
 pub use server::Server;
 
