@@ -20,8 +20,9 @@ use look::{Look, Looks};
 const LOOK_BACK: u64 = 256;
 const LONGEST_LOOK_BACK: u64 = 5_000;
 
-/// The pause after an event was lost twice; it doubles.
+/// The pause after an event was lost twice; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Bus {
     /// Appends `event` to the stream of `topic`.
@@ -94,7 +95,7 @@ impl Bus {
                     outcome => return outcome,
                 }
                 sleep(pause).await;
-                pause = pause.saturating_mul(2);
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         };
         let outcome = timeout(self.settings.publish_timeout, recovering).await;
