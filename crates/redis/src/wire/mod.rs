@@ -10,6 +10,7 @@ mod link;
 mod link_tests;
 mod reply;
 mod server;
+mod shared;
 
 use std::fmt;
 use std::pin::Pin;
