@@ -3,6 +3,7 @@
 //! A workflow is a graph of steps. A run of it survives `kill -9`: what a step returned is committed to a
 //! [store](bowline_store::Store) together with what follows from it, and any process with the same workflow goes on from there.
 
+pub mod builder;
 mod context;
 mod data;
 mod definition;
@@ -10,10 +11,18 @@ mod engine;
 mod error;
 mod json;
 mod machine;
+mod predicate;
+mod step;
 
-pub use context::StepContext;
+pub use builder::{When, WorkflowBuilder, when};
+pub use context::{StepContext, TestContext};
 pub use data::Data;
 pub use definition::{RetryPolicy, Workflow};
 pub use engine::{Engine, EngineBuilder, Run, RunResult, RunWatch, Start, TimeTravel, WatchEvent};
 pub use error::{Error, ErrorKind, Result};
 pub use machine::{Resume, RunStatus, StepResult, StepStatus, SuspendedStep};
+pub use predicate::{Operand, Predicate, Scalar};
+pub use step::{
+    Any, Feeds, FeedsEach, IntoStep, Shape, Step, StepError, Tripwire, Typed, TypedStep,
+    Undeclared, step,
+};

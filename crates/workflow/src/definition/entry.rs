@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use bowline_events::{Text, Timestamp};
 
+use crate::Data;
+
 use super::{Condition, InstantFunction, RetryPolicy, StepFunction, WidthFunction, Workflow};
 
 /// One entry. What the entry before returned is what it gets.
@@ -45,6 +47,26 @@ pub(crate) struct StepDefinition {
     /// `None`: as the workflow says.
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) function: Arc<dyn StepFunction>,
+    /// Anything about it, for whoever looks at the graph.
+    pub(crate) metadata: Option<Data>,
+    pub(crate) kind: StepKind,
+}
+
+/// What a step is in the graph. All of them are functions here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StepKind {
+    Step,
+    Agent(Reference),
+    Tool(Reference),
+    Classifier(Reference),
+}
+
+/// What a step of the graph calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reference {
+    pub(crate) id: Text,
+    pub(crate) output_schema: Option<Data>,
+    pub(crate) options: Option<Data>,
 }
 
 #[derive(Debug)]
@@ -139,6 +161,26 @@ impl Entry {
                 Node::Step(step) => Some(step),
                 Node::Workflow { .. } => None,
             },
+        }
+    }
+}
+
+impl StepKind {
+    pub(crate) fn agent(id: Text) -> Self {
+        Self::Agent(Reference::new(id))
+    }
+
+    pub(crate) fn tool(id: Text) -> Self {
+        Self::Tool(Reference::new(id))
+    }
+}
+
+impl Reference {
+    fn new(id: Text) -> Self {
+        Self {
+            id,
+            output_schema: None,
+            options: None,
         }
     }
 }

@@ -9,40 +9,76 @@ use bowline_events::Timestamp;
 
 use crate::context::StepContext;
 use crate::machine::Completion;
+use crate::predicate::Predicate;
 
 /// A future that an object returns.
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// What the graph shows of a function, whose source does not exist any more.
+pub(crate) const COMPILED: &str = "[compiled function]";
+
 /// The work of a step.
 pub(crate) trait StepFunction: Send + Sync {
     fn call(&self, context: StepContext) -> BoxFuture<Completion>;
+
+    /// What the graph shows of it.
+    fn source(&self) -> &str {
+        COMPILED
+    }
 }
 
 /// Whether something is so.
 pub(crate) trait ConditionFunction: Send + Sync {
     fn call(&self, context: StepContext) -> BoxFuture<crate::Result<bool>>;
+
+    /// What the graph shows of it.
+    fn source(&self) -> &str {
+        COMPILED
+    }
 }
 
 /// How many iterations run at once.
 pub(crate) trait WidthFunction: Send + Sync + fmt::Debug {
     fn call(&self, context: StepContext) -> BoxFuture<crate::Result<usize>>;
+
+    /// What the graph shows of it.
+    fn source(&self) -> &str {
+        COMPILED
+    }
 }
 
 /// Until when to sleep.
 pub(crate) trait InstantFunction: Send + Sync + fmt::Debug {
     fn call(&self, context: StepContext) -> BoxFuture<crate::Result<Timestamp>>;
+
+    /// What the graph shows of it.
+    fn source(&self) -> &str {
+        COMPILED
+    }
+
+    /// Whether it was given as a duration.
+    fn is_duration(&self) -> bool {
+        false
+    }
 }
 
 /// Whether a branch is taken, or a loop goes on.
 #[derive(Clone)]
 pub(crate) enum Condition {
     Function(Arc<dyn ConditionFunction>),
+    /// Can be written down, and read by other programs.
+    Predicate(Arc<Predicate>),
 }
 
 impl Condition {
-    pub(crate) fn holds(&self, context: StepContext) -> BoxFuture<crate::Result<bool>> {
+    /// Whether it holds.
+    ///
+    /// # Errors
+    /// That of the function. A predicate has none.
+    pub(crate) async fn holds(&self, context: StepContext) -> crate::Result<bool> {
         match self {
-            Self::Function(function) => function.call(context),
+            Self::Function(function) => function.call(context).await,
+            Self::Predicate(predicate) => Ok(predicate.holds(&context)),
         }
     }
 }
@@ -51,6 +87,7 @@ impl fmt::Debug for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Function(_) => f.write_str("Function"),
+            Self::Predicate(predicate) => f.debug_tuple("Predicate").field(predicate).finish(),
         }
     }
 }

@@ -11,15 +11,16 @@ use std::sync::Arc;
 use bowline_events::Text;
 
 pub(crate) use entry::{
-    Branch, Entry, Foreach, Loop, LoopKind, Mapping, Node, Sleep, StepDefinition, Until, Width,
+    Branch, Entry, Foreach, Loop, LoopKind, Mapping, Node, Reference, Sleep, StepDefinition,
+    StepKind, Until, Width,
 };
 pub(crate) use function::{
-    BoxFuture, Condition, ConditionFunction, InstantFunction, StepFunction, WidthFunction,
+    BoxFuture, COMPILED, Condition, ConditionFunction, InstantFunction, StepFunction, WidthFunction,
 };
 pub use retry::RetryPolicy;
 
 use crate::machine::{MAX_CRASHES, Spot};
-use crate::{Error, ErrorKind, Result};
+use crate::{Data, Error, ErrorKind, Result};
 
 /// A workflow that was built: cheap to clone.
 #[derive(Clone)]
@@ -42,13 +43,22 @@ pub(crate) struct Options {
     pub(crate) description: Option<Text>,
     /// How often the process may die while one step runs before the step counts as failed.
     pub(crate) max_crashes: u32,
+    /// Whether a value can be its input.
+    pub(crate) input: Option<Check>,
+    /// Whether a value can be its state.
+    pub(crate) state: Option<Check>,
 }
+
+/// Whether a value has a type.
+pub(crate) type Check = fn(&Data) -> Result<()>;
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             description: None,
             max_crashes: MAX_CRASHES,
+            input: None,
+            state: None,
         }
     }
 }
@@ -64,6 +74,7 @@ impl Workflow {
         retry: RetryPolicy,
         options: Options,
     ) -> Result<Self> {
+        check_id(&id, &id)?;
         let mut first = Vec::with_capacity(entries.len() + 1);
         let mut places = HashMap::new();
         let mut nodes = 0;
@@ -106,6 +117,32 @@ impl Workflow {
 
     pub(crate) fn hash(&self) -> String {
         String::new()
+    }
+
+    /// Whether `input` can be its input, as far as that was declared.
+    ///
+    /// # Errors
+    /// `InvalidInput` when it cannot; the message says what is wrong.
+    pub fn check_input(&self, input: &Data) -> Result<()> {
+        self.check("input", self.0.options.input, input)
+    }
+
+    /// Whether `state` can be its state at the start, as far as that was declared.
+    ///
+    /// # Errors
+    /// `InvalidInput` when it cannot; the message says what is wrong.
+    pub fn check_state(&self, state: &Data) -> Result<()> {
+        self.check("state", self.0.options.state, state)
+    }
+
+    fn check(&self, what: &str, check: Option<Check>, data: &Data) -> Result<()> {
+        let checked = check.map_or(Ok(()), |check| check(data));
+        checked.map_err(|error| {
+            let message = format!("this is no {what} of the workflow: {}", error.message());
+            Error::new(ErrorKind::InvalidInput, "start", message)
+                .with_subject(self.0.id.clone())
+                .with_source(error)
+        })
     }
 
     pub(crate) fn definition(&self) -> &Definition {
@@ -169,7 +206,7 @@ fn check_id(workflow: &Text, id: &str) -> Result<()> {
     let reserved = matches!(id, "input" | "__state");
     if id.is_empty() || id.len() > MAX || reserved || id.chars().any(char::is_control) {
         let message = format!(
-            "{id:?} is no id of a step: 1 to {MAX} bytes, no control characters, neither \"input\" nor \"__state\""
+            "{id:?} is no id of a workflow or step: 1 to {MAX} bytes, no control characters, neither \"input\" nor \"__state\""
         );
         return Err(invalid(workflow, message));
     }

@@ -121,7 +121,8 @@ impl EngineBuilder {
         let workers = self.options.workers;
         let shared = Shared::new(self.store, self.bus, workflows, self.options, worker);
         let shared = Arc::new(shared);
-        let mut tasks = vec![tokio::spawn(signal::listen(Arc::clone(&shared)))];
+        let ears = signal::open(&shared).await;
+        let mut tasks = vec![tokio::spawn(signal::listen(Arc::clone(&shared), ears))];
         if workers {
             tasks.push(tokio::spawn(lease::renew(Arc::clone(&shared), version)));
             tasks.push(tokio::spawn(recovery::keep_watch(Arc::clone(&shared))));

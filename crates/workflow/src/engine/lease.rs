@@ -48,6 +48,8 @@ pub(super) async fn renew(shared: Arc<Shared>, mut version: u64) {
             Ok(committed) => {
                 version = committed.version;
                 renewed = Instant::now();
+                // Hints get lost: a run that was cancelled elsewhere is noticed now at the latest.
+                doubt_all(&shared);
                 continue;
             }
             Err(error) if error.conflict().is_none() && renewed.elapsed() < lease => {
@@ -63,9 +65,13 @@ pub(super) async fn renew(shared: Arc<Shared>, mut version: u64) {
             version = new;
             renewed = Instant::now();
         }
-        for (_, active) in shared.all_active() {
-            active.doubt();
-        }
+        doubt_all(&shared);
+    }
+}
+
+fn doubt_all(shared: &Shared) {
+    for (_, active) in shared.all_active() {
+        active.doubt();
     }
 }
 

@@ -59,15 +59,38 @@ impl Shared {
     }
 }
 
+/// What an engine listens to.
+pub(super) struct Ears {
+    work: Option<Subscription>,
+    control: Option<Subscription>,
+}
+
+/// Begins to listen.
+pub(super) async fn open(shared: &Shared) -> Ears {
+    if !shared.options.workers {
+        return Ears {
+            work: None,
+            control: None,
+        };
+    }
+    let group = SubscribeOptions::new().group(GROUP);
+    Ears {
+        work: subscribe(&*shared.bus, &shared.work_topic(), group).await,
+        control: subscribe(
+            &*shared.bus,
+            &shared.control_topic(),
+            SubscribeOptions::new(),
+        )
+        .await,
+    }
+}
+
 /// Listens to what the others tell until the engine is closed.
-pub(super) async fn listen(shared: Arc<Shared>) {
-    let work = SubscribeOptions::new().group(GROUP);
-    let (work_topic, control_topic) = (shared.work_topic(), shared.control_topic());
-    let mut work = match shared.options.workers {
-        true => subscribe(&*shared.bus, &work_topic, work).await,
-        false => None,
-    };
-    let mut control = subscribe(&*shared.bus, &control_topic, SubscribeOptions::new()).await;
+pub(super) async fn listen(shared: Arc<Shared>, ears: Ears) {
+    let Ears {
+        mut work,
+        mut control,
+    } = ears;
     while !shared.is_closing() && (work.is_some() || control.is_some()) {
         tokio::select! {
             delivery = next(&mut work) => match delivery {

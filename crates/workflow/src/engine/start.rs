@@ -95,6 +95,10 @@ impl Engine {
             None => uuid::Uuid::new_v4().to_string().into(),
         };
         check_objects(&run_id, start.state.as_ref(), start.context.as_ref())?;
+        workflow.check_input(&start.input)?;
+        if let Some(state) = &start.state {
+            workflow.check_state(state)?;
+        }
         let begin = Begin {
             run_id: run_id.clone(),
             resource: start.resource,
