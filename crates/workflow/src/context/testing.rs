@@ -16,7 +16,7 @@ use crate::{Data, RetryPolicy, Workflow};
 /// use bowline_workflow::{StepContext, StepError};
 ///
 /// async fn total(ctx: StepContext, _: ()) -> Result<u32, StepError> {
-///     ctx.write("adding")?;
+///     ctx.write("adding").await?;
 ///     Ok(ctx.output_of::<u32>("first")?.unwrap_or(0) + 1)
 /// }
 ///
