@@ -9,7 +9,7 @@ use bowline_store::Stats;
 use rustix::fs::{Access, access};
 use tokio::time::timeout;
 
-use super::finding::Finding;
+use super::finding::{Finding, Level};
 use super::{ANSWER_WITHIN, explain};
 
 /// Looks at the store.
@@ -30,7 +30,10 @@ pub(super) async fn examine(config: &StoreConfig) -> Vec<Finding> {
             "check host and port, and that the server runs and no other process holds the database locked",
         ),
     };
-    vec![found, safety(config)]
+    match found.level {
+        Level::Problem => vec![found],
+        _ => vec![found, safety(config)],
+    }
 }
 
 fn is_in_memory(config: &StoreConfig) -> bool {
@@ -51,8 +54,8 @@ fn opens(stats: &Stats, time: Duration) -> Finding {
         format!(", {:.1} MiB in all", bytes as f64 / f64::from(1 << 20))
     });
     Finding::ok(format!(
-        "it opens, in a version that this program knows, within {:.1} ms: {logs} histories with {entries} events, {records} \
-         records{size}",
+        "it opens in {:.1} ms, and this program knows its version; histories: {logs} (events: {entries}), records: \
+         {records}{size}",
         time.as_secs_f64() * 1000.0
     ))
 }
