@@ -13,7 +13,7 @@ const READ_ONLY: &str = "options=-c%20default_transaction_read_only%3Don";
 
 impl StoreConfig {
     /// Looks at the store without making or changing anything: what it holds, or `None` if there is none yet and opening would
-    /// make it. A store in memory never is there yet.
+    /// make it. A store in memory never is there yet. A pooler before PostgreSQL has to let session options (`options`) pass.
     ///
     /// # Errors
     /// As [`open`](Self::open), and `InvalidInput` for a file whose folder is not there.

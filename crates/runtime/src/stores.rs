@@ -16,8 +16,8 @@ const SCHEMA: &str = "bowline";
 /// Opens stores so that whoever names the same database shares one: one writer, one pool of connections.
 ///
 /// A SQLite file is the same however its path is written; a PostgreSQL database is where server, user, database and schema
-/// are. `memory:` and `sqlite::memory:` are one store each, of these `Stores` alone. Clones are handles on the same stores. What
-/// was opened stays open until [`close`](Self::close), or until all handles on it are dropped.
+/// are. `memory:` and `sqlite::memory:` are one store each, of these `Stores` alone. Clones are handles on the same stores. One
+/// is opened after the other. What was opened stays open until [`close`](Self::close), or until all handles on it are dropped.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -155,6 +155,8 @@ async fn options_reach_the_cache_and_the_file() {
         }
     }
     assert_eq!(refused, Some(ErrorKind::Full));
+    small.clear(&Topic::new("t")).await.unwrap();
+    append(&*small, "t", 1).await;
 }
 
 #[tokio::test]

@@ -63,7 +63,8 @@ fn opens(stats: &Stats, time: Duration) -> Finding {
 fn absent(config: &StoreConfig) -> Finding {
     let StoreConfig::Sqlite(config) = config else {
         return Finding::ok(
-            "the server answers; the tables are not there yet, the first use makes them",
+            "the server answers; the tables are not there yet, and the first use makes them, for which the user needs the right \
+             to create a schema",
         );
     };
     let path = config.path.display();
