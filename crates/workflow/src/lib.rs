@@ -4,5 +4,6 @@
 //! [store](bowline_store::Store) together with what follows from it, and any process with the same workflow goes on from there.
 
 mod error;
+pub mod schedule;
 
 pub use error::{Error, ErrorKind, Result};
