@@ -15,16 +15,17 @@ pub(super) struct Missed {
 }
 
 impl Missed {
-    /// Keeps the newest `keep` of them, at least one and fewer than `MANY`.
+    /// Keeps the newest `keep` of them, at least one.
     pub(super) fn find(cadence: &Cadence, first: Timestamp, now: Timestamp, keep: usize) -> Self {
+        let keep = keep.max(1);
         let mut all = vec![first];
         while let Some(next) = following(cadence, all[all.len() - 1], now) {
-            if all.len() == MANY as usize {
+            if all.len() == MANY as usize + keep {
                 return Self::among_many(cadence, first, now, keep);
             }
             all.push(next);
         }
-        let newest = all.split_off(all.len().saturating_sub(keep.max(1)));
+        let newest = all.split_off(all.len().saturating_sub(keep));
         let older = match (all.first(), all.last()) {
             (Some(first), Some(last)) => Some((*first, *last, all.len() as u32)),
             _ => None,
@@ -36,7 +37,7 @@ impl Missed {
     fn among_many(cadence: &Cadence, first: Timestamp, now: Timestamp, keep: usize) -> Self {
         let mut newest = Vec::with_capacity(keep + 1);
         let mut until = now;
-        for _ in 0..=keep.max(1) {
+        for _ in 0..=keep {
             let last = last_until(cadence, first, until);
             newest.push(last);
             until = Timestamp::from_millis(last.as_millis() - 1);
@@ -109,16 +110,7 @@ mod tests {
                 let expected = older
                     .first()
                     .map(|first| (*first, older[older.len() - 1], count));
-                if all.len() > MANY as usize {
-                    let (first, last, _) = expected.unwrap();
-                    assert_eq!(
-                        missed.older,
-                        Some((first, last, MANY)),
-                        "{expression} {span}"
-                    );
-                } else {
-                    assert_eq!(missed.older, expected, "{expression} {span}");
-                }
+                assert_eq!(missed.older, expected, "{expression} {span}");
             }
         }
     }
