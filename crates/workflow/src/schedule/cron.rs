@@ -29,7 +29,7 @@ pub const DEFAULT_ZONE: &str = "UTC";
 /// times that do not exist.
 ///
 /// # Limits
-/// An expression has [`MAX_EXPRESSION`] bytes at most; nothing fires after the year 4999. Without a zone it is UTC.
+/// An expression has [`MAX_EXPRESSION`] bytes at most; nothing fires after the year 5000. Without a zone it is UTC.
 ///
 /// ```
 /// use bowline_events::Timestamp;

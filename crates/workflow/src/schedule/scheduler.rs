@@ -1,7 +1,7 @@
 //! The loop that fires schedules.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::Timestamp;
@@ -9,7 +9,6 @@ use bowline_store::{Record, Store};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::firing::{self, Advanced, Parts};
@@ -29,7 +28,7 @@ use crate::{Error, ErrorKind, Result};
 /// # Limits
 /// Commits of other processes are noticed at the latest after [`poll`](SchedulerBuilder::poll), where the store does not tell
 /// at once. Eight schedules fire at a time. A schedule that fails waits up to 30 seconds before it is tried again; others
-/// do not wait for it.
+/// do not wait for it, unless 1000 or more fail at the same time.
 ///
 /// Dropping the scheduler stops it after what it is doing; [`close`](Self::close) waits for that.
 ///
@@ -69,7 +68,8 @@ use crate::{Error, ErrorKind, Result};
 pub struct Scheduler {
     shared: Arc<Shared>,
     closing: watch::Sender<bool>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    /// Has no sender any more when the task has ended.
+    running: watch::Receiver<()>,
 }
 
 /// Settings of a [`Scheduler`].
@@ -136,6 +136,7 @@ impl SchedulerBuilder {
         self.parts.retention.check()?;
         let (closing, receiver) = watch::channel(false);
         Ok(Scheduler {
+            running: watch::channel(()).1,
             shared: Arc::new(Shared {
                 parts: self.parts,
                 poll: self.poll,
@@ -143,7 +144,6 @@ impl SchedulerBuilder {
                 closing: receiver,
             }),
             closing,
-            task: Mutex::new(None),
         })
     }
 
@@ -155,12 +155,14 @@ impl SchedulerBuilder {
     /// # Panics
     /// Outside of a Tokio runtime.
     pub fn start(self) -> Result<Scheduler> {
-        let scheduler = self.build()?;
-        let task = tokio::spawn(Arc::clone(&scheduler.shared).run());
-        *scheduler
-            .task
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(task);
+        let mut scheduler = self.build()?;
+        let (sender, running) = watch::channel(());
+        scheduler.running = running;
+        let shared = Arc::clone(&scheduler.shared);
+        tokio::spawn(async move {
+            shared.run().await;
+            drop(sender);
+        });
         Ok(scheduler)
     }
 }
@@ -215,20 +217,12 @@ impl Scheduler {
         history::record_outcome(&self.shared.parts, run_id, outcome, error).await
     }
 
-    /// Stops firing, after what has begun. Closing again is fine; the store stays open.
+    /// Stops firing, and waits until what has begun is done. Closing again is fine, also when the first future was dropped; the
+    /// store stays open.
     pub async fn close(&self) {
         self.closing.send_replace(true);
-        let task = self
-            .task
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(task) = task
-            && let Err(error) = task.await
-            && error.is_panic()
-        {
-            tracing::error!(%error, "the task of the scheduler had panicked");
-        }
+        let mut running = self.running.clone();
+        while running.changed().await.is_ok() {}
     }
 }
 

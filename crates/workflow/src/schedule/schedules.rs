@@ -22,6 +22,35 @@ const ATTEMPTS: usize = 16;
 /// fails with `Conflict`. If a store fails with a timeout, the change may have happened.
 ///
 /// A dropped future has made its change or not; deleting may have deleted a part of the history only.
+///
+/// ```
+/// # use bowline_store::{Commit, MemoryStore};
+/// # use bowline_workflow::schedule::*;
+/// # use bowline_workflow::Result;
+/// # use futures_util::future::BoxFuture;
+/// # use std::sync::Arc;
+/// # #[derive(Debug)]
+/// # struct Starter;
+/// # impl Launcher for Starter {
+/// #     fn prepare<'a>(&'a self, _: &'a Occurrence, commit: Commit) -> BoxFuture<'a, Result<Prepared>> {
+/// #         Box::pin(async { Ok(Prepared::Start(commit)) })
+/// #     }
+/// #     fn is_active<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<bool>> {
+/// #         Box::pin(async { Ok(false) })
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<()> {
+/// // `Starter` is the example of `Launcher`.
+/// let schedules = Schedules::new(Arc::new(MemoryStore::new()), Arc::new(Starter));
+/// let cadence = Cadence::cron("0 9 * * MON-FRI", Some("Europe/Stockholm"))?;
+/// let schedule = schedules.create(NewSchedule::new(Target::workflow("report"), cadence).name("weekdays")).await?;
+/// assert_eq!(schedule.id, "schedule_weekdays");
+/// let paused = schedules.pause(&schedule.id).await?;
+/// assert_eq!(paused.next_fire_at, None);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Schedules {
     parts: Parts,

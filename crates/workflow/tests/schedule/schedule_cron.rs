@@ -218,6 +218,14 @@ fn cron_has_a_last_occurrence() {
     let last = cron.next_after(first.unwrap());
     assert_eq!(last, Some(instant("2030-07-01T00:00:00Z")));
     assert_eq!(cron.next_after(last.unwrap()), None);
+    let new_year = |year: u32| Cron::parse(&format!("0 0 0 1 1 * {year}"), None);
+    let last = new_year(5000)
+        .unwrap()
+        .next_after(Timestamp::from_millis(0));
+    assert_eq!(last, Some(instant("5000-01-01T00:00:00Z")));
+    assert!(new_year(5001).is_err());
+    let daily = Cron::parse("@daily", None).unwrap();
+    assert_eq!(daily.next_after(instant("5000-12-31T00:00:00Z")), None);
 }
 
 #[test]
@@ -269,6 +277,17 @@ fn expression() -> impl Strategy<Value = String> {
         .prop_map(|(s, m, h, d, month, w)| format!("{s} {m} {h} {d} {month} {w}"))
 }
 
+/// Days on which a clock was or will be changed, and the day after.
+const CHANGES: &[(&str, &str)] = &[
+    ("America/New_York", "2026-03-08T00:00:00Z"),
+    ("America/New_York", "2026-11-01T00:00:00Z"),
+    ("Australia/Lord_Howe", "2026-04-04T00:00:00Z"),
+    ("Australia/Lord_Howe", "2026-10-03T00:00:00Z"),
+    ("Europe/Dublin", "2026-10-25T00:00:00Z"),
+    ("America/Santiago", "2026-04-04T12:00:00Z"),
+    ("Pacific/Apia", "2011-12-29T12:00:00Z"),
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -290,6 +309,34 @@ proptest! {
         if let Some(after) = cron.next_after(later) {
             prop_assert!(after >= next);
         }
+    }
+
+    /// An interval fires at the instants at which the clock on the wall shows what it says, minute by minute.
+    #[test]
+    fn cron_intervals_fire_when_the_wall_says_so(
+        (zone, from) in prop::sample::select(CHANGES),
+        step in 1_i8..40,
+        hours in (0_i8..24, 0_i8..24),
+    ) {
+        let (low, high) = (hours.0.min(hours.1), hours.0.max(hours.1));
+        let cron = Cron::parse(&format!("*/{step} {low}-{high} * * *"), Some(zone)).unwrap();
+        let zone = jiff::tz::TimeZone::get(zone).unwrap();
+        let from = instant(from);
+        let (mut wanted, mut found) = (Vec::new(), Vec::new());
+        for minute in 1..=48 * 60 {
+            let at = from.as_millis() + minute * 60_000;
+            let wall = jiff::Timestamp::from_millisecond(at).unwrap().to_zoned(zone.clone());
+            if wall.minute() % step == 0 && (low..=high).contains(&wall.hour()) {
+                wanted.push(at);
+            }
+        }
+        let until = Timestamp::from_millis(from.as_millis() + 48 * 60 * 60_000);
+        let mut at = from;
+        while let Some(next) = cron.next_after(at).filter(|next| *next <= until) {
+            found.push(next.as_millis());
+            at = next;
+        }
+        prop_assert_eq!(found, wanted);
     }
 
     #[test]
