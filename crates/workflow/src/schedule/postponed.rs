@@ -53,3 +53,44 @@ impl Postponed {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_in_a_row_wait_longer_until_one_succeeds() {
+        let postponed = Postponed::default();
+        let id = Text::from("s");
+        let wait_after_failure = || {
+            postponed.failed(&id);
+            postponed.next().map(|until| until - Instant::now())
+        };
+        let first = wait_after_failure();
+        assert!(postponed.is_waiting("s") && !postponed.is_waiting("other"));
+        let waits = [(); 12].map(|()| wait_after_failure());
+        assert!(waits[0] >= first && waits[11] > Some(Duration::from_secs(14)));
+        postponed.succeeded("s");
+        assert_eq!((postponed.len(), postponed.next()), (0, None));
+        assert!(
+            wait_after_failure() < Some(Duration::from_secs(1)),
+            "it begins anew"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_due_any_more_is_forgotten_after_its_wait() {
+        let postponed = Postponed::default();
+        postponed.failed(&"s".into());
+        postponed.keep(|_| false);
+        assert_eq!(postponed.len(), 1, "it waits");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!postponed.is_waiting("s"));
+        postponed.keep(|id| id == "s");
+        assert_eq!(postponed.len(), 1, "it is still due");
+        postponed.keep(|_| false);
+        assert_eq!(postponed.len(), 0);
+    }
+}
