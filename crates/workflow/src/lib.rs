@@ -13,6 +13,7 @@ mod json;
 mod machine;
 mod predicate;
 mod step;
+pub mod schedule;
 
 pub use builder::{When, WorkflowBuilder, when};
 pub use context::{StepContext, TestContext};
