@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bowline_events::Text;
 
 pub(crate) use entry::{
-    Branch, Entry, Foreach, Loop, LoopKind, Mapping, Node, Sleep, Until, Width,
+    Branch, Entry, Foreach, Loop, LoopKind, Mapping, Node, Sleep, StepDefinition, Until, Width,
 };
 pub(crate) use function::{
     Condition, ConditionFunction, InstantFunction, StepFunction, WidthFunction,

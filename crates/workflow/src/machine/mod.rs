@@ -13,6 +13,9 @@ mod resume;
 mod settle;
 mod spot;
 mod status;
+mod suspend;
+#[cfg(test)]
+mod tests;
 mod travel;
 mod view;
 

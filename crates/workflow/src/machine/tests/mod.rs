@@ -1,0 +1,4 @@
+//! The reducer against recorded runs of the reference, a naive model, and hostile facts.
+
+mod build;
+mod vectors;
