@@ -2,15 +2,43 @@
 
 use bowline_events::Timestamp;
 
-use super::{Active, Applied, Machine, Spot, StepResult, StepStatus};
+use super::enter::slots;
+use super::{Active, Applied, Machine, Phase, Spot, StepResult, StepStatus, mismatch};
 use crate::Data;
+use crate::definition::Entry;
+use crate::json::Writer;
 
 impl Machine {
+    /// The conditions of branches were evaluated.
+    pub(super) fn decide(&mut self, spot: Spot, taken: &[bool], at: Timestamp) -> Applied {
+        let frame = self.whole_mut(spot)?;
+        let branches = match frame.workflow.entry(spot.entry) {
+            Some(Entry::Branch(branches)) => branches.len(),
+            _ => 0,
+        };
+        if !matches!(frame.active, Active::Deciding) || branches != taken.len() {
+            return Err(mismatch("no conditions were asked for"));
+        }
+        frame.active = Active::Branches(slots(branches));
+        let which = |wanted| move |(k, taken): (usize, &bool)| (*taken == wanted).then_some(k);
+        self.start_branches(spot, taken.iter().enumerate().filter_map(which(true)), at)?;
+        // Only now, so that branches that end while they are begun do not end the entry before this.
+        for k in taken.iter().enumerate().filter_map(which(false)) {
+            self.skip(Spot::new(spot.frame, spot.entry, Some(k)));
+        }
+        self.join(spot, at)
+    }
+
     pub(super) fn skip(&mut self, spot: Spot) {
         let frame = &mut self.frames[spot.frame];
         let index = frame.workflow.index(spot.entry, spot.branch);
         frame.set_result(index, StepResult::new(StepStatus::Skipped));
-        self.note_step_result(spot);
+        if let Some(slot) = frame.slot_mut(spot.branch) {
+            slot.phase = Phase::Skipped;
+        }
+        if !self.status.is_final() {
+            self.note_step_result(spot);
+        }
     }
 
     /// Goes on behind an entry if all of it is done, and waits if all that is left does.
@@ -66,6 +94,24 @@ impl Machine {
             _ => {}
         }
         self.next(spot.frame, at)
+    }
+
+    /// `{"id": output}` of all that succeeded.
+    pub(super) fn joined(&self, frame: usize, entry: usize) -> Data {
+        let frame = &self.frames[frame];
+        let ids = frame
+            .workflow
+            .entry(entry)
+            .map(Entry::ids)
+            .unwrap_or_default();
+        let mut json = Writer::object();
+        for (k, id) in ids.iter().enumerate() {
+            let result = frame.result(frame.workflow.index(entry, Some(k)));
+            if let Some(result) = result.filter(|result| result.status == StepStatus::Success) {
+                json.optional(id, result.output.as_ref());
+            }
+        }
+        Data::made(json.end())
     }
 
     /// The index of an iteration; `None` for what is none.

@@ -178,6 +178,19 @@ impl Fact {
             | Self::Broke { at, .. } => at.0,
         }
     }
+
+    /// Where the command was that it answers; `None` for what comes from outside.
+    pub(super) fn answers(&self) -> Option<Spot> {
+        match self {
+            Self::Ended { spot, .. }
+            | Self::Decided { spot, .. }
+            | Self::Looped { spot, .. }
+            | Self::Measured { spot, .. }
+            | Self::Slept { spot, .. }
+            | Self::Woke { spot, .. } => Some(*spot),
+            _ => None,
+        }
+    }
 }
 
 impl From<Outcome> for Completion {

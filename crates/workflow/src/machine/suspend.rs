@@ -47,8 +47,7 @@ impl Machine {
             let (done, total) = (iteration.done, iteration.items.len());
             self.note_progress(spot, done, total, "suspended", None);
             let whole = Spot::new(spot.frame, spot.entry, None);
-            self.fill(whole, at)?;
-            return self.join(whole, at);
+            return self.fill(whole, at);
         }
         if let Some(waiting) = self.waiting(spot) {
             self.mark_suspended(spot, &waiting, at);
