@@ -77,6 +77,11 @@ pub(super) fn map(id: impl Into<Text>) -> Entry {
     Entry::Map(Mapping { step })
 }
 
+pub(super) fn map_retried(id: impl Into<Text>, retry: RetryPolicy) -> Entry {
+    let step = definition(id.into(), Some(retry));
+    Entry::Map(Mapping { step })
+}
+
 pub(super) fn parallel(nodes: impl IntoIterator<Item = Node>) -> Entry {
     Entry::Parallel(nodes.into_iter().collect())
 }

@@ -1,4 +1,5 @@
 //! The reducer against recorded runs of the reference, a naive model, and hostile facts.
 
 mod build;
+mod model;
 mod vectors;
