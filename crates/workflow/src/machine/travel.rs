@@ -46,6 +46,7 @@ impl Machine {
         let before = self.output_before(frame, entry);
         let this = &mut self.frames[frame];
         this.cursor = entry;
+        this.active = Active::Idle;
         this.previous = given.or(before).or(recorded).unwrap_or_default();
         let kept: Vec<Option<Box<StepResult>>> = this.results.clone();
         let first = this.workflow.index(entry, Some(0));

@@ -15,12 +15,12 @@ use crate::machine::{
 /// More facts than any of the random workflows needs.
 const MANY: usize = 20_000;
 
-pub(super) struct Drive<'a> {
+pub(in crate::machine::tests) struct Drive<'a> {
     root: &'a [EntrySpec],
     pub(super) machine: Machine,
     random: u64,
     now: i64,
-    pub(super) facts: Vec<Fact>,
+    pub(in crate::machine::tests) facts: Vec<Fact>,
     /// What was asked for after each fact.
     pub(super) asked: Vec<Vec<Command>>,
     pub(super) notices: Vec<Notice>,
@@ -273,7 +273,7 @@ impl<'a> Drive<'a> {
     }
 }
 
-pub(super) fn spot_of(command: &Command) -> Option<Spot> {
+pub(in crate::machine::tests) fn spot_of(command: &Command) -> Option<Spot> {
     match command {
         Command::Execute { spot, .. }
         | Command::Decide { spot }
@@ -286,7 +286,7 @@ pub(super) fn spot_of(command: &Command) -> Option<Spot> {
 }
 
 /// Commands in an order of their own; nobody promises one.
-pub(super) fn sorted(commands: &[Command]) -> Vec<String> {
+pub(in crate::machine::tests) fn sorted(commands: &[Command]) -> Vec<String> {
     let mut shown: Vec<String> = commands
         .iter()
         .map(|command| format!("{command:?}"))

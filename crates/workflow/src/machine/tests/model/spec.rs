@@ -13,7 +13,7 @@ use crate::{RetryPolicy, Workflow};
 
 /// What a step does, every time that it is run in another place.
 #[derive(Debug, Clone)]
-pub(super) struct Script {
+pub(in crate::machine::tests) struct Script {
     /// How many attempts fail before one does not, again after every suspension.
     pub(super) fails: u32,
     /// How many further attempts there are.
@@ -29,7 +29,7 @@ pub(super) struct Script {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Returns {
+pub(in crate::machine::tests) enum Returns {
     /// A number made of everything that it sees.
     Number,
     Null,
@@ -38,13 +38,13 @@ pub(super) enum Returns {
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum NodeSpec {
+pub(in crate::machine::tests) enum NodeSpec {
     Step(Script),
     Workflow(Vec<EntrySpec>),
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum EntrySpec {
+pub(in crate::machine::tests) enum EntrySpec {
     Step(NodeSpec),
     Map(Script),
     Parallel(Vec<NodeSpec>),
@@ -119,7 +119,7 @@ impl NodeSpec {
     }
 }
 
-pub(super) fn build(id: &str, entries: &[EntrySpec]) -> Workflow {
+pub(in crate::machine::tests) fn build(id: &str, entries: &[EntrySpec]) -> Workflow {
     let entries = entries.iter().enumerate();
     workflow(id.to_owned(), entries.map(|(i, entry)| entry.build(i)))
 }
@@ -168,7 +168,10 @@ fn lister() -> impl Strategy<Value = Script> {
     })
 }
 
-pub(super) fn entries(depth: u32) -> BoxedStrategy<Vec<EntrySpec>> {
+pub(in crate::machine::tests) fn entries(
+    depth: u32,
+    least: usize,
+) -> BoxedStrategy<Vec<EntrySpec>> {
     let one = prop_oneof![
         4 => node(depth).prop_map(|node| vec![EntrySpec::Step(node)]),
         1 => script().prop_map(|script| vec![EntrySpec::Map(script)]),
@@ -191,7 +194,7 @@ pub(super) fn entries(depth: u32) -> BoxedStrategy<Vec<EntrySpec>> {
         }),
         1 => any::<bool>().prop_map(|timed| vec![EntrySpec::Sleep { timed }]),
     ];
-    prop::collection::vec(one, 0..4)
+    prop::collection::vec(one, least..4)
         .prop_map(|entries| entries.into_iter().flatten().collect())
         .boxed()
 }
@@ -201,6 +204,6 @@ fn node(depth: u32) -> BoxedStrategy<NodeSpec> {
     if depth == 0 {
         return step.boxed();
     }
-    let inner = entries(depth - 1).prop_map(NodeSpec::Workflow);
+    let inner = entries(depth - 1, 0).prop_map(NodeSpec::Workflow);
     prop_oneof![5 => step, 2 => inner].boxed()
 }
