@@ -199,7 +199,7 @@ fn shown(value: &impl Debug) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn whatever_happens_a_run_waits_for_something_or_says_what_it_is(

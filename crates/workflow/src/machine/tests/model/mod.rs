@@ -33,14 +33,14 @@ pub(super) fn driven(root: &[EntrySpec], seed: u64) -> Drive<'_> {
 fn check_end(drive: &Drive<'_>, root: &[EntrySpec]) {
     let mut model = Model::new(root);
     let (end, state) = model.run(input(), state());
-    if model.cut || model.ambiguous {
+    if model.ambiguous {
+        return;
+    }
+    if model.cut {
         let more: Vec<_> = drive.executed.difference(&model.executed).collect();
         assert!(more.is_empty(), "executed, and never to be: {more:?}");
     } else {
         assert_eq!(drive.executed, model.executed);
-    }
-    if model.ambiguous {
-        return;
     }
     let machine = &drive.machine;
     match end {
@@ -88,7 +88,7 @@ fn check_replay(drive: &Drive<'_>, root: &[EntrySpec]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
     fn a_run_in_any_order_comes_to_what_the_model_says(root in entries(2, 1), seed in any::<u64>()) {
