@@ -95,10 +95,8 @@ impl Machine {
                     continue;
                 };
                 let name = format!("{prefix}{id}");
-                let nested = result.nested_run.clone();
                 steps.push((name.clone(), result.clone()));
-                let child = nested.and_then(|run| self.frames.iter().position(|f| f.run_id == run));
-                if let Some(child) = child {
+                if let Some(child) = self.nested_of(result) {
                     self.collect_steps(child, &format!("{name}."), steps);
                 }
             }
