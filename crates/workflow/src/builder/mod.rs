@@ -3,6 +3,7 @@
 mod branches;
 mod function;
 mod plan;
+mod trial;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,6 +16,7 @@ use serde::de::DeserializeOwned;
 pub use branches::{Branches, IntoBranches, IntoCondition, Test, When, when};
 pub use function::{Answer, Function, IntoFunction};
 use plan::Plan;
+pub use trial::Trial;
 
 use crate::definition::{Check, LoopKind, Until, Width};
 use crate::step::{Any, Feeds, FeedsEach, IntoStep, Shape, Typed, TypedStep, Undeclared};
@@ -86,8 +88,10 @@ use crate::{Data, Result, RetryPolicy, Workflow};
 /// ```
 pub struct WorkflowBuilder<I = Undeclared, O = Undeclared, C = Undeclared, L = ()> {
     plan: Plan,
-    shapes: PhantomData<fn(I) -> (O, C, L)>,
+    shapes: Shapes<I, O, C, L>,
 }
+
+type Shapes<I, O, C, L> = PhantomData<fn(I) -> (O, C, L)>;
 
 /// The last entry of a builder is a `foreach`.
 #[derive(Debug)]

@@ -1,6 +1,8 @@
 //! Conditions that can be written down.
 
 mod evaluate;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use serde::{Deserialize, Serialize};
 

@@ -6,6 +6,8 @@ mod guard;
 pub(crate) mod misfit;
 mod name;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod typed;
 
 use std::future::Future;
