@@ -12,8 +12,8 @@ mod error;
 mod json;
 mod machine;
 mod predicate;
-mod step;
 pub mod schedule;
+mod step;
 
 pub use builder::{When, WorkflowBuilder, when};
 pub use context::{StepContext, TestContext};

@@ -10,7 +10,7 @@ use bowline_events::{Text, Timestamp};
 use crate::context::StepContext;
 use crate::definition::{
     Branch, Condition, ConditionFunction, Entry, Foreach, InstantFunction, Loop, LoopKind, Mapping,
-    Node, Options, Sleep, StepDefinition, StepFunction, Until, Width, WidthFunction,
+    Node, Options, Sleep, StepDefinition, StepFunction, StepKind, Until, Width, WidthFunction,
 };
 use crate::machine::Completion;
 use crate::{RetryPolicy, Workflow};
@@ -52,6 +52,8 @@ fn definition(id: Text, retry: Option<RetryPolicy>) -> Arc<StepDefinition> {
         can_suspend: false,
         retry,
         function: Arc::new(Uncalled),
+        metadata: None,
+        kind: StepKind::Step,
     })
 }
 
