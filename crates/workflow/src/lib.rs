@@ -8,6 +8,7 @@ mod context;
 mod data;
 mod definition;
 mod error;
+mod graph;
 mod json;
 mod machine;
 mod predicate;
@@ -18,6 +19,7 @@ pub use context::{StepContext, TestContext};
 pub use data::Data;
 pub use definition::{RetryPolicy, Workflow};
 pub use error::{Error, ErrorKind, Result};
+pub use graph::StepRegistry;
 pub use machine::{Resume, RunStatus, StepResult, StepStatus, SuspendedStep};
 pub use predicate::{Operand, Predicate, Scalar};
 pub use step::{

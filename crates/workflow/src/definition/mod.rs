@@ -6,7 +6,7 @@ mod retry;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bowline_events::Text;
 
@@ -35,6 +35,8 @@ pub(crate) struct Definition {
     first: Vec<usize>,
     /// Where a node is.
     places: HashMap<Text, (usize, Option<usize>)>,
+    /// Its JSON, once somebody has asked for it.
+    pub(crate) graph: OnceLock<Data>,
 }
 
 /// What can be set for a workflow as a whole.
@@ -107,6 +109,7 @@ impl Workflow {
             options,
             first,
             places,
+            graph: OnceLock::new(),
         })))
     }
 
