@@ -9,6 +9,7 @@ mod data;
 mod definition;
 mod engine;
 mod error;
+mod graph;
 mod json;
 mod machine;
 mod predicate;
@@ -21,6 +22,7 @@ pub use data::Data;
 pub use definition::{RetryPolicy, Workflow};
 pub use engine::{Engine, EngineBuilder, Run, RunResult, RunWatch, Start, TimeTravel, WatchEvent};
 pub use error::{Error, ErrorKind, Result};
+pub use graph::StepRegistry;
 pub use machine::{Resume, RunStatus, StepResult, StepStatus, SuspendedStep};
 pub use predicate::{Operand, Predicate, Scalar};
 pub use step::{

@@ -1,5 +1,7 @@
 //! What workflows do that were written with the builder.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use bowline_events::Timestamp;

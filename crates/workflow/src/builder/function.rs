@@ -65,13 +65,13 @@ impl<T: 'static> Function<T> {
             let work = function(context.clone());
             Box::pin(async move {
                 let answer = caught(work).await;
-                answer.map_err(|error| failed(&context, error))
+                answer.map_err(|error| failed(&context, &error))
             })
         }))
     }
 }
 
-fn failed(context: &StepContext, error: StepError) -> Error {
+fn failed(context: &StepContext, error: &StepError) -> Error {
     let message = format!("a function of the workflow failed: {error}");
     Error::new(ErrorKind::InvalidInput, "evaluate", message).with_subject(context.step_id().clone())
 }

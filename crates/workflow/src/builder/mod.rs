@@ -332,7 +332,8 @@ impl<I: Shape, O: Shape, C: Shape> WorkflowBuilder<I, O, C, AfterForeach> {
         self.shaped()
     }
 
-    /// How many elements are worked on at once, computed when the run gets there. 0 counts as 1.
+    /// How many elements are worked on at once, computed when the run gets there. 0 counts as 1, and so does
+    /// a function that fails.
     pub fn concurrency_by<M, F>(mut self, width: F) -> WorkflowBuilder<I, O, C>
     where
         F: IntoFunction<M, usize>,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::context::{CancelSource, ChunkSink, RunServices, SinkFuture};
-use crate::definition::{Entry, Until, Width, invalid};
+use crate::definition::{Entry, LoopKind, Until, Width, invalid};
 use crate::machine::{At, Command, Completion, Fact, Failure, Machine, Mismatch, Spot};
 use crate::{
     Data, Error, ErrorKind, Result, Resume, RunStatus, StepContext, StepResult, SuspendedStep,
@@ -265,8 +265,12 @@ impl Trial {
 
     /// Calls the function of the entry at `spot`.
     async fn answer(&self, spot: Spot, at: At) -> Result<Fact> {
-        let view = self.machine.view(spot);
+        let mut view = self.machine.view(spot);
         let workflow = view.workflow.clone();
+        if let Some(Entry::Loop(_)) = workflow.entry(spot.entry) {
+            // The run of a body is counted when the next one begins, but the condition in between counts it already.
+            view.iterations = view.iterations.saturating_add(1);
+        }
         let context = StepContext::new(view, Arc::clone(&self.services));
         match workflow.entry(spot.entry) {
             Some(Entry::Branch(branches)) => {
@@ -277,14 +281,15 @@ impl Trial {
                 Ok(Fact::Decided { at, spot, taken })
             }
             Some(Entry::Loop(repeated)) => {
-                let services = Arc::clone(&self.services);
-                let again = repeated.again(self.machine.view(spot), services).await?;
+                let holds = repeated.condition.holds(context).await?;
+                let again = holds == (repeated.kind == LoopKind::DoWhile);
                 Ok(Fact::Looped { at, spot, again })
             }
             Some(Entry::Foreach(foreach)) => {
                 let width = match &foreach.width {
                     Width::Fixed(width) => *width,
-                    Width::Function(function) => function.call(context).await?,
+                    // As in the reference: a width that cannot be computed is 1.
+                    Width::Function(function) => function.call(context).await.unwrap_or(1),
                 };
                 Ok(Fact::Measured { at, spot, width })
             }

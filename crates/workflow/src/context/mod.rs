@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bowline_events::Text;
 
-pub(crate) use cancel::{CancelSource, CancelToken};
+pub(crate) use cancel::CancelSource;
 pub(crate) use services::{ChunkSink, RunServices, SinkFuture};
 pub use testing::TestContext;
 

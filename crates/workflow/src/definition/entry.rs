@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use bowline_events::{Text, Timestamp};
 
-use crate::context::RunServices;
-use crate::machine::View;
-use crate::{Data, Result, StepContext};
+use crate::Data;
 
 use super::{Condition, InstantFunction, RetryPolicy, StepFunction, WidthFunction, Workflow};
 
@@ -164,19 +162,6 @@ impl Entry {
                 Node::Workflow { .. } => None,
             },
         }
-    }
-}
-
-impl Loop {
-    /// Whether the body, whose output is the input of `view`, is run again.
-    ///
-    /// # Errors
-    /// That of the condition.
-    pub(crate) async fn again(&self, mut view: View, services: Arc<RunServices>) -> Result<bool> {
-        // The run that has just ended is counted when the next one begins, but its condition counts it already.
-        view.iterations = view.iterations.saturating_add(1);
-        let holds = self.condition.holds(StepContext::new(view, services));
-        Ok(holds.await? == (self.kind == LoopKind::DoWhile))
     }
 }
 

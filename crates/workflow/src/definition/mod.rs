@@ -6,7 +6,7 @@ mod retry;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bowline_events::Text;
 
@@ -35,6 +35,8 @@ pub(crate) struct Definition {
     first: Vec<usize>,
     /// Where a node is.
     places: HashMap<Text, (usize, Option<usize>)>,
+    /// Its JSON, once somebody has asked for it.
+    pub(crate) graph: OnceLock<Data>,
 }
 
 /// What can be set for a workflow as a whole.
@@ -107,16 +109,13 @@ impl Workflow {
             options,
             first,
             places,
+            graph: OnceLock::new(),
         })))
     }
 
     /// The id of the workflow.
     pub fn id(&self) -> &Text {
         &self.0.id
-    }
-
-    pub(crate) fn hash(&self) -> String {
-        String::new()
     }
 
     /// Whether `input` can be its input, as far as that was declared.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// How often a failed step is tried again, and after which pauses.
 ///
 /// ```
@@ -13,7 +15,7 @@ use std::time::Duration;
 /// assert_eq!(policy.pause(3), Some(Duration::from_secs(4)));
 /// assert_eq!(policy.pause(4), None);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RetryPolicy {
     attempts: u32,
     delay: Duration,

@@ -387,7 +387,7 @@ proptest! {
         if let Some(members) = tree.as_object_mut() {
             for name in ["left", "value", "arg", "args", "set", "path"] {
                 if members.contains_key(name) {
-                    members.insert(name.to_owned(), json.clone());
+                    members.insert(name.to_owned(), json);
                     break;
                 }
             }

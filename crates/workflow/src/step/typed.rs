@@ -243,6 +243,33 @@ impl Draft {
         }
     }
 
+    pub(crate) fn known_id(&self) -> Option<Text> {
+        self.id.clone()
+    }
+
+    /// With this policy, if there is one.
+    pub(crate) fn retried(mut self, policy: Option<RetryPolicy>) -> Self {
+        self.retry = policy.or(self.retry);
+        self
+    }
+
+    /// As a graph shows it.
+    pub(crate) fn shown(
+        mut self,
+        id: Text,
+        description: Option<Text>,
+        metadata: Option<Data>,
+        can_suspend: bool,
+        kind: StepKind,
+    ) -> Self {
+        self.id = Some(id);
+        self.description = description;
+        self.metadata = metadata;
+        self.can_suspend = can_suspend;
+        self.kind = kind;
+        self
+    }
+
     fn into_definition(self, id: Text, function: Arc<dyn StepFunction>) -> Arc<StepDefinition> {
         let function = match self.timeout {
             None => function,
