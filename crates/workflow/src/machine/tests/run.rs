@@ -180,9 +180,9 @@ fn shown(notice: &Notice) -> String {
     let kind = event["type"].as_str().unwrap();
     let kind = kind.strip_prefix("workflow-").unwrap();
     let nested = (notice.run_id != "run").then_some(notice.run_id.as_str());
-    let status = text("workflowStatus")
-        .or(text("iterationStatus"))
-        .or(text("status"));
+    let status = ["workflowStatus", "iterationStatus", "status"]
+        .into_iter()
+        .find_map(text);
     let words = [nested, Some(kind), text("id"), status]
         .into_iter()
         .flatten();
