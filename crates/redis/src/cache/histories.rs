@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 
 use super::health::Health;
 use super::layout::{Keys, Layout};
+use super::read::DISORDER;
 use super::script::{APPEND, Script, TRIM};
 use super::store::Store;
 use crate::wire::{Command, Failure, Repeat};
@@ -93,9 +94,10 @@ impl Histories {
     }
 
     pub(super) async fn trim_list(&self, keys: &Keys, before: u64) -> Result<(), Failure> {
-        let before = before.to_string();
+        let disorder = if self.is_unordered() { DISORDER } else { 0 };
+        let arguments = [before.to_string(), disorder.to_string()];
         self.trim
-            .run(&*self.store, &[&keys.list], &[before], Repeat::Yes)
+            .run(&*self.store, &[&keys.list], &arguments, Repeat::Yes)
             .await
             .map(drop)
     }

@@ -1,6 +1,7 @@
 //! Caches that keep the histories of topics on a server.
 
 mod append;
+mod beginning;
 mod detached;
 mod health;
 mod histories;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::histories::{Histories, failed};
 use super::layout::Keys;
-use super::record::{Record, generation};
+use super::record::{Record, generation, stamped};
 use super::walk::{Found, Walk};
 use crate::wire::{Command, Failure, Repeat, Reply};
 
@@ -18,16 +18,18 @@ pub(super) const PAGE: u64 = 512;
 const LOOKS: usize = 16;
 
 /// How far records that were appended without script can be from the place of their index.
-const DISORDER: u64 = 64;
+pub(super) const DISORDER: u64 = 64;
 
 /// A part of a list and both its ends, of one history.
 pub(super) struct Look {
+    /// The first elements: as many as were asked for, the oldest part of this look.
+    opening: Vec<Bytes>,
     head: Option<Bytes>,
     last: Vec<Bytes>,
     pub(super) length: u64,
     pub(super) slice: Vec<Bytes>,
     /// How many indices were given, at this moment or before; unknown on a cluster, where the counter may be on another node.
-    count: Option<u64>,
+    pub(super) count: Option<u64>,
 }
 
 /// What the ends of a list say of its history.
@@ -57,13 +59,7 @@ impl Histories {
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         // Where nothing was trimmed the index is the position.
         let guess = self.before(from);
-        let mut look = self.look(keys, guess, limit).await?;
-        if look.is_empty() && look.count.is_none() {
-            // Asked before another look: what is appended in between is in the list.
-            let count = self.count(keys).await?;
-            look = self.look(keys, guess, limit).await?;
-            look.count = count;
-        }
+        let look = self.first_look(keys, guess, limit).await?;
         let span = look.span();
         let mut page = CachePage {
             events: Vec::new(),
@@ -108,12 +104,14 @@ impl Histories {
         }
     }
 
-    /// Looks at the list. It is repeated when the history was cleared while the server answered.
+    /// Looks at the list and its first `opening` elements, at least one. It is repeated when the history was cleared while the
+    /// server answered.
     pub(super) async fn look(
         &self,
         keys: &Keys,
         position: u64,
         step: u64,
+        opening: u64,
     ) -> Result<Look, Failure> {
         let range = |from: i64, to: i64| {
             let command = Command::new("LRANGE").key(&keys.list);
@@ -122,7 +120,7 @@ impl Histories {
         let tail = if self.is_unordered() { DISORDER } else { 1 };
         let from = i64::try_from(position).unwrap_or(i64::MAX - PAGE as i64);
         let mut asked = vec![
-            range(0, 0),
+            range(0, opening as i64 - 1),
             range(-(tail as i64), -1),
             Command::new("LLEN").key(&keys.list),
             range(0, 0),
@@ -141,20 +139,22 @@ impl Histories {
             let count = counted.then(|| replies.next().and_then(number).unwrap_or(0));
             let mut replies = replies.map(Reply::into_result);
             let mut next = || replies.next().unwrap_or(Ok(Reply::Nil));
-            let before = texts(next()?)?;
+            let opening = texts(next()?)?;
             let slice = if step > 0 {
                 texts(next()?)?
             } else {
                 Vec::new()
             };
             let look = Look {
+                opening,
                 slice,
                 last: texts(next()?)?,
                 length: u64::try_from(next()?.into_int()?).unwrap_or(0),
                 head: texts(next()?)?.into_iter().next(),
                 count,
             };
-            if before.first().map(|head| generation(head)) == look.head.as_deref().map(generation) {
+            let before = look.opening.first().map(|head| generation(head));
+            if before == look.head.as_deref().map(generation) {
                 return Ok(look);
             }
         }
@@ -164,7 +164,7 @@ impl Histories {
     }
 
     /// How many indices were given.
-    async fn count(&self, keys: &Keys) -> Result<Option<u64>, Failure> {
+    pub(super) async fn count(&self, keys: &Keys) -> Result<Option<u64>, Failure> {
         let count = self.store.run(&count(keys), Repeat::Yes).await?;
         Ok(number(count).or(Some(0)))
     }
@@ -180,14 +180,13 @@ fn number(reply: Reply) -> Option<u64> {
 }
 
 impl Look {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.head.is_none()
     }
 
     fn span(&self) -> Span {
-        let head = self.head();
-        let base = head.as_ref().map_or(0, |head| head.index);
-        let first = head.as_ref().and_then(|head| head.first).unwrap_or(base);
+        let base = self.head().map_or(0, |head| head.index);
+        let first = self.first();
         let last = self
             .last
             .iter()
@@ -204,6 +203,28 @@ impl Look {
             first: if self.is_empty() { end } else { first },
             end: end.max(first),
         }
+    }
+
+    /// The oldest index that is not forgotten, as far as this look shows.
+    pub(super) fn first(&self) -> u64 {
+        let Some(head) = self.head() else {
+            return 0;
+        };
+        let trimmed = self.is_stamped().then_some(head.index);
+        head.first.or(trimmed).unwrap_or_else(|| {
+            let opening = self.opening.iter();
+            let records = opening.filter_map(|text| Record::decode(text).ok());
+            records
+                .map(|record| record.index)
+                .fold(head.index, u64::min)
+        })
+    }
+
+    /// Whether trimming has said where the history begins.
+    pub(super) fn is_stamped(&self) -> bool {
+        self.head
+            .as_ref()
+            .is_some_and(|head| stamped(head).is_some())
     }
 
     pub(super) fn name(&self) -> Option<Text> {

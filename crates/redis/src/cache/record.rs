@@ -83,9 +83,7 @@ impl Record {
 ///
 /// The scripts find it in the text in the same way; a JSON reader would be slower there, and read some texts differently.
 pub(crate) fn generation(head: &[u8]) -> Option<Text> {
-    if let Some((name, rest)) = head.strip_prefix(STAMP).and_then(quoted)
-        && rest.first() == Some(&b',')
-    {
+    if let Some(name) = stamped(head) {
         return Some(name);
     }
     let mut end = head.len();
@@ -96,6 +94,12 @@ pub(crate) fn generation(head: &[u8]) -> Option<Text> {
         end = at + ID.len() - 1;
     }
     None
+}
+
+/// The name that trimming wrote into the element `head`.
+pub(crate) fn stamped(head: &[u8]) -> Option<Text> {
+    let (name, rest) = head.strip_prefix(STAMP).and_then(quoted)?;
+    (rest.first() == Some(&b',')).then_some(name)
 }
 
 /// The text up to the next quote, unless it is empty or has escapes, and what follows the quote.

@@ -44,6 +44,8 @@ use crate::wire::{Client, ClientOptions, LinkOptions, Server};
 ///   [`max_events`](RedisCacheBuilder::max_events), their offsets are shifted by what was removed.
 /// - On Redis Cluster both keys of a topic are in one slot only if prefix or topic has a hash tag (`{...}`). Otherwise the cache
 ///   appends in two steps, as the reference does: events of different processes may stand in another order than their indices.
+///   Then a read waits, for about a second at most, when events that belong before the oldest one may be on their way. It does so
+///   too in the first 10 s after the server has lost a list and kept its counter, which looks the same.
 ///
 /// ```no_run
 /// use std::sync::Arc;

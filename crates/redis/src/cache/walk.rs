@@ -38,14 +38,20 @@ impl Walk<'_> {
         loop {
             let now = match look.take() {
                 Some(look) => look,
-                None => histories.look(self.keys, self.position, self.step).await?,
+                None => {
+                    histories
+                        .look(self.keys, self.position, self.step, 1)
+                        .await?
+                }
             };
             if now.name() != page.generation {
                 // The history was cleared meanwhile; the next page belongs to the new one.
                 return Ok(());
             }
             if let Some(head) = now.head() {
-                page.first = page.first.max(head.first.unwrap_or(head.index));
+                if now.is_stamped() || head.index != self.base {
+                    page.first = page.first.max(head.first.unwrap_or(head.index));
+                }
                 if self.follow(head.index) {
                     continue;
                 }

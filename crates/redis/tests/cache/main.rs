@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cluster;
+mod disorder;
 mod failing;
 mod joint;
 mod layout;

@@ -17,6 +17,13 @@ local function generation(head)
   return string.match(head, '^{"logGeneration":"([^"\\]+)",') or string.match(head, '^.*"id":"([^"\\]+)"') or false
 end
 
+-- The first index that is not forgotten, as trimming wrote it into the head.
+local function forgotten(head)
+  local first = tonumber(string.match(head, '^{"logGeneration":"[^"\\]+","logFirst":(%d+),'))
+  -- What Lua cannot count is not of our making.
+  return first and first <= 2 ^ 53 and first or 0
+end
+
 -- Writes the name of the history, and the first index that is not forgotten, into a new head.
 local function stamp(list, name, first)
   local head = redis.call('LINDEX', list, 0)
