@@ -45,6 +45,7 @@
 //!
 //! - `unix` (default): `UnixSocketPubSub`, the bus of one host, which Node processes can share.
 //! - `sqlite` (default): caches and stores in a SQLite file. SQLite is built in, for which a C compiler has to be there.
+//! - `workflow` (default): [`Bowline`], the application, with durable workflows and schedules.
 //! - `postgres`: caches and stores in a PostgreSQL database, for processes on several hosts.
 //! - `redis`: `RedisStreamsPubSub`, the bus of all hosts that reach one Redis or Valkey server, shared with Node processes too;
 //!   `RedisCache` and `UpstashCache`, which make streams resumable for all of them.
@@ -66,6 +67,9 @@ pub use bowline_runtime::{
     SqliteStoreConfig, SqliteSynchronous, StoreConfig, Stores, TOKEN_VARIABLE, UnixConfig,
     UpstashCacheConfig, open_cache, redact_url,
 };
+#[cfg(feature = "workflow")]
+#[doc(inline)]
+pub use bowline_runtime::{Bowline, BowlineBuilder, WorkflowHandle};
 /// The store of what has to survive.
 #[doc(inline)]
 pub use bowline_store as store;
@@ -74,6 +78,10 @@ pub use bowline_store::StoreCache;
 #[cfg(feature = "unix")]
 #[doc(inline)]
 pub use bowline_unix::UnixSocketPubSub;
+/// Durable workflows.
+#[cfg(feature = "workflow")]
+#[doc(inline)]
+pub use bowline_workflow as workflow;
 
 /// The example of the README, compiled and run with the other examples.
 #[cfg(all(doctest, feature = "unix"))]

@@ -43,6 +43,8 @@
 //! # fn main() {}
 //! ```
 
+#[cfg(feature = "workflow")]
+mod app;
 mod bus_config;
 mod cache_config;
 mod cache_retention;
@@ -67,6 +69,8 @@ mod suggest;
 mod url;
 mod value;
 
+#[cfg(feature = "workflow")]
+pub use app::{Bowline, BowlineBuilder, WorkflowHandle};
 pub use bus_config::{BusConfig, MemoryConfig, UnixConfig};
 pub use cache_config::{CacheConfig, MemoryCacheConfig, RedisCacheConfig, UpstashCacheConfig};
 pub use cache_retention::CacheRetention;

@@ -190,3 +190,28 @@ impl StdError for Error {
         self.0.source.as_deref().map(|source| source as _)
     }
 }
+
+/// For programs that have one kind of error for all of Bowline.
+impl From<Error> for bowline_events::Error {
+    fn from(error: Error) -> Self {
+        use bowline_events::ErrorKind as Kind;
+        let kind = match error.kind() {
+            ErrorKind::InvalidDefinition
+            | ErrorKind::InvalidInput
+            | ErrorKind::NotFound
+            | ErrorKind::AlreadyExists
+            | ErrorKind::WrongState => Kind::InvalidInput,
+            ErrorKind::TooLarge => Kind::TooLarge,
+            ErrorKind::Closed => Kind::Closed,
+            ErrorKind::Timeout => Kind::Timeout,
+            _ if error.is_retryable() => Kind::Unavailable,
+            _ => Kind::Io,
+        };
+        let message = error.message().to_owned();
+        let mut wrapped = Self::new(kind, error.operation(), message);
+        if let Some(subject) = error.subject() {
+            wrapped = wrapped.with_subject(subject);
+        }
+        wrapped.with_source(error)
+    }
+}

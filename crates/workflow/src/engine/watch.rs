@@ -37,9 +37,9 @@ pub struct RunWatch {
 
 impl RunWatch {
     pub(super) async fn open(engine: &Engine, run: &Text, offset: u64) -> Result<Self> {
-        let start = match offset {
-            0 => StartFrom::Earliest,
-            offset => StartFrom::Offset(offset),
+        let start = match engine.shared.bus.capabilities().replay {
+            true => StartFrom::Offset(offset),
+            false => StartFrom::Latest,
         };
         let options = SubscribeOptions::new().start(start);
         let events = engine
