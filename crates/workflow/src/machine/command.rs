@@ -19,7 +19,7 @@ pub(crate) enum Command {
     Time { spot: Spot },
     /// Wait; answered by `Woke`.
     Wake { spot: Spot, at: Timestamp },
-    /// Give up everything that was asked for in this frame; not answered.
+    /// Give up everything that was asked for in this frame; not answered. Frames nested in it have their own.
     Abort { frame: usize },
 }
 

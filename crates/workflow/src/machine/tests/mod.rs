@@ -6,6 +6,7 @@ mod cost;
 mod hostile;
 mod model;
 mod per_step;
+mod records;
 mod retries;
 mod run;
 mod select;

@@ -111,8 +111,18 @@ fn a_resumed_step_that_fails_keeps_what_it_was_resumed_with() {
     run.resume(&Resume::with(&json!("yes")).unwrap());
     run.fail("ask");
     assert_eq!(run.runs(), ["ask#1"]);
-    let view = run.machine.view(Spot::new(0, 0, None));
-    assert_eq!(view.resume.unwrap().as_str(), r#""yes""#);
+    let seen = |run: &Run| {
+        let view = run.machine.view(Spot::new(0, 0, None));
+        let data = [view.resume.unwrap(), view.suspended_with.unwrap()];
+        data.map(|data| data.as_str().to_owned())
+    };
+    let expected = [r#""yes""#, r#"{"step":"ask"}"#];
+    assert_eq!(seen(&run), expected);
+    run.fail("ask");
+    let at = run.at();
+    run.apply(&Fact::Retried { at });
+    assert_eq!(run.runs(), ["ask"]);
+    assert_eq!(seen(&run), expected);
 }
 
 #[test]

@@ -59,6 +59,11 @@ impl Run {
         At(Timestamp::from_millis(self.now))
     }
 
+    /// When the last fact happened.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now)
+    }
+
     pub(super) fn end(&mut self, step: &str, outcome: Outcome) {
         let asked = self.machine.outstanding().into_iter().find_map(|command| {
             let Command::Execute { spot, attempt } = command else {
@@ -91,6 +96,14 @@ impl Run {
         let payload = json!({ "step": step }).into();
         let labels = vec![format!("label of {step}")];
         self.end(step, Outcome::Suspended(Suspension { payload, labels }));
+    }
+
+    pub(super) fn suspend_with(&mut self, step: &str, payload: Value) {
+        let suspension = Suspension {
+            payload: payload.into(),
+            labels: Vec::new(),
+        };
+        self.end(step, Outcome::Suspended(suspension));
     }
 
     pub(super) fn resume(&mut self, resume: &Resume) {

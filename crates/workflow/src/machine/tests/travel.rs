@@ -6,7 +6,7 @@ use super::build::{branch, foreach, nested, parallel, repeat, sleep, step, then,
 use super::run::{Run, value};
 use crate::RunStatus;
 use crate::definition::{Entry, LoopKind};
-use crate::machine::{Fact, Travel};
+use crate::machine::{Command, Fact, Outcome, Spot, Travel};
 
 fn to(step: &str) -> Travel {
     let step = step.split('.').map(str::to_owned).collect();
@@ -116,7 +116,7 @@ fn outputs_and_a_state_can_be_given() {
     };
     travel(&mut run, way);
     assert_eq!(inputs(&run), [("c".to_owned(), json!("given b"))]);
-    let view = run.machine.view(crate::machine::Spot::new(0, 2, None));
+    let view = run.machine.view(Spot::new(0, 2, None));
     assert_eq!(value(&view.state), json!({ "s": 1 }));
     assert_eq!(value(&view.resume.unwrap()), json!("data"));
     assert_eq!(
@@ -128,7 +128,7 @@ fn outputs_and_a_state_can_be_given() {
 #[test]
 fn branches_beside_the_target_stay_if_they_were_done() {
     let mut run = Run::of([branch([step("a"), step("b"), step("c")])], json!(1));
-    let (at, spot) = (run.at(), crate::machine::Spot::new(0, 0, None));
+    let (at, spot) = (run.at(), Spot::new(0, 0, None));
     let taken = vec![true, true, false];
     run.apply(&Fact::Decided { at, spot, taken });
     run.succeed("a", json!("a"));
@@ -160,7 +160,7 @@ fn an_array_and_a_loop_begin_again_as_a_whole() {
     run.succeed("e[0]", json!(10));
     run.succeed("e[1]", json!(20));
     run.succeed("l", json!(1));
-    let (at, spot) = (run.at(), crate::machine::Spot::new(0, 1, None));
+    let (at, spot) = (run.at(), Spot::new(0, 1, None));
     run.apply(&Fact::Looped {
         at,
         spot,
@@ -171,6 +171,32 @@ fn an_array_and_a_loop_begin_again_as_a_whole() {
     travel(&mut run, to("l"));
     assert_eq!(inputs(&run), [("l".to_owned(), json!([10, 20]))]);
     assert_eq!(run.machine.view(spot).iterations, 0);
+}
+
+#[test]
+fn what_was_left_behind_is_not_answered_any_more() {
+    let inner = nested(workflow("i", [then("x")]));
+    let mut run = Run::of([then("a"), parallel([inner, step("p")])], json!(1));
+    run.succeed("a", json!(1));
+    let left = run.machine.outstanding();
+    let at = run.at();
+    run.apply(&Fact::Canceled { at });
+    travel(&mut run, to("a"));
+    run.succeed("a", json!(1));
+    // The nested workflow has begun anew; the one before may still run somewhere.
+    let Some(Command::Execute { spot, attempt }) = left.first().cloned() else {
+        panic!("{left:?}");
+    };
+    assert_eq!(spot, Spot::new(1, 0, None));
+    let late = Fact::Ended {
+        at,
+        spot,
+        attempt,
+        completion: Outcome::Success(json!("late").into()).into(),
+    };
+    let refused = run.try_apply(&late);
+    assert_eq!(refused, Err("nested workflow 1 does not run".to_owned()));
+    assert_eq!(run.runs(), ["i.x", "p"]);
 }
 
 #[test]

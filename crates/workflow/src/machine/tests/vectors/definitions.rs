@@ -1,6 +1,6 @@
 //! The workflows of the recorded runs.
 
-use crate::definition::LoopKind;
+use crate::definition::{Entry, LoopKind};
 use crate::machine::tests::build::{
     branch, foreach, map, nested, parallel, repeat, retried, sleep, sleep_until, step, then,
     workflow,
@@ -33,21 +33,11 @@ pub(super) fn of(vector: &str) -> Workflow {
         "parallel-suspend" => vec![parallel([step("p1"), step("p2")]), then("j")],
         "nested" | "nested-suspend" => {
             let inner = nested(workflow("inner", [then("i1"), then("i2")]));
-            vec![
-                then("o1"),
-                crate::definition::Entry::Step(inner),
-                then("o2"),
-            ]
+            vec![then("o1"), Entry::Step(inner), then("o2")]
         }
         "cancel" => vec![then("slow"), then("next")],
-        "fail" => vec![crate::definition::Entry::Step(retried(
-            "bad",
-            RetryPolicy::times(1),
-        ))],
-        "fail-retry" => vec![crate::definition::Entry::Step(retried(
-            "flaky",
-            RetryPolicy::times(2),
-        ))],
+        "fail" => vec![Entry::Step(retried("bad", RetryPolicy::times(1)))],
+        "fail-retry" => vec![Entry::Step(retried("flaky", RetryPolicy::times(2)))],
         "tripwire" => vec![then("guard")],
         "bail" => vec![then("a"), then("b")],
         "state" => vec![then("a"), parallel([step("p1"), step("p2")]), then("b")],

@@ -4,6 +4,7 @@
 mod definitions;
 mod differences;
 mod facts;
+mod known;
 mod log;
 mod records;
 mod replay;

@@ -10,13 +10,13 @@ use crate::Data;
 use crate::definition::Entry;
 use crate::machine::{At, Command, Completion, Fact, Failure, Machine, Notice, Outcome, Spot};
 
-type Step = Result<(), String>;
+pub(super) type Step = Result<(), String>;
 
 pub(super) struct Replay<'a> {
     log: &'a Log,
-    known: Vec<&'static Difference>,
-    used: Vec<bool>,
-    machine: Machine,
+    pub(super) known: Vec<&'static Difference>,
+    pub(super) used: Vec<bool>,
+    pub(super) machine: Machine,
     told: Vec<Notice>,
     /// What was answered last.
     answered: Option<Spot>,
@@ -47,28 +47,6 @@ impl<'a> Replay<'a> {
             moved.map_err(|problem| format!("line {i} ({}): {problem}", line.kind))?;
         }
         Ok(())
-    }
-
-    /// What is still asked for in the end, and differences that were none.
-    pub(super) fn left(&mut self) -> Vec<String> {
-        let mut left: Vec<Vec<usize>> = self.executed().iter().map(|spot| spot.path()).collect();
-        self.accept(|kind| match kind {
-            Kind::Left(paths) if left == *paths => {
-                left.clear();
-                true
-            }
-            _ => false,
-        });
-        let mut problems = Vec::new();
-        if !left.is_empty() {
-            problems.push(format!("in the end {left:?} is still asked for"));
-        }
-        for (known, used) in self.known.iter().zip(&self.used) {
-            if !used && !matches!(known.kind, Kind::Told { .. }) {
-                problems.push(format!("no such difference: {:?}", known.kind));
-            }
-        }
-        problems
     }
 
     /// What the watchers of a run were told.
@@ -155,10 +133,42 @@ impl<'a> Replay<'a> {
                 None,
             )?;
         }
-        if self.executed().contains(&spot) {
-            return Ok(());
+        let attempt = if entry.as_deref() == Some("loop") {
+            0
+        } else {
+            retries
+        };
+        match self.attempt(spot) {
+            Some(own) if u64::from(own) == attempt => self.seen(spot, line),
+            own => Err(format!(
+                "attempt {own:?} at {path:?} is asked for, not {attempt}"
+            )),
         }
-        Err(format!("{path:?} is not asked for"))
+    }
+
+    /// That a step sees what it saw in the recorded run.
+    fn seen(&self, spot: Spot, line: &Line) -> Step {
+        let view = self.machine.view(spot);
+        let output = &line.result()["output"];
+        let input = view.index.map_or(output, |k| &output[k]);
+        let pairs = [
+            ("input", view.input, input),
+            ("state", view.state, &line.data["state"]),
+            (
+                "resume data",
+                view.resume.unwrap_or_default(),
+                &line.data["resumeData"],
+            ),
+        ];
+        for (what, own, recorded) in pairs {
+            let own: Value = own.parse().unwrap();
+            // A sleep of the reference loses the state.
+            let lost = what == "state" && recorded.is_null();
+            if own != *recorded && !lost {
+                return Err(format!("the {what} is {own}, not {recorded}"));
+            }
+        }
+        Ok(())
     }
 
     fn decide(&mut self, i: usize, line: &Line, spot: Spot) -> Step {
@@ -240,18 +250,8 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Whether the run has ended here while the recorded one goes on, which a difference must say.
-    fn is_over(&mut self) -> bool {
-        self.machine.status().is_final() && self.accept(|kind| matches!(kind, Kind::Over))
-    }
-
     fn end(&mut self, spot: Spot, outcome: Outcome, state: Option<Data>) -> Step {
-        let asked = self.machine.outstanding().into_iter().find_map(|command| {
-            let Command::Execute { spot: at, attempt } = command else {
-                return None;
-            };
-            (at == spot).then_some(attempt)
-        });
+        let asked = self.attempt(spot);
         let attempt = asked.ok_or_else(|| format!("{:?} does not run", spot.path()))?;
         self.answered = Some(spot);
         self.apply(&Fact::Ended {
@@ -268,7 +268,16 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    fn executed(&self) -> Vec<Spot> {
+    /// Which attempt is asked for at a spot.
+    fn attempt(&self, spot: Spot) -> Option<u32> {
+        let mut outstanding = self.machine.outstanding().into_iter();
+        outstanding.find_map(|command| match command {
+            Command::Execute { spot: at, attempt } if at == spot => Some(attempt),
+            _ => None,
+        })
+    }
+
+    pub(super) fn executed(&self) -> Vec<Spot> {
         self.machine.running()
     }
 
@@ -302,23 +311,6 @@ impl<'a> Replay<'a> {
     fn pass(&mut self, time: &Value) {
         if let Some(time) = time.as_i64() {
             self.now = Timestamp::from_millis(time);
-        }
-    }
-
-    /// Whether a known difference is meant.
-    fn accept(&mut self, mut meant: impl FnMut(&Kind) -> bool) -> bool {
-        let found = self.known.iter().position(|known| meant(&known.kind));
-        if let Some(i) = found {
-            self.used[i] = true;
-        }
-        found.is_some()
-    }
-
-    fn accept_or(&mut self, meant: impl FnMut(&Kind) -> bool, problem: String) -> Step {
-        if self.accept(meant) {
-            Ok(())
-        } else {
-            Err(problem)
         }
     }
 }
