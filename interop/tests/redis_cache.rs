@@ -232,6 +232,8 @@ fn an_attached_observer_of_ours_survives_a_clear_by_the_other() {
         assert_eq!(indices(&reader.wait_seen("all", 3)), [0, 1, 2]);
         clears.clear("s");
         clears.publish_many("s", 2);
-        assert_eq!(indices(&reader.wait_seen("all", 5)), [0, 1, 2, 0, 1]);
+        let seen = reader.wait_seen("all", 5);
+        let events: Vec<_> = seen.iter().map(Seen::event).collect();
+        assert_eq!(indices(&seen), [0, 1, 2, 0, 1], "{kind:?}: {events:#?}");
     }
 }

@@ -16,9 +16,36 @@
 //! # }
 //! ```
 //!
+//! A cache makes streams resumable from any offset; one in a file also makes them survive every process:
+//!
+//! ```
+//! # #[cfg(feature = "sqlite")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> bowline::Result<()> {
+//! use bowline::{BusConfig, CacheConfig, NewEvent, OpenBus, PubSubExt, StartFrom, SubscribeOptions, Topic};
+//!
+//! # let folder = tempfile::tempdir().expect("a folder");
+//! # let path = folder.path().join("events.db");
+//! # let path = path.display();
+//! let cache = CacheConfig::from_url(&format!("sqlite:{path}?ttl=24h"))?;
+//! let bus = OpenBus::open_cached(&BusConfig::from_url("memory:")?, &cache).await?;
+//! let stream = Topic::agent_stream("run-1");
+//! bus.pubsub().publish(&stream, NewEvent::new("chunk", "run-1")).await?;
+//! // In a later process:
+//! let bus = OpenBus::open_cached(&BusConfig::from_url("memory:")?, &cache).await?;
+//! let mut observer = bus.pubsub().subscribe(&stream, SubscribeOptions::new().start(StartFrom::Offset(0))).await?;
+//! assert_eq!(observer.next().await.expect("the bus is open")?.event_type, "chunk");
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "sqlite"))]
+//! # fn main() {}
+//! ```
+//!
 //! ## Features
 //!
 //! - `unix` (default): `UnixSocketPubSub`, the bus of one host, which Node processes can share.
+//! - `sqlite` (default): caches and stores in a SQLite file. SQLite is built in, for which a C compiler has to be there.
+//! - `postgres`: caches and stores in a PostgreSQL database, for processes on several hosts.
 //! - `redis`: `RedisStreamsPubSub`, the bus of all hosts that reach one Redis or Valkey server, shared with Node processes too;
 //!   `RedisCache` and `UpstashCache`, which make streams resumable for all of them.
 
@@ -32,11 +59,18 @@ pub use bowline_redis::{
 };
 #[doc(inline)]
 pub use bowline_runtime::{
-    BUS_VARIABLE, BusConfig, CACHE_VARIABLE, CacheConfig, FILE_NAME, FileConfig, MemoryCacheConfig,
-    MemoryConfig, OpenBus, Origin, RedisCacheConfig, RedisConfig, RedisRedelivery, RedisScheme,
-    RedisServer, Secret, Settings, Sources, TOKEN_VARIABLE, UnixConfig, UpstashCacheConfig,
-    open_cache, redact_url,
+    BUS_VARIABLE, BusConfig, CACHE_VARIABLE, CacheConfig, CacheRetention, FILE_NAME, FileConfig,
+    MemoryCacheConfig, MemoryConfig, OpenBus, Origin, PostgresCacheConfig, PostgresServer,
+    PostgresSslMode, PostgresStoreConfig, RedisCacheConfig, RedisConfig, RedisRedelivery,
+    RedisScheme, RedisServer, STORE_VARIABLE, Secret, Settings, Sources, SqliteCacheConfig,
+    SqliteStoreConfig, SqliteSynchronous, StoreConfig, Stores, TOKEN_VARIABLE, UnixConfig,
+    UpstashCacheConfig, open_cache, redact_url,
 };
+/// The store of what has to survive.
+#[doc(inline)]
+pub use bowline_store as store;
+#[doc(inline)]
+pub use bowline_store::StoreCache;
 #[cfg(feature = "unix")]
 #[doc(inline)]
 pub use bowline_unix::UnixSocketPubSub;

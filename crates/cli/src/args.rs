@@ -15,7 +15,7 @@ Examples:
   export BOWLINE_BUS=unix:///tmp/shop/events.sock
 
 The bus is taken from --bus, else from BOWLINE_BUS, else from bowline.toml in the working folder (bus = \"unix:///...\");
-the cache from --cache, BOWLINE_CACHE or cache = \"redis://...\" in the same way.
+the cache from --cache, BOWLINE_CACHE or cache = \"sqlite:events.db\" in the same way.
 Exit codes: 0 done, 1 failed, 2 wrong call or configuration, 3 timed out before the limit.";
 
 const PUBLISH_EXAMPLES: &str = "\
@@ -31,6 +31,7 @@ Examples:
   bowline tail orders
   bowline tail orders --json --limit 1 --timeout 5
   bowline tail jobs --group workers --json | worker
+  bowline tail agent.stream.run-1 --from 0 --cache sqlite:events.db
 
 In a group each event goes to one member; it counts as done once its line was written.";
 
@@ -43,6 +44,7 @@ const DOCTOR_EXAMPLES: &str = "\
 Examples:
   bowline doctor --bus unix:///tmp/shop/events.sock
   bowline doctor --bus redis://localhost:6379 --cache redis://localhost:6379
+  bowline doctor --cache sqlite:events.db --store postgres://app:secret@db.example/app
   bowline doctor --json
 
 Looks only: it neither becomes the broker nor changes a file or a key. Exit code 1 if the bus cannot be used as it is.";
@@ -97,7 +99,8 @@ pub(crate) struct BusArgs {
     /// The bus: memory:, unix:///absolute/path.sock or redis://user:password@host:6379/0, with ?option=value [env: BOWLINE_BUS]
     #[arg(long, value_name = "URL")]
     pub(crate) bus: Option<String>,
-    /// The cache that makes topics resumable: memory:, redis://host:6379 or upstash://host?token=... [env: BOWLINE_CACHE]
+    /// The cache that makes topics resumable: memory:, sqlite:events.db, postgres://user:password@host/database,
+    /// redis://host:6379 or upstash://host?token=... [env: BOWLINE_CACHE]
     #[arg(long, value_name = "URL")]
     pub(crate) cache: Option<String>,
     /// A configuration file to read instead of ./bowline.toml
@@ -172,6 +175,9 @@ pub(crate) struct TopicsArgs {
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) bus: BusArgs,
+    /// The store to look at as well: sqlite:app.db or postgres://user:password@host/database [env: BOWLINE_STORE]
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
     /// Print the report as one line of JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -19,7 +19,7 @@ const DATA_LIMIT: usize = 64 * 1024 * 1024;
 const RECEIPT_BYTES: usize = 32 * 1024;
 
 pub(crate) async fn run(args: PublishArgs) -> Result<Outcome, Failure> {
-    let opened = bus::open(&args.bus)?;
+    let opened = bus::open(&args.bus).await?;
     let limit = opened
         .pubsub()
         .capabilities()
@@ -52,12 +52,12 @@ pub(crate) async fn run(args: PublishArgs) -> Result<Outcome, Failure> {
         () = signals.end() => Err(Failure::failed("interrupted; what has a receipt was published")),
     };
     let flushed = bus::within(opened.pubsub().flush(), "flush the bus").await;
-    if opened.remote_clients() == Some(0) && opened.is_broker() == Some(true) {
+    if opened.is_alone() && !opened.is_kept {
         bus::note(
             "no other process is on the bus, so nobody heard this; start bowline tail before publishing",
         );
     }
-    let closed = bus::close(opened.pubsub()).await;
+    let closed = opened.close().await;
     result.and(flushed).and(closed).map(|()| Outcome::Done)
 }
 

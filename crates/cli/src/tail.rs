@@ -25,7 +25,7 @@ enum End {
 }
 
 pub(crate) async fn run(args: TailArgs) -> Result<Outcome, Failure> {
-    let opened = bus::open(&args.bus)?;
+    let opened = bus::open(&args.bus).await?;
     check(&args, &opened.pubsub().capabilities())?;
     let mut signals = Signals::listen()?;
     let deadline = args
@@ -38,7 +38,7 @@ pub(crate) async fn run(args: TailArgs) -> Result<Outcome, Failure> {
         () = output.closed() => Ok(End::Stopped),
         () = passed(deadline) => Ok(End::TimedOut),
     };
-    let closed = bus::close(opened.pubsub()).await;
+    let closed = opened.close().await;
     match end? {
         End::TimedOut if args.limit.is_some() => Ok(Outcome::TimedOut),
         // Somebody who interrupts wants it to end, not to hear that it ended slowly.

@@ -58,7 +58,7 @@ fn wrong_calls_are_refused_in_one_line_that_helps() {
         (&["tail", "t", "--config", "none.toml"], &["none.toml"]),
         (
             &["tail", "t", "--bus", "memory:", "--cache", "unix:///a"],
-            &["unix", "upstash", "--cache"],
+            &["unix", "sqlite", "upstash", "--cache"],
         ),
         (
             &["tail", "t", "--bus", "redis://u:p@h?blok=2s"],
@@ -291,9 +291,13 @@ fn the_workloads_are_part_of_the_command() {
 }
 
 #[test]
-fn the_read_me_names_every_option_of_a_server() {
+fn the_read_me_names_every_option() {
     let text = include_str!("../README.md");
     let options = [
+        bowline_runtime::CacheConfig::option_names("sqlite"),
+        bowline_runtime::CacheConfig::option_names("postgres"),
+        bowline_runtime::StoreConfig::option_names("sqlite"),
+        bowline_runtime::StoreConfig::option_names("postgres"),
         bowline_runtime::BusConfig::option_names("redis"),
         bowline_runtime::CacheConfig::option_names("redis"),
         bowline_runtime::CacheConfig::option_names("upstash"),

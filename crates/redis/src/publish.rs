@@ -1,19 +1,28 @@
 //! Appending events, exactly once where that can be found out.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+mod look;
+#[cfg(test)]
+mod model;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bowline_events::{Error, ErrorKind, EventId, NewEvent, Published, Result, Topic};
-use tokio::sync::OnceCell;
-use tokio::time::Instant;
+use tokio::time::{sleep, timeout};
 
 use crate::bus::Bus;
 use crate::stream::{Entry, StreamCommands, decode, encode};
-use crate::wire::{Broken, Command, Failure, Repeat};
+use crate::wire::{Command, Failure, Link, Repeat};
+use look::{Look, Looks};
 
 /// Entries that are looked at beside twice the outstanding publishes when a connection broke.
 const LOOK_BACK: u64 = 256;
 const LONGEST_LOOK_BACK: u64 = 5_000;
+
+/// The pause after an event was lost twice; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Bus {
     /// Appends `event` to the stream of `topic`.
@@ -51,106 +60,102 @@ impl Bus {
         text: &[u8],
         id: &EventId,
     ) -> Result<(), Failure> {
-        let add = commands.add(text);
-        let broken = match commands.expire() {
-            None => self.link.run_once(&add).await.err(),
-            Some(expire) => {
-                let both = [add.clone(), expire];
-                Box::pin(self.append_and_expire(&both)).await.err()
-            }
+        let adding = Adding {
+            add: commands.add(text),
+            expire: commands.expire(),
         };
-        match broken {
-            None => Ok(()),
-            Some(broken) => Box::pin(self.append_again(commands, add, id, broken)).await,
+        match adding.send(&self.link).await {
+            Err(Failure::Lost(why)) => {
+                Box::pin(self.append_again(commands, &adding, id, Failure::Lost(why))).await
+            }
+            outcome => outcome,
         }
     }
 
-    async fn append_and_expire(&self, both: &[Command; 2]) -> Result<(), Broken> {
-        let replies = self.link.run_all_once(both, true).await?;
-        first_error(replies).map_err(Broken::answered)
-    }
-
-    /// Appends after a failure: only what did not arrive, and only if the failure leaves that open.
+    /// Appends what may have been lost on its way, for as long as a publish may wait for a server.
     async fn append_again(
         &self,
         commands: &StreamCommands<'_>,
-        add: Command,
+        adding: &Adding,
         id: &EventId,
-        mut broken: Broken,
+        lost: Failure,
     ) -> Result<(), Failure> {
-        let deadline = Instant::now() + self.settings.publish_timeout;
-        loop {
-            let lost = matches!(broken.failure, Failure::Lost(_));
-            if !lost || Instant::now() >= deadline {
-                return Err(broken.failure);
+        let recovering = async {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                let look = self.look(commands)?;
+                match look.outcome().await {
+                    Ok(ids) if ids.contains(id) => return Ok(()),
+                    Ok(_) => {}
+                    // Whether it arrived is still not known.
+                    Err(_) => return Err(lost.clone()),
+                }
+                match adding.send(&self.link).await {
+                    Err(Failure::Lost(_)) => {}
+                    outcome => return outcome,
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            let arrived = self.recoveries.arrived(self, commands, broken.generation);
-            if arrived.await?.contains(id) {
-                return Ok(());
-            }
-            let sent = match commands.expire() {
-                None => self.link.run_once(&add).await.map(drop),
-                Some(expire) => self.append_and_expire(&[add.clone(), expire]).await,
-            };
-            broken = match sent {
-                Ok(()) => return Ok(()),
-                Err(broken) => broken,
-            };
+        };
+        let outcome = timeout(self.settings.publish_timeout, recovering).await;
+        outcome.unwrap_or_else(|_| Err(lost.clone()))
+    }
+
+    /// A look at the ids at the end of the stream, begun after this call.
+    fn look(&self, commands: &StreamCommands<'_>) -> Result<Arc<Look<Ids>>, Failure> {
+        let outstanding = u64::try_from(self.outstanding()).unwrap_or(u64::MAX);
+        let count = outstanding
+            .saturating_mul(2)
+            .saturating_add(LOOK_BACK)
+            .min(LONGEST_LOOK_BACK);
+        self.recoveries.looks.ask(commands.key(), || {
+            let (link, newest) = (self.link.clone(), commands.newest(count));
+            Box::pin(async move { newest_ids(&link, &newest).await })
+        })
+    }
+}
+
+/// What appends one event.
+struct Adding {
+    add: Command,
+    expire: Option<Command>,
+}
+
+impl Adding {
+    async fn send(&self, link: &Link) -> Result<(), Failure> {
+        match &self.expire {
+            None => link.run(&self.add, Repeat::No).await.map(drop),
+            Some(expire) => Box::pin(self.send_both(link, expire)).await,
         }
     }
-}
 
-fn first_error(replies: Vec<crate::wire::Reply>) -> Result<(), Failure> {
-    for reply in replies {
-        reply.into_result()?;
-    }
-    Ok(())
-}
-
-/// Which events had arrived when a connection broke, found out once per connection and stream.
-#[derive(Debug, Default)]
-pub(crate) struct Recoveries(Mutex<HashMap<(u64, String), Arc<Arrivals>>>);
-
-/// The ids at the end of a stream, once they have been read.
-#[derive(Debug, Default)]
-struct Arrivals(OnceCell<HashSet<EventId>>);
-
-impl Recoveries {
-    async fn arrived(
-        &self,
-        bus: &Bus,
-        commands: &StreamCommands<'_>,
-        generation: u64,
-    ) -> Result<Arc<Arrivals>, Failure> {
-        let cell = {
-            let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            // Publishes that broke on an older connection have long been looked up.
-            cells.retain(|(other, _), _| *other + 2 > generation);
-            let key = (generation, commands.key().to_owned());
-            Arc::clone(cells.entry(key).or_default())
-        };
-        cell.0.get_or_try_init(|| newest_ids(bus, commands)).await?;
-        Ok(cell)
+    async fn send_both(&self, link: &Link, expire: &Command) -> Result<(), Failure> {
+        let both = [self.add.clone(), expire.clone()];
+        for reply in link.run_all(&both, true, Repeat::No).await? {
+            reply.into_result()?;
+        }
+        Ok(())
     }
 }
 
-async fn newest_ids(bus: &Bus, commands: &StreamCommands<'_>) -> Result<HashSet<EventId>, Failure> {
-    let outstanding = u64::try_from(bus.outstanding()).unwrap_or(u64::MAX);
-    let count = outstanding
-        .saturating_mul(2)
-        .saturating_add(LOOK_BACK)
-        .min(LONGEST_LOOK_BACK);
-    let reply = bus.link.run(&commands.newest(count), Repeat::Yes).await?;
+type Ids = HashSet<EventId>;
+
+/// Which events had arrived when a connection broke.
+#[derive(Debug, Default)]
+pub(crate) struct Recoveries {
+    looks: Looks<Ids>,
+}
+
+async fn newest_ids(link: &Link, newest: &Command) -> Result<Ids, Failure> {
+    let reply = link.run(newest, Repeat::Yes).await;
+    let reply = reply.inspect_err(|failure| {
+        tracing::warn!(command = ?newest, ?failure, "it could not be found out which events arrived before a connection broke");
+    })?;
     let entries = Entry::list(reply)?;
     Ok(entries
         .iter()
         .filter_map(|entry| decode(entry).ok())
         .map(|event| event.id)
         .collect())
-}
-
-impl Arrivals {
-    fn contains(&self, id: &EventId) -> bool {
-        self.0.get().is_some_and(|ids| ids.contains(id))
-    }
 }

@@ -9,6 +9,7 @@ use bowline_events::{
     PubSub, PublishOptions, PublishSafety, Published, Reach, Result, SubscribeOptions,
     Subscription, Topic, TopicInfo,
 };
+use tokio::time::timeout;
 
 use crate::bus::{Bus, RedisStats, runtime};
 use crate::fan_out::FanOut;
@@ -206,7 +207,9 @@ impl PubSub for RedisStreamsPubSub {
             }
             self.shared.groups.close().await;
             self.shared.fan_out.close().await;
-            self.shared.bus.settled().await;
+            // Publishes end within this time, unless they are not polled.
+            let patience = self.shared.bus.settings.publish_timeout;
+            let _ = timeout(patience, self.shared.bus.settled()).await;
             self.shared.bus.link.close();
             Ok(())
         })

@@ -1,5 +1,8 @@
 //! Publishing through a connection that breaks: nothing is lost, and nothing is doubled where that can be found out.
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bowline_events::{ErrorKind, NewEvent, PubSub, PubSubExt};
@@ -182,4 +185,26 @@ async fn a_connection_that_falls_silent_is_given_up_and_replaced() {
     proxy.half_open(false).await;
     swallowed.await.expect("no panic").expect("published");
     assert_eq!(numbers(&server, "t").await, [0, 1]);
+}
+
+#[tokio::test]
+async fn a_publish_that_is_not_polled_does_not_keep_the_bus_open() {
+    let Some(Setup { server, proxy, .. }) = setup().await else {
+        return;
+    };
+    let bus = RedisStreamsPubSub::builder(format!("redis://127.0.0.1:{}", proxy.port()))
+        .publish_timeout(Duration::from_millis(100))
+        .build()
+        .expect("a bus");
+    bus.publish("t", event(0)).await.expect("published");
+    let mut stopped = pin!(bus.publish("t", event(1)));
+    let polled = stopped
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending(), "it waits for the server");
+    let closed = tokio::time::timeout(Duration::from_secs(20), bus.close()).await;
+    closed.expect("closed in time").expect("closed");
+    let error = bus.publish("t", event(2)).await.expect_err("closed");
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    assert!(!numbers(&server, "t").await.contains(&2));
 }

@@ -11,9 +11,25 @@ use crate::options::{self, Subject};
 use crate::server::{RedisScheme, check_certificates};
 use crate::suggest;
 use crate::url::{self, UrlParts, invalid};
-use crate::{RedisServer, Secret};
+use crate::{
+    CacheRetention, PostgresCacheConfig, PostgresServer, RedisServer, Secret, SqliteCacheConfig,
+    SqliteStoreConfig, StoreConfig,
+};
 
-const SCHEMES: [&str; 6] = ["memory", "redis", "rediss", "valkey", "valkeys", "upstash"];
+const SCHEMES: [&str; 9] = [
+    "memory",
+    "sqlite",
+    "postgres",
+    "postgresql",
+    "redis",
+    "rediss",
+    "valkey",
+    "valkeys",
+    "upstash",
+];
+
+/// What the errors about the options of a cache call the operation.
+const OPERATION: &str = "cache option";
 
 /// Which cache to put in front of a bus, so that its topics can be resumed from any offset.
 ///
@@ -31,6 +47,10 @@ const SCHEMES: [&str; 6] = ["memory", "redis", "rediss", "valkey", "valkeys", "u
 pub enum CacheConfig {
     /// `memory:`, histories in this process: only what it publishes itself can be resumed, and only by itself.
     Memory(MemoryCacheConfig),
+    /// `sqlite:path/to/events.db`, histories in a file, shared by the processes of this host; they survive all of them.
+    Sqlite(SqliteCacheConfig),
+    /// `postgres://host/database` (also `postgresql`), histories in a database, shared by processes on several hosts.
+    Postgres(PostgresCacheConfig),
     /// `redis://host` and its variants, histories shared by all processes.
     Redis(RedisCacheConfig),
     /// `upstash://host`, the same histories over HTTPS.
@@ -84,7 +104,7 @@ impl RedisCacheConfig {
 
     /// Refuses what contradicts itself.
     pub(crate) fn check(&self) -> Result<()> {
-        check_certificates("cache option", &self.server, self.tls_ca.as_deref())
+        check_certificates(OPERATION, &self.server, self.tls_ca.as_deref())
     }
 }
 
@@ -141,7 +161,8 @@ impl UpstashCacheConfig {
 }
 
 impl CacheConfig {
-    /// Reads a cache URL: `memory:`, `redis://host:6379` (also `rediss`, `valkey`, `valkeys`) or `upstash://host?token=...`, with
+    /// Reads a cache URL: `memory:`, `sqlite:path/to/events.db`, `postgres://user:password@host:5432/database` (also
+    /// `postgresql`), `redis://host:6379` (also `rediss`, `valkey`, `valkeys`) or `upstash://host?token=...`, with
     /// `?option=value&option=value`.
     ///
     /// # Errors
@@ -169,6 +190,28 @@ impl CacheConfig {
                 options::apply(&mut config, subject, options::MEMORY_CACHE, &parts, beside)?;
                 Ok(Self::Memory(config))
             }
+            "sqlite" => {
+                let store = SqliteStoreConfig::parse(&parts)?;
+                let mut config = SqliteCacheConfig {
+                    store,
+                    retention: CacheRetention::default(),
+                };
+                options::apply(&mut config, subject, options::SQLITE_CACHE, &parts, beside)?;
+                config.store.check(OPERATION)?;
+                Ok(Self::Sqlite(config))
+            }
+            "postgres" | "postgresql" => {
+                let mut config = PostgresCacheConfig::new(PostgresServer::parse(&parts)?);
+                options::apply(
+                    &mut config,
+                    subject,
+                    options::POSTGRES_CACHE,
+                    &parts,
+                    beside,
+                )?;
+                config.store.check(OPERATION)?;
+                Ok(Self::Postgres(config))
+            }
             "upstash" => {
                 let mut config = UpstashCacheConfig::new(upstash_host(&parts)?);
                 options::apply(&mut config, subject, options::UPSTASH_CACHE, &parts, beside)?;
@@ -186,6 +229,8 @@ impl CacheConfig {
     pub fn option_names(scheme: &str) -> Option<Vec<&'static str>> {
         match scheme {
             "memory" => Some(options::names(options::MEMORY_CACHE)),
+            "sqlite" => Some(options::names(options::SQLITE_CACHE)),
+            "postgres" | "postgresql" => Some(options::names(options::POSTGRES_CACHE)),
             "upstash" => Some(options::names(options::UPSTASH_CACHE)),
             other if RedisScheme::parse(other).is_some() => {
                 Some(options::names(options::REDIS_CACHE))
@@ -198,8 +243,19 @@ impl CacheConfig {
     pub fn scheme(&self) -> &'static str {
         match self {
             Self::Memory(_) => "memory",
+            Self::Sqlite(_) => "sqlite",
+            Self::Postgres(_) => "postgres",
             Self::Redis(config) => config.server.scheme.as_str(),
             Self::Upstash(_) => "upstash",
+        }
+    }
+
+    /// The store that the histories are in, if they are in one.
+    pub fn store(&self) -> Option<StoreConfig> {
+        match self {
+            Self::Sqlite(config) => Some(StoreConfig::Sqlite(config.store.clone())),
+            Self::Postgres(config) => Some(StoreConfig::Postgres(config.store.clone())),
+            _ => None,
         }
     }
 
@@ -246,6 +302,14 @@ impl fmt::Display for CacheConfig {
                 f.write_str("memory:")?;
                 options::show(f, config, options::MEMORY_CACHE)
             }
+            Self::Sqlite(config) => {
+                f.write_str(&config.store.place())?;
+                options::show(f, config, options::SQLITE_CACHE)
+            }
+            Self::Postgres(config) => {
+                write!(f, "{}", config.store.server)?;
+                options::show(f, config, options::POSTGRES_CACHE)
+            }
             Self::Redis(config) => {
                 write!(f, "{}", config.server)?;
                 options::show(f, config, options::REDIS_CACHE)
@@ -262,11 +326,21 @@ impl fmt::Display for CacheConfig {
 mod tests {
     use super::*;
     use bowline_events::ErrorKind;
+    use proptest::prelude::*;
 
     #[test]
     fn urls_are_read_and_written() {
         let table = [
             ("memory:?max_bytes=65536", "memory:?max_bytes=64KiB"),
+            ("sqlite:events.db?ttl=0s", "sqlite:events.db?ttl=0s"),
+            (
+                "sqlite::memory:?max_events=9",
+                "sqlite::memory:?max_events=9",
+            ),
+            (
+                "postgresql://u:p@h/d?sslmode=verify-ca",
+                "postgres://***@h/d?sslmode=require",
+            ),
             ("redis://u:p@h:1/2", "redis://***@h:1/2"),
             ("upstash://n.upstash.io/", "upstash://n.upstash.io"),
             ("UPSTASH://n:8443?token=x", "upstash://n:8443?token=***"),
@@ -280,10 +354,21 @@ mod tests {
 
     #[test]
     fn every_option_is_read_and_written() {
+        let kept = "ttl=86400s&max_events=5000&max_topic_bytes=1MiB";
         let limits = "key_prefix=a:&topic_prefix=b:&ttl=600s&max_events=5000&timeout=2s";
         let all = format!("{limits}&cluster=true&tls_ca=/etc/ca.pem");
         for (scheme, url) in [
             ("memory", "memory:?max_bytes=1MiB".to_owned()),
+            (
+                "sqlite",
+                format!("sqlite:/a/b.db?synchronous=full&busy_timeout=5s&max_bytes=1GiB&{kept}"),
+            ),
+            (
+                "postgres",
+                format!(
+                    "postgres://h:1/d?schema=app&max_connections=4&timeout=5s&sslmode=require&sslrootcert=/etc/ca.pem&{kept}"
+                ),
+            ),
             ("rediss", format!("rediss://h?{all}")),
             ("valkeys", format!("valkeys://h?{all}")),
             (
@@ -312,9 +397,16 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_with_its_remedy() {
-        let table: [(&str, &[&str]); 10] = [
+        let table: [(&str, &[&str]); 14] = [
             ("", &["scheme"]),
             ("unix:///a", &["\"unix\"", "upstash"]),
+            ("sqlit:a.db", &["did you mean \"sqlite\"?"]),
+            (
+                "sqlite:a.db?tl=5s",
+                &["a sqlite cache", "did you mean \"ttl\"?"],
+            ),
+            ("sqlite::memory:?max_bytes=1", &["max_bytes", "name a file"]),
+            ("postgres://u:hunter2@h?max_connections=1", &["2 or more"]),
             ("upstsh://h", &["did you mean \"upstash\"?"]),
             ("memory:/a", &["no path"]),
             ("memory:?max_event=1", &["a memory cache", "max_bytes"]),
@@ -335,6 +427,35 @@ mod tests {
                 assert!(text.contains(part), "{url:?}: {text}");
             }
             assert!(!text.contains("hunter2") && !text.contains('\n'), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_cache_in_a_file_survives_its_url(
+            path in "[^\0]{0,20}[^\0/]",
+            full in proptest::option::of(any::<bool>()),
+            ttl in proptest::option::of(any::<u32>()),
+            max_events in proptest::option::of(any::<u64>()),
+            max_topic_bytes in proptest::option::of(any::<u32>()),
+        ) {
+            let mut config = SqliteCacheConfig::new(path);
+            config.store.synchronous = full.map(|full| match full {
+                true => crate::SqliteSynchronous::Full,
+                false => crate::SqliteSynchronous::Normal,
+            });
+            config.retention.ttl = ttl.map(|millis| Duration::from_millis(millis.into()));
+            config.retention.max_events = max_events;
+            config.retention.max_topic_bytes = max_topic_bytes.map(|bytes| bytes as usize);
+            let config = CacheConfig::Sqlite(config);
+            prop_assert_eq!(CacheConfig::from_url(&config.to_string()).unwrap(), config);
+        }
+
+        #[test]
+        fn a_password_is_never_shown(user in "[a-z]{1,8}", password in "[A-Z]{8,20}", database in "[a-z]{1,8}") {
+            let config = CacheConfig::from_url(&format!("postgres://{user}:{password}@h/{database}")).unwrap();
+            let shown = format!("{config} {config:?}");
+            prop_assert!(!shown.contains(&password), "{}", shown);
         }
     }
 }

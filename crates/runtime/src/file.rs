@@ -6,12 +6,12 @@ use std::path::Path;
 use bowline_events::{Error, ErrorKind, Result};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
-use crate::{BusConfig, CacheConfig, suggest};
+use crate::{BusConfig, CacheConfig, StoreConfig, suggest};
 
 /// Bytes of a configuration file at most; a larger one was named by mistake.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-const KEYS: [&str; 2] = ["bus", "cache"];
+const KEYS: [&str; 3] = ["bus", "cache", "store"];
 
 /// What a configuration file says.
 ///
@@ -31,6 +31,8 @@ pub struct FileConfig {
     pub bus: Option<BusConfig>,
     /// The cache in front of the bus, in the same two forms.
     pub cache: Option<CacheConfig>,
+    /// The store of what has to survive, in the same two forms.
+    pub store: Option<StoreConfig>,
 }
 
 impl FileConfig {
@@ -93,7 +95,7 @@ impl<'de> Visitor<'de> for FileVisitor {
     type Value = FileConfig;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a configuration with the keys bus and cache")
+        f.write_str("a configuration with the keys bus, cache and store")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FileConfig, A::Error> {
@@ -102,6 +104,7 @@ impl<'de> Visitor<'de> for FileVisitor {
             match key.as_str() {
                 "bus" => config.bus = Some(map.next_value()?),
                 "cache" => config.cache = Some(map.next_value()?),
+                "store" => config.store = Some(map.next_value()?),
                 _ => {
                     let hint = suggest::hint(&key, &KEYS);
                     return Err(de::Error::custom(format!("there is no key {key:?}{hint}")));
@@ -126,7 +129,17 @@ impl<'de> Deserialize<'de> for CacheConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(UrlVisitor {
             noun: "cache",
-            examples: "url = \"redis://host:6379\"",
+            examples: "url = \"sqlite:events.db\" or url = \"redis://host:6379\"",
+            read: Self::from_parts,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for StoreConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UrlVisitor {
+            noun: "store",
+            examples: "url = \"sqlite:app.db\" or url = \"postgres://host/database\"",
             read: Self::from_parts,
         })
     }
@@ -251,8 +264,31 @@ mod tests {
     }
 
     #[test]
+    fn a_store_is_read_like_a_bus() {
+        let text = "[store]\nurl = \"sqlite:app.db\"\nsynchronous = \"full\"\nmax_bytes = 65536\n\n[cache]\nurl = \"sqlite:app.db\"\nttl = \"1h\"";
+        let file = FileConfig::parse(text).unwrap();
+        let shown = [
+            file.store.unwrap().to_string(),
+            file.cache.unwrap().to_string(),
+        ];
+        assert_eq!(
+            shown,
+            [
+                "sqlite:app.db?synchronous=full&max_bytes=64KiB",
+                "sqlite:app.db?ttl=3600s"
+            ]
+        );
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_line() {
-        let table: [(&str, &[&str]); 11] = [
+        let table: [(&str, &[&str]); 14] = [
+            ("store = 3", &["store URL"]),
+            (
+                "[store]\ntimeout = \"5s\"",
+                &["the store has no url", "sqlite:app.db"],
+            ),
+            ("stor = \"memory:\"", &["did you mean \"store\"?"]),
             (
                 "# x\nbuss = \"memory:\"",
                 &["\"buss\"", "did you mean \"bus\"?"],
@@ -299,6 +335,8 @@ mod tests {
         for text in [
             "bus = \"redi://u:hunter2@h\"",
             "bus = \"redis://u:hunter2@h\" x",
+            "store = \"postgres://u:hunter2@h/d?tl=1s\"",
+            "[store]\nurl = \"postgres://u:hunter2@h/d\"\ntimeout = 5",
             "bus = \"redis://u:hunter2@h?blok=1\"",
             "[cache]\nurl = \"upstash://h\"\ntoken = \"hunter2\"\ntl = 3",
         ] {

@@ -8,13 +8,13 @@ use bowline_redis::RedisStreamsPubSub;
 #[cfg(feature = "unix")]
 use bowline_unix::UnixSocketPubSub;
 
-use crate::open_cache::open_cache;
-use crate::{BusConfig, CacheConfig, MemoryConfig, Settings, UnixConfig, open_redis};
+use crate::{BusConfig, CacheConfig, MemoryConfig, Settings, Stores, UnixConfig, open_redis};
 
 /// An opened bus: the contract, and what only its kind can tell.
 ///
 /// Opening touches neither network nor file system, except that a file of certificates is read; a bus starts when it is first
-/// used.
+/// used. Only the store of a cache (`sqlite:`, `postgres://`) is opened at once, so that what is wrong with it is told before the
+/// first event.
 ///
 /// ```
 /// use bowline_events::{NewEvent, PubSubExt, SubscribeOptions};
@@ -64,23 +64,53 @@ impl OpenBus {
     /// Makes the bus that `config` describes, with `cache` in front of it.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and as [`open_cache`].
-    pub fn open_cached(config: &BusConfig, cache: &CacheConfig) -> Result<Self> {
-        let inner = Box::new(Self::open(config)?);
-        let bus = CachingPubSub::new(inner.shared(), open_cache(cache)?);
-        Ok(Self::Cached { bus, inner })
+    /// As [`open`](Self::open), and as [`open_cache`](crate::open_cache).
+    pub async fn open_cached(config: &BusConfig, cache: &CacheConfig) -> Result<Self> {
+        Self::cached_with(config, cache, &Stores::new()).await
     }
 
     /// Makes the bus that the sources name, with a cache in front of it if they name one.
     ///
     /// # Errors
     /// As [`Settings::bus`] and [`open_cached`](Self::open_cached).
-    pub fn of_settings(settings: &Settings) -> Result<Self> {
+    pub async fn of_settings(settings: &Settings) -> Result<Self> {
+        Self::of_settings_with(settings, &Stores::new()).await
+    }
+
+    /// The same; a cache in a store takes it from `stores`, where others can share it. Open the store of the settings before.
+    ///
+    /// ```
+    /// use bowline_runtime::{OpenBus, Sources, Stores};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> bowline_events::Result<()> {
+    /// let settings = Sources::new().flag(Some("memory:")).store_flag(Some("memory:")).load()?;
+    /// let stores = Stores::new();
+    /// if let Some(store) = settings.store() {
+    ///     let store = stores.open(store).await?;
+    ///     # drop(store);
+    /// }
+    /// let bus = OpenBus::of_settings_with(&settings, &stores).await?;
+    /// bus.pubsub().close().await?;
+    /// // Last, because the histories are in there.
+    /// stores.close().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Settings::bus`], [`open`](Self::open) and [`Stores::open_cache`].
+    pub async fn of_settings_with(settings: &Settings, stores: &Stores) -> Result<Self> {
         let config = settings.bus()?;
         match settings.cache() {
-            Some(cache) => Self::open_cached(config, cache),
+            Some(cache) => Self::cached_with(config, cache, stores).await,
             None => Self::open(config),
         }
+    }
+
+    async fn cached_with(config: &BusConfig, cache: &CacheConfig, stores: &Stores) -> Result<Self> {
+        let inner = Box::new(Self::open(config)?);
+        let bus = CachingPubSub::new(inner.shared(), stores.open_cache(cache).await?);
+        Ok(Self::Cached { bus, inner })
     }
 
     /// The bus.

@@ -1,4 +1,4 @@
-//! The options of each kind of bus and of cache: one table that the URL, the file and the error messages are made from.
+//! The options of each kind of bus, cache and store: one table that the URL, the file and the error messages are made from.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,11 +7,13 @@ use bowline_events::{Error, ErrorKind, Result};
 
 use crate::bus_config::{MemoryConfig, UnixConfig};
 use crate::cache_config::{MemoryCacheConfig, RedisCacheConfig, UpstashCacheConfig};
+use crate::postgres_config::{PostgresCacheConfig, PostgresSslMode, PostgresStoreConfig};
 use crate::redis_config::{RedisConfig, RedisRedelivery};
+use crate::sqlite_config::{SqliteCacheConfig, SqliteStoreConfig, SqliteSynchronous};
 use crate::url::{self, UrlParts};
 use crate::{Secret, suggest, value};
 
-/// One option of a kind of bus or cache whose settings are a `C`.
+/// One option of a kind of bus, cache or store whose settings are a `C`.
 pub(crate) struct ConfigOption<C> {
     pub(crate) name: &'static str,
     /// Takes the value in text form; the error says what is wrong with it and what to write.
@@ -20,57 +22,65 @@ pub(crate) struct ConfigOption<C> {
     get: fn(&C) -> Option<String>,
 }
 
-/// An option that is kept in the field of its own name, read by `$read` and written by `$show`.
+/// An option that is kept in the field of its own name, of the settings or of a part of them, read by `$read` and written by
+/// `$show`.
 macro_rules! option {
-    ($field:ident, $read:expr, $show:expr) => {
+    ($field:ident $(in $part:ident)?, $read:expr, $show:expr) => {
         ConfigOption {
             name: stringify!($field),
             set: |config, text| {
-                config.$field = Some($read(text)?);
+                config.$($part.)?$field = Some($read(text)?);
                 Ok(())
             },
-            get: |config| config.$field.as_ref().map($show),
+            get: |config| config.$($part.)?$field.as_ref().map($show),
         }
     };
 }
 
 macro_rules! bytes {
-    ($field:ident) => {
-        option!($field, value::bytes, |size| value::show_bytes(*size))
+    ($($field:tt)+) => {
+        option!($($field)+, value::bytes, |size| value::show_bytes(*size))
     };
 }
 
 macro_rules! duration {
-    ($field:ident) => {
-        option!($field, value::duration, |time| value::show_duration(*time))
+    ($($field:tt)+) => {
+        option!($($field)+, value::duration, |time| value::show_duration(*time))
     };
 }
 
 macro_rules! number {
-    ($field:ident) => {
-        option!($field, value::number, ToString::to_string)
+    ($($field:tt)+) => {
+        option!($($field)+, value::number, ToString::to_string)
     };
 }
 
 macro_rules! switch {
-    ($field:ident) => {
-        option!($field, value::switch, ToString::to_string)
+    ($($field:tt)+) => {
+        option!($($field)+, value::switch, ToString::to_string)
     };
 }
 
 macro_rules! name {
-    ($field:ident) => {
-        option!($field, value::name, Clone::clone)
+    ($($field:tt)+) => {
+        option!($($field)+, value::name, Clone::clone)
     };
 }
 
 macro_rules! path {
-    ($field:ident) => {
+    ($($field:tt)+) => {
         option!(
-            $field,
+            $($field)+,
             |text| value::name(text).map(PathBuf::from),
             |path| path.to_string_lossy().into_owned()
         )
+    };
+}
+
+/// One of several words.
+macro_rules! word {
+    ($kind:ident, $($field:tt)+) => {
+        option!($($field)+, $kind::parse, |word| word.as_str().to_owned())
     };
 }
 
@@ -98,9 +108,7 @@ pub(crate) const REDIS: &[ConfigOption<RedisConfig>] = &[
     duration!(reclaim_idle),
     number!(max_deliveries),
     duration!(in_flight_timeout),
-    option!(redelivery, RedisRedelivery::parse, |kind| kind
-        .as_str()
-        .to_owned()),
+    word!(RedisRedelivery, redelivery),
     duration!(redelivery_delay),
     name!(dead_letters),
     bytes!(max_event_bytes),
@@ -136,7 +144,41 @@ pub(crate) const UPSTASH_CACHE: &[ConfigOption<UpstashCacheConfig>] = &[
     path!(tls_ca),
 ];
 
-/// What has the options: a kind of bus or of cache.
+pub(crate) const SQLITE_STORE: &[ConfigOption<SqliteStoreConfig>] = &[
+    word!(SqliteSynchronous, synchronous),
+    duration!(busy_timeout),
+    bytes!(max_bytes),
+];
+
+pub(crate) const SQLITE_CACHE: &[ConfigOption<SqliteCacheConfig>] = &[
+    word!(SqliteSynchronous, synchronous in store),
+    duration!(busy_timeout in store),
+    bytes!(max_bytes in store),
+    duration!(ttl in retention),
+    number!(max_events in retention),
+    bytes!(max_topic_bytes in retention),
+];
+
+pub(crate) const POSTGRES_STORE: &[ConfigOption<PostgresStoreConfig>] = &[
+    name!(schema),
+    number!(max_connections),
+    duration!(timeout),
+    word!(PostgresSslMode, sslmode),
+    path!(sslrootcert),
+];
+
+pub(crate) const POSTGRES_CACHE: &[ConfigOption<PostgresCacheConfig>] = &[
+    name!(schema in store),
+    number!(max_connections in store),
+    duration!(timeout in store),
+    word!(PostgresSslMode, sslmode in store),
+    path!(sslrootcert in store),
+    duration!(ttl in retention),
+    number!(max_events in retention),
+    bytes!(max_topic_bytes in retention),
+];
+
+/// What has the options: a kind of bus, of cache or of store.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject<'a> {
     scheme: &'a str,
@@ -158,6 +200,14 @@ impl<'a> Subject<'a> {
             scheme,
             noun: "cache",
             operation: "cache option",
+        }
+    }
+
+    pub(crate) fn store(scheme: &'a str) -> Self {
+        Self {
+            scheme,
+            noun: "store",
+            operation: "store option",
         }
     }
 }
@@ -199,6 +249,21 @@ pub(crate) fn apply<C>(
 
 pub(crate) fn names<C>(options: &[ConfigOption<C>]) -> Vec<&'static str> {
     options.iter().map(|option| option.name).collect()
+}
+
+/// An option that `mine` sets to another value than `theirs` has.
+pub(crate) fn contradicting<C>(
+    mine: &C,
+    theirs: &C,
+    options: &[ConfigOption<C>],
+) -> Option<&'static str> {
+    options
+        .iter()
+        .find(|option| {
+            let value = (option.get)(mine);
+            value.is_some() && value != (option.get)(theirs)
+        })
+        .map(|option| option.name)
 }
 
 /// Writes what is set as the options of a URL.

@@ -1,12 +1,12 @@
 //! The server part of a Redis URL: `rediss://user:password@host:6379/0`.
 
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::path::Path;
 
 use bowline_events::{Error, ErrorKind, Result};
 
 use crate::Secret;
+use crate::host::{self, Kind};
 use crate::url::{self, UrlParts, invalid};
 
 /// The scheme of the URL of a server.
@@ -118,7 +118,11 @@ impl RedisServer {
             None => ("", authority),
         };
         let (user, password) = read_login(login)?;
-        let (host, port) = read_place(place, name)?;
+        let kind = Kind {
+            scheme: name,
+            port: 6379,
+        };
+        let (host, port) = host::read(place, kind)?;
         Ok(Self {
             scheme,
             user,
@@ -142,18 +146,11 @@ impl RedisServer {
 
     fn with_login(&self, login: &str) -> String {
         let scheme = self.scheme.as_str();
-        let host = if self.host.contains(':') {
-            format!("[{}]", self.host)
-        } else {
-            self.host.clone()
-        };
-        let port = self
-            .port
-            .map_or_else(String::new, |port| format!(":{port}"));
+        let place = host::show(&self.host, self.port);
         let database = self
             .database
             .map_or_else(String::new, |number| format!("/{number}"));
-        format!("{scheme}://{login}{host}{port}{database}")
+        format!("{scheme}://{login}{place}{database}")
     }
 }
 
@@ -182,61 +179,6 @@ fn read_login(text: &str) -> Result<(Option<String>, Option<Secret>)> {
     };
     let user = Some(url::decode(user)?).filter(|user| !user.is_empty());
     Ok((user, Some(Secret::new(url::decode(password)?))))
-}
-
-/// `host`, `host:port` or `[address]:port`. What is wrong is not repeated: it may be half of a password.
-fn read_place(text: &str, scheme: &str) -> Result<(String, Option<u16>)> {
-    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest
-            .split_once(']')
-            .ok_or_else(|| invalid("the bracket of the address is not closed; write [::1]:6379"))?;
-        if host.parse::<Ipv6Addr>().is_err() {
-            return Err(invalid(
-                "what stands in the brackets is no IPv6 address; write an address such as [::1], and names without brackets",
-            ));
-        }
-        let port = match rest.strip_prefix(':') {
-            Some(port) => Some(port),
-            None if rest.is_empty() => None,
-            None => return Err(invalid("only :port may follow the brackets of an address")),
-        };
-        (host.to_owned(), port)
-    } else {
-        let (host, port) = match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        };
-        if port.is_some_and(|port| port.contains(':')) {
-            return Err(invalid(
-                "there is more than one colon after the host; write an IPv6 address in brackets, such as [::1]:6379",
-            ));
-        }
-        (read_host(host, scheme)?, port)
-    };
-    let port = port
-        .map(|port| {
-            port.parse()
-                .ok()
-                .filter(|port| *port != 0)
-                .ok_or_else(|| invalid("the port is not a number from 1 to 65535"))
-        })
-        .transpose()?;
-    Ok((host, port))
-}
-
-fn read_host(text: &str, scheme: &str) -> Result<String> {
-    if text.is_empty() {
-        return Err(invalid(format!(
-            "there is no host; write {scheme}://localhost:6379"
-        )));
-    }
-    let known = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    if !text.chars().all(known) {
-        return Err(invalid(
-            "the host has characters that no host name has; write the name as the name service knows it, or an address",
-        ));
-    }
-    Ok(text.to_owned())
 }
 
 fn read_database(path: &str) -> Result<Option<u32>> {

@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 
 use bowline_events::{Error, ErrorKind, Result};
 
-use crate::{BusConfig, CacheConfig, FileConfig, Secret, redact_url};
+use crate::{BusConfig, CacheConfig, FileConfig, Secret, StoreConfig, redact_url};
 
 /// The environment variable that holds the bus URL.
 pub const BUS_VARIABLE: &str = "BOWLINE_BUS";
 
 /// The environment variable that holds the cache URL.
 pub const CACHE_VARIABLE: &str = "BOWLINE_CACHE";
+
+/// The environment variable that holds the store URL.
+pub const STORE_VARIABLE: &str = "BOWLINE_STORE";
 
 /// The environment variable that holds the token of an `upstash://` cache whose URL has none. It is the one that programs of
 /// Upstash use.
@@ -39,6 +42,7 @@ pub const FILE_NAME: &str = "bowline.toml";
 pub struct Sources {
     bus: Urls,
     cache: Urls,
+    store: Urls,
     token: Option<Secret>,
     file: Option<PathBuf>,
     folder: Option<PathBuf>,
@@ -83,6 +87,7 @@ impl Sources {
         Self::new()
             .environment(variable(BUS_VARIABLE).as_deref())
             .cache_environment(variable(CACHE_VARIABLE).as_deref())
+            .store_environment(variable(STORE_VARIABLE).as_deref())
             .upstash_token(variable(TOKEN_VARIABLE).as_deref())
             .folder("")
     }
@@ -112,6 +117,20 @@ impl Sources {
     #[must_use]
     pub fn cache_environment(mut self, url: Option<&str>) -> Self {
         self.cache.environment = not_empty(url);
+        self
+    }
+
+    /// A store URL from the command line.
+    #[must_use]
+    pub fn store_flag(mut self, url: Option<&str>) -> Self {
+        self.store.flag = url.map(str::to_owned);
+        self
+    }
+
+    /// A store URL from the environment; empty counts as not set.
+    #[must_use]
+    pub fn store_environment(mut self, url: Option<&str>) -> Self {
+        self.store.environment = not_empty(url);
         self
     }
 
@@ -148,9 +167,14 @@ impl Sources {
             .cache
             .load("--cache", CACHE_VARIABLE, CacheConfig::from_url)?
             .or_else(|| Some((file.cache?, of_file())));
+        let store = self
+            .store
+            .load("--store", STORE_VARIABLE, StoreConfig::from_url)?
+            .or_else(|| Some((file.store?, of_file())));
         Ok(Settings {
             bus: bus.or_else(|| Some((file.bus?, of_file()))),
             cache: cache.map(|(cache, origin)| (cache.or_token(self.token.as_ref()), origin)),
+            store,
         })
     }
 
@@ -181,6 +205,7 @@ impl fmt::Debug for Sources {
         f.debug_struct("Sources")
             .field("bus", &self.bus)
             .field("cache", &self.cache)
+            .field("store", &self.store)
             .field("token", &self.token)
             .field("file", &self.file)
             .field("folder", &self.folder)
@@ -238,6 +263,7 @@ impl fmt::Display for Origin {
 pub struct Settings {
     bus: Option<(BusConfig, Origin)>,
     cache: Option<(CacheConfig, Origin)>,
+    store: Option<(StoreConfig, Origin)>,
 }
 
 impl Settings {
@@ -271,6 +297,16 @@ impl Settings {
     /// The source that named the cache, if one did.
     pub fn cache_origin(&self) -> Option<&Origin> {
         self.cache.as_ref().map(|(_, origin)| origin)
+    }
+
+    /// The store, if a source names one.
+    pub fn store(&self) -> Option<&StoreConfig> {
+        self.store.as_ref().map(|(store, _)| store)
+    }
+
+    /// The source that named the store, if one did.
+    pub fn store_origin(&self) -> Option<&Origin> {
+        self.store.as_ref().map(|(_, origin)| origin)
     }
 }
 
@@ -308,35 +344,72 @@ mod tests {
         }
     }
 
+    /// A thing beside the bus: from which sources it was named, and what came of it.
+    fn beside_the_bus(
+        what: &str,
+        flag: Option<&str>,
+        environment: Option<&str>,
+    ) -> (String, String) {
+        let folder =
+            folder_with("bus = \"memory:\"\ncache = \"redis://file\"\nstore = \"sqlite:file\"");
+        let sources = Sources::new().folder(folder.path());
+        let sources = match what {
+            "cache" => sources.cache_flag(flag).cache_environment(environment),
+            _ => sources.store_flag(flag).store_environment(environment),
+        };
+        let settings = sources.load().unwrap();
+        assert_eq!(settings.bus().unwrap().scheme(), "memory");
+        let (url, origin) = match what {
+            "cache" => (
+                settings.cache().unwrap().to_string(),
+                settings.cache_origin(),
+            ),
+            _ => (
+                settings.store().unwrap().to_string(),
+                settings.store_origin(),
+            ),
+        };
+        (url, origin.unwrap().to_string())
+    }
+
     #[test]
-    fn the_cache_has_sources_of_its_own() {
-        let folder = folder_with("bus = \"memory:\"\ncache = \"redis://file\"");
+    fn cache_and_store_have_sources_of_their_own() {
         let table = [
             (
+                "cache",
                 Some("redis://flag"),
                 Some("redis://variable"),
                 "redis://flag",
                 "--cache",
             ),
             (
+                "cache",
                 None,
                 Some("redis://variable"),
                 "redis://variable",
                 CACHE_VARIABLE,
             ),
-            (None, Some(""), "redis://file", FILE_NAME),
+            ("cache", None, Some(""), "redis://file", FILE_NAME),
+            (
+                "store",
+                Some("sqlite:flag"),
+                Some("sqlite:variable"),
+                "sqlite:flag",
+                "--store",
+            ),
+            (
+                "store",
+                None,
+                Some("sqlite:variable"),
+                "sqlite:variable",
+                STORE_VARIABLE,
+            ),
+            ("store", None, Some(""), "sqlite:file", FILE_NAME),
         ];
-        for (flag, environment, expected, from) in table {
-            let settings = Sources::new()
-                .cache_flag(flag)
-                .cache_environment(environment)
-                .folder(folder.path())
-                .load()
-                .unwrap();
-            assert_eq!(settings.cache().unwrap().to_string(), expected);
-            let origin = settings.cache_origin().unwrap().to_string();
+        for (what, flag, environment, expected, from) in table {
+            let (url, origin) = beside_the_bus(what, flag, environment);
+            assert_eq!(url, expected);
             assert!(origin.contains(from), "{origin}");
-            assert_eq!(settings.bus().unwrap().scheme(), "memory");
         }
     }
 
@@ -362,6 +435,7 @@ mod tests {
             .flag(Some("redis://u:hunter2@h"))
             .environment(Some("redis://u:hunter2/@h"))
             .cache_flag(Some("upstash://h?token=hunter2"))
+            .store_flag(Some("postgres://u:hunter2@h/d"))
             .upstash_token(Some("hunter2"));
         assert!(!format!("{sources:?}").contains("hunter2"), "{sources:?}");
         let settings = format!("{:?}", sources.load());

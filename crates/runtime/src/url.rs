@@ -1,4 +1,4 @@
-//! A bus URL in its parts: `scheme:body?option=value&option=value`.
+//! The URL of a bus, a cache or a store in its parts: `scheme:body?option=value&option=value`.
 
 use bowline_events::{Error, ErrorKind, Result};
 
@@ -13,7 +13,7 @@ pub(crate) struct UrlParts {
 }
 
 pub(crate) fn invalid(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidInput, "bus url", message.into())
+    Error::new(ErrorKind::InvalidInput, "url", message.into())
 }
 
 impl UrlParts {
@@ -22,7 +22,7 @@ impl UrlParts {
         let url = url.trim();
         let Some((scheme, rest)) = url.split_once(':') else {
             return Err(invalid(
-                "there is no scheme; write memory:, unix:///absolute/path.sock or redis://host:6379",
+                "there is no scheme; write memory:, unix:///absolute/path.sock or redis://host:6379 for a bus, sqlite:path.db for a cache or a store",
             ));
         };
         let (body, query) = match rest.split_once('?') {

@@ -1,7 +1,9 @@
 //! Opening what was configured: every option arrives, and opening alone touches nothing.
 
 use bowline_events::{ErrorKind, NewEvent, PubSubExt, StartFrom, SubscribeOptions};
-use bowline_runtime::{BusConfig, CacheConfig, OpenBus, Sources, open_cache};
+#[cfg(feature = "redis")]
+use bowline_runtime::open_cache;
+use bowline_runtime::{BusConfig, CacheConfig, OpenBus, Sources};
 
 fn open(url: &str) -> bowline_events::Result<OpenBus> {
     OpenBus::open(&BusConfig::from_url(url)?)
@@ -74,7 +76,7 @@ mod unix {
 async fn a_cache_makes_a_bus_resumable() {
     let plain = BusConfig::from_url("memory:?replay=false").unwrap();
     let cache = CacheConfig::from_url("memory:?max_bytes=1MiB").unwrap();
-    let bus = OpenBus::open_cached(&plain, &cache).unwrap();
+    let bus = OpenBus::open_cached(&plain, &cache).await.unwrap();
     assert!(bus.pubsub().capabilities().replay);
     for kind in ["a", "b"] {
         bus.pubsub()
@@ -88,15 +90,15 @@ async fn a_cache_makes_a_bus_resumable() {
     assert_eq!((&*event.event_type, event.index), ("b", Some(1)));
 }
 
-#[test]
-fn the_sources_say_whether_there_is_a_cache() {
+#[tokio::test]
+async fn the_sources_say_whether_there_is_a_cache() {
     for (cache, replays) in [(Some("memory:"), true), (None, false)] {
         let settings = Sources::new()
             .flag(Some("memory:?replay=false"))
             .cache_flag(cache)
             .load()
             .unwrap();
-        let bus = OpenBus::of_settings(&settings).unwrap();
+        let bus = OpenBus::of_settings(&settings).await.unwrap();
         assert_eq!(bus.pubsub().capabilities().replay, replays);
     }
 }
@@ -144,20 +146,25 @@ mod redis {
         }
     }
 
-    #[test]
-    fn certificates_that_cannot_be_read_are_named() {
+    #[tokio::test]
+    async fn certificates_that_cannot_be_read_are_named() {
         let url = "rediss://h?tls_ca=/none/ca.pem";
-        let cache = open_cache(&CacheConfig::from_url(url).unwrap()).map(drop);
+        let cache = open_cache(&CacheConfig::from_url(url).unwrap())
+            .await
+            .map(drop);
         for error in [open(url).unwrap_err(), cache.unwrap_err()] {
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             assert!(error.to_string().contains("/none/ca.pem"), "{error}");
         }
     }
 
-    #[test]
-    fn a_cache_over_https_needs_a_token() {
-        let open = |url: &str| open_cache(&CacheConfig::from_url(url).unwrap());
-        let shown = format!("{:?}", open("upstash://h?token=hunter2&ttl=90s").unwrap());
+    #[tokio::test]
+    async fn a_cache_over_https_needs_a_token() {
+        let open = async |url: &str| open_cache(&CacheConfig::from_url(url).unwrap()).await;
+        let shown = format!(
+            "{:?}",
+            open("upstash://h?token=hunter2&ttl=90s").await.unwrap()
+        );
         assert!(shown.contains("https://h"), "{shown}");
         assert!(
             shown.contains("Some(90s)") && !shown.contains("hunter2"),
@@ -169,28 +176,29 @@ mod redis {
             ("upstash://h?token=hunter2&tls_ca=/none", "/none"),
             ("upstash://h?token=hunter2&timeout=0s", "timeout"),
         ] {
-            let error = open(url).map(drop).unwrap_err();
+            let error = open(url).await.map(drop).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             let text = format!("{error} {error:?}");
             assert!(text.contains(part) && !text.contains("hunter2"), "{text}");
         }
     }
 
-    #[test]
-    fn limits_reach_the_cache() {
-        let open = |options: &str| {
+    #[tokio::test]
+    async fn limits_reach_the_cache() {
+        let open = async |options: &str| {
             let url = format!("redis://u:hunter2@h?{options}");
-            open_cache(&CacheConfig::from_url(&url).unwrap()).map(|cache| format!("{cache:?}"))
+            let cache = open_cache(&CacheConfig::from_url(&url).unwrap()).await;
+            cache.map(|cache| format!("{cache:?}"))
         };
         let all = "key_prefix=a:&topic_prefix=b:&ttl=90s&max_events=7&cluster=true&timeout=1s";
-        let shown = open(all).unwrap();
+        let shown = open(all).await.unwrap();
         for part in ["\"a:\"", "\"b:\"", "Some(90s)", "Some(7)"] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
         assert!(!shown.contains("hunter2"), "{shown}");
-        let shown = open("ttl=0s&max_events=0").unwrap();
+        let shown = open("ttl=0s&max_events=0").await.unwrap();
         assert!(shown.contains("ttl: None, max_events: None"), "{shown}");
-        let error = open("timeout=0s").unwrap_err();
+        let error = open("timeout=0s").await.unwrap_err();
         assert!(error.to_string().contains("timeout"), "{error}");
     }
 }
@@ -201,4 +209,26 @@ fn a_kind_of_bus_that_was_left_out_says_so() {
     let error = open("redis://h").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.to_string().contains("feature redis"), "{error}");
+}
+
+#[cfg(not(feature = "sqlite"))]
+#[tokio::test]
+async fn sqlite_that_was_left_out_says_so() {
+    let error = bowline_runtime::StoreConfig::from_url("sqlite:a.db")
+        .unwrap()
+        .open()
+        .await
+        .map(drop)
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("feature sqlite"), "{error}");
+}
+
+#[cfg(not(feature = "postgres"))]
+#[tokio::test]
+async fn postgres_that_was_left_out_says_so() {
+    let config = CacheConfig::from_url("postgres://h/d").unwrap();
+    let error = bowline_runtime::open_cache(&config).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("feature postgres"), "{error}");
 }

@@ -7,12 +7,15 @@ mod place;
 mod probe;
 #[cfg(feature = "redis")]
 mod redis;
+mod store;
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use bowline_events::{EventId, Topic};
-use bowline_runtime::{BusConfig, CacheConfig, OpenBus, Settings, UnixConfig, open_cache};
+use bowline_runtime::{
+    BusConfig, CacheConfig, MemoryCacheConfig, OpenBus, Settings, UnixConfig, open_cache,
+};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -30,6 +33,8 @@ struct Report {
     from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     broker: Option<Seen>,
     #[cfg(feature = "redis")]
@@ -62,11 +67,12 @@ struct Ability {
     meaning: String,
 }
 
-/// How long a cache has to answer.
-const CACHE_WITHIN: Duration = Duration::from_secs(10);
+/// How long a cache or a store has to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome, Failure> {
-    let settings = bus::settings(&args.bus)?;
+    let sources = bus::sources(&args.bus).store_flag(args.store.as_deref());
+    let settings = sources.load()?;
     let report = examine(&settings).await?;
     let text = if args.json {
         // Strings and numbers serialise always.
@@ -88,6 +94,7 @@ async fn examine(settings: &Settings) -> Result<Report, Failure> {
         bus: config.to_string(),
         from: settings.origin().map(ToString::to_string),
         cache: settings.cache().map(ToString::to_string),
+        store: settings.store().map(ToString::to_string),
         broker: None,
         #[cfg(feature = "redis")]
         server: None,
@@ -111,8 +118,13 @@ async fn examine(settings: &Settings) -> Result<Report, Failure> {
         let about = findings.into_iter().map(|finding| finding.about("cache"));
         report.findings.extend(about);
     }
+    if let Some(store) = settings.store() {
+        let findings = store::examine(store).await;
+        let about = findings.into_iter().map(|finding| finding.about("store"));
+        report.findings.extend(about);
+    }
     // Opening does not start the bus, so this neither becomes the broker nor connects.
-    match OpenBus::of_settings(settings) {
+    match open_untouched(settings).await {
         Ok(opened) => {
             let rows = abilities::rows(&opened.pubsub().capabilities());
             report.capabilities = rows
@@ -134,12 +146,27 @@ async fn examine(settings: &Settings) -> Result<Report, Failure> {
     Ok(report)
 }
 
+/// The bus as it is configured, except that a store is not opened, because that would make it. What the bus can do is the same
+/// with every cache.
+async fn open_untouched(settings: &Settings) -> bowline_events::Result<OpenBus> {
+    match settings.cache() {
+        Some(cache) if cache.store().is_some() => {
+            let cache = CacheConfig::Memory(MemoryCacheConfig::default());
+            OpenBus::open_cached(settings.bus()?, &cache).await
+        }
+        _ => OpenBus::of_settings(settings).await,
+    }
+}
+
 async fn examine_cache(config: &CacheConfig) -> Vec<Finding> {
     if let CacheConfig::Memory(_) = config {
         return vec![Finding::warning(
             "it is in the memory of one process, so a stream can be resumed only there: not by this command",
-            "share one: --cache redis://host:6379",
+            "share one: --cache sqlite:events.db, or --cache redis://host:6379",
         )];
+    }
+    if let Some(config) = config.store() {
+        return store::examine(&config).await;
     }
     #[cfg(feature = "redis")]
     if let CacheConfig::Redis(redis) = config {
@@ -155,20 +182,20 @@ async fn examine_cache(config: &CacheConfig) -> Vec<Finding> {
 /// Reads a history that nobody wrote.
 async fn read_cache(config: &CacheConfig) -> Finding {
     let remedy = "change what it names in the cache URL";
-    let cache = match open_cache(config) {
+    let cache = match open_cache(config).await {
         Ok(cache) => cache,
         Err(error) => return Finding::problem(explain(&error), remedy),
     };
     let topic = Topic::new(format!("bowline-doctor-{}", EventId::random()));
     let start = Instant::now();
-    match timeout(CACHE_WITHIN, cache.read(&topic, 0, 1)).await {
+    match timeout(ANSWER_WITHIN, cache.read(&topic, 0, 1)).await {
         Ok(Ok(_)) => Finding::ok(format!(
             "a read takes {:.1} ms",
             start.elapsed().as_secs_f64() * 1000.0
         )),
         Ok(Err(error)) => Finding::problem(explain(&error), remedy),
         Err(_) => Finding::problem(
-            format!("it did not answer within {} s", CACHE_WITHIN.as_secs()),
+            format!("it did not answer within {} s", ANSWER_WITHIN.as_secs()),
             "check host and port, and that the server runs",
         ),
     }
@@ -198,6 +225,10 @@ fn print(report: &Report, painter: Painter) -> String {
     if let Some(cache) = &report.cache {
         painter.put(&mut text, Colour::Dim, " with the cache ");
         painter.put(&mut text, Colour::Bold, cache);
+    }
+    if let Some(store) = &report.store {
+        painter.put(&mut text, Colour::Dim, " with the store ");
+        painter.put(&mut text, Colour::Bold, store);
     }
     text.push_str("\n\n");
     for finding in &report.findings {

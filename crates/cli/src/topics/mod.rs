@@ -18,7 +18,7 @@ pub(crate) async fn run(args: TopicsArgs) -> Result<Outcome, Failure> {
     if let Some(found) = redis::find(&settings).await? {
         return redis::print(&found, args.json).await;
     }
-    let opened = bus::open_settings(&settings)?;
+    let opened = bus::open_settings(&settings).await?;
     if !opened.pubsub().capabilities().list_topics {
         return Err(Failure::usage("the bus cannot list its topics"));
     }
@@ -40,7 +40,7 @@ pub(crate) async fn run(args: TopicsArgs) -> Result<Outcome, Failure> {
             "no topics: nobody subscribes, or the broker is a Node process, which does not tell",
         );
     }
-    bus::close(opened.pubsub()).await?;
+    opened.close().await?;
     Ok(Outcome::Done)
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use bowline_events::TopicInfo;
+use bowline_events::{OpFuture, TopicInfo};
 use bowline_redis::inspect::{self, BUS_PREFIX, GroupReport, StreamReport};
-use bowline_runtime::{BusConfig, Settings, open_cache};
+use bowline_runtime::{BusConfig, CacheConfig, Settings, Stores};
 use serde::Serialize;
 
 use super::{number, shown};
@@ -27,12 +27,23 @@ pub(super) async fn find(settings: &Settings) -> Result<Option<Found>, Failure> 
     let cluster = config.cluster.unwrap_or(false);
     let streams = inspect::streams(&config.client_server()?, cluster, prefix).await?;
     let mut cached = match settings.cache() {
-        Some(cache) => open_cache(cache)?.topics().await?,
+        Some(cache) => histories(cache).await?,
         None => Vec::new(),
     };
     cached.retain(|info| streams.iter().all(|stream| stream.topic != info.topic));
     cached.sort_by(|a, b| a.topic.cmp(&b.topic));
     Ok(Some(Found { streams, cached }))
+}
+
+async fn histories(config: &CacheConfig) -> Result<Vec<TopicInfo>, Failure> {
+    let stores = Stores::new();
+    let topics = stores.open_cache(config).await?.topics().await;
+    bus::within(
+        OpFuture::new(stores.close()),
+        "close the store of the cache",
+    )
+    .await?;
+    Ok(topics?)
 }
 
 pub(super) async fn print(found: &Found, json: bool) -> Result<Outcome, Failure> {

@@ -61,6 +61,7 @@ impl Scratch {
             .current_dir(self.path())
             .env_remove("BOWLINE_BUS")
             .env_remove("BOWLINE_CACHE")
+            .env_remove("BOWLINE_STORE")
             .env_remove("UPSTASH_REDIS_REST_TOKEN")
             .env_remove("NO_COLOR");
         command
@@ -88,6 +89,7 @@ impl Scratch {
             .current_dir(self.path())
             .env_remove("BOWLINE_BUS")
             .env_remove("BOWLINE_CACHE")
+            .env_remove("BOWLINE_STORE")
             .env_remove("UPSTASH_REDIS_REST_TOKEN")
             .uid(NOBODY)
             .gid(NOBODY);

@@ -1,8 +1,12 @@
 //! Resumable streams over any bus.
 
 mod cache;
+#[cfg(test)]
+mod clears;
 mod joint;
 mod memory;
+#[cfg(test)]
+mod model;
 mod source;
 mod splice;
 
@@ -30,7 +34,13 @@ use crate::{
 /// - A failure of the cache never stops live delivery: the event goes out without an index, and a reader that needed the
 ///   history gets a notice of kind [`Cache`](crate::ErrorKind::Cache).
 /// - `clear_topic` begins a new generation: attached readers get a [`Cleared`](crate::ErrorKind::Cleared) notice and then the
-///   new events, although their indices begin at 0 again (the reference drops those silently).
+///   new events, although their indices begin at 0 again (the reference drops those silently). So it is when somebody else clears
+///   the cache, or the history expires. No event is delivered a second time across a clear, unless it was refused: a live copy
+///   that the cache does not know any more counts as one of the old history. Of that one, what was not delivered may be lost.
+///
+/// Live events from publishers in Node do not name their history. An observer whose history was cleared or has expired asks the
+/// cache about each of them, and cannot tell those of two histories apart if they overtake each other and the bus says nothing of
+/// the clear, or if they come from a history that was gone when it attached.
 ///
 /// Run-local topics ([`Topic::is_run_local`]) and local publishes are not cached, nor are topics that
 /// [`should_cache`](Self::should_cache) rejects. Grouped subscriptions go straight to the wrapped bus.

@@ -163,15 +163,16 @@ mod tests {
 
     use super::*;
     use crate::{
-        CachePosition, CachingPubSub, Event, InProcessPubSub, MemoryCache, NewEvent, PubSubExt,
-        SubscribeOptions,
+        CachePosition, CachingPubSub, Error, Event, InProcessPubSub, MemoryCache, NewEvent, PubSub,
+        PubSubExt, SubscribeOptions,
     };
 
-    /// A cache that answers reads when it is let, with what it had when it was asked.
+    /// A cache that answers reads when it is let, with what it had when it was asked, or not at all.
     #[derive(Debug, Default)]
     struct Slow {
         cache: MemoryCache,
         held: AtomicBool,
+        broken: AtomicBool,
         let_go: Arc<Notify>,
     }
 
@@ -181,6 +182,10 @@ mod tests {
         }
 
         fn read(&self, topic: &Topic, from: u64, limit: usize) -> OpFuture<'static, CachePage> {
+            if self.broken.load(Relaxed) {
+                let error = Error::new(ErrorKind::Unavailable, "read", "broken");
+                return OpFuture::ready(Err(error));
+            }
             let page = self.cache.read(topic, from, limit);
             let let_go = self.held.load(Relaxed).then(|| Arc::clone(&self.let_go));
             OpFuture::new(async move {
@@ -221,5 +226,41 @@ mod tests {
         cache.let_go.notify_one();
         let first = reading.await.expect("open");
         assert_eq!(first.expect("no notice").event().index, Some(0));
+    }
+
+    #[tokio::test]
+    async fn a_cache_that_breaks_is_told_once_and_live_events_go_on() {
+        for cleared_before in [false, true] {
+            let cache = Arc::new(Slow::default());
+            let bus: Arc<dyn PubSub> = Arc::new(InProcessPubSub::builder().no_replay().build());
+            let caching = CachingPubSub::new(Arc::clone(&bus), Arc::clone(&cache) as _);
+            let topic = Topic::from("t");
+            let options = SubscribeOptions::new().start(StartFrom::Earliest);
+            let mut reader = caching
+                .subscribe(&topic, options)
+                .await
+                .expect("subscribed");
+            if cleared_before {
+                let published = caching.publish(&topic, NewEvent::new("n", "r")).await;
+                published.expect("published");
+                let first = reader.next().await.expect("open");
+                assert_eq!(first.expect("no notice").event().index, Some(0));
+                caching.clear_topic(&topic).await.expect("cleared");
+                let notice = reader.next().await.expect("open").expect_err("a notice");
+                assert_eq!(notice.kind(), ErrorKind::Cleared);
+            }
+            cache.broken.store(true, Relaxed);
+            for index in 0..3 {
+                let mut copy = NewEvent::new("n", "r");
+                copy.index = Some(index);
+                bus.publish(&topic, copy).await.expect("published");
+            }
+            let notice = reader.next().await.expect("open").expect_err("a notice");
+            assert_eq!(notice.kind(), ErrorKind::Cache);
+            for index in 0..3 {
+                let next = reader.next().await.expect("open");
+                assert_eq!(next.expect("no notice").event().index, Some(index));
+            }
+        }
     }
 }

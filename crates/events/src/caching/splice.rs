@@ -3,6 +3,10 @@
 //! A state machine without I/O: it is told what the live side and the cache said, and says what to do next. The live side is
 //! attached before the first page is read, so that every event is in a page, in the live stream, or in both; the index decides
 //! which copy counts.
+//!
+//! Indices begin again in every history, and a live copy may come long after its history was cleared. Where neither side names
+//! the history of a copy, the cache decides: it has an event before the live side does, so that a copy it does not know is of a
+//! history that is gone. Such a copy never moves the place in the present one.
 
 use std::collections::VecDeque;
 
@@ -41,8 +45,16 @@ pub(super) struct Splice {
     blind: bool,
     /// The subscriber was told of a new history before the live side said so.
     told: bool,
-    /// The cache was asked, or need not be, for the name of a history whose live events carry none.
-    asked: bool,
+    /// The cache has events and no name for their history, or cannot be asked.
+    nameless: bool,
+    /// Nothing was delivered yet of a history that began, or is to begin, after the subscriber attached.
+    fresh: bool,
+    /// Copies of a history that is gone may come: one without a name counts only if the cache knows it.
+    doubt: bool,
+    /// The last event delivered was one of a history that is gone.
+    astray: bool,
+    /// Behind the highest index that was delivered, whatever its history.
+    shown: u64,
     /// A live delivery that cannot be placed before the cache was asked.
     held: Option<Delivery>,
 }
@@ -65,7 +77,11 @@ impl Splice {
             cleared: false,
             blind: false,
             told: false,
-            asked: false,
+            nameless: false,
+            fresh: start == StartFrom::Latest && head.is_some_and(|page| page.first == page.end),
+            doubt: false,
+            astray: false,
+            shown: 0,
             held: None,
         }
     }
@@ -79,12 +95,12 @@ impl Splice {
 
     /// Whether the first live event would tell which history the subscriber attached to.
     pub(super) fn wants_live_first(&self) -> bool {
-        self.generation.is_none() && !self.cleared
+        self.generation.is_none() && !self.cleared && !self.doubt
     }
 
     /// A live event that was published since the subscriber attached.
     pub(super) fn peek(&mut self, delivery: &Delivery) {
-        if self.generation.is_none() && !self.cleared {
+        if self.wants_live_first() {
             self.generation.clone_from(&delivery.event().generation);
         }
     }
@@ -102,9 +118,13 @@ impl Splice {
 
     /// Takes a page; deliverable events go to `out`.
     pub(super) fn page(&mut self, page: CachePage, out: &mut VecDeque<Delivery>) -> Outcome {
-        let Some(next) = self.next else {
+        let Some(mut next) = self.next else {
             return Outcome::Next;
         };
+        if self.fresh {
+            next = next.min(page.first);
+            self.next = Some(next);
+        }
         let cleared = std::mem::take(&mut self.cleared);
         let other = match &self.generation {
             Some(_) => page.generation != self.generation,
@@ -112,10 +132,20 @@ impl Splice {
         };
         if other || page.end < next {
             self.told = !cleared;
-            return self.restart(page.generation, page.first);
+            // What is left of the same history was delivered.
+            let lost_its_end = !other && self.generation.is_some();
+            let from = if lost_its_end { page.end } else { page.first };
+            self.fresh = !lost_its_end;
+            return self.restart(page.generation, from);
         }
+        if self.astray && next < page.end {
+            return self.restart(page.generation, next);
+        }
+        // The cache may be cleared after the live side.
+        self.doubt |= cleared;
+        self.nameless = page.generation.is_none() && page.first < page.end;
         if self.generation.is_none() {
-            self.generation = page.generation;
+            self.generation.clone_from(&page.generation);
             self.blind = self.generation.is_some();
         }
         let lenient = std::mem::take(&mut self.lenient);
@@ -130,13 +160,14 @@ impl Splice {
             let index = event.index.unwrap_or(next);
             if index >= self.next.unwrap_or(0) {
                 self.next = Some(index + 1);
-                out.push_back(Delivery::new(event, Some(index)));
+                self.deliver(Delivery::new(event, Some(index)), index, out);
             }
         }
-        // A held delivery is placed after an empty page, so that a notice about it follows the events before it.
-        if exhausted || self.held.is_none() && self.next >= Some(page.end) {
+        // What may cause a notice is placed after an empty page, so that the notice follows the events before it.
+        let silent = self.held.as_ref().is_none_or(|held| self.is_copy(held));
+        if exhausted || silent && self.next >= Some(page.end) {
             self.reading = false;
-            return self.place_held(out);
+            return self.place_held(page.end, out);
         }
         Outcome::Next
     }
@@ -145,6 +176,9 @@ impl Splice {
     pub(super) fn page_failed(&mut self, error: Error, out: &mut VecDeque<Delivery>) -> Outcome {
         self.reading = false;
         self.next = None;
+        self.nameless = true;
+        self.doubt = false;
+        self.astray = false;
         if let Some(held) = self.held.take() {
             self.accept(held, out);
         }
@@ -163,18 +197,22 @@ impl Splice {
             self.accept(delivery, out);
             return;
         };
-        let same_generation = match (&self.generation, &delivery.event().generation) {
+        let theirs = &delivery.event().generation;
+        let same_generation = match (&self.generation, theirs) {
             (Some(ours), Some(theirs)) => Some(ours == theirs),
             _ => None,
         };
+        // Without a name it may be of any history, even if it is the next one by its index.
+        let unknown = theirs.is_none() && self.generation.is_none() && !self.nameless;
+        let doubtful = self.astray || same_generation.is_none() && (self.doubt || unknown);
         match same_generation {
             Some(false) => self.hold(delivery),
-            _ if index == next => self.accept(delivery, out),
-            _ if index > next => self.hold(delivery),
+            _ if index == next && !doubtful => self.accept(delivery, out),
+            _ if index >= next => self.hold(delivery),
             _ if delivery.event().delivery_attempt > 1 => out.push_back(delivery),
             Some(true) => drop(delivery.ack()),
             // Without generations a lower index is a copy, or the first of a new history: the cache can tell.
-            _ => self.hold(delivery),
+            None => self.hold(delivery),
         }
     }
 
@@ -188,24 +226,43 @@ impl Splice {
         self.reading = true;
     }
 
-    fn accept(&mut self, delivery: Delivery, out: &mut VecDeque<Delivery>) {
-        let index = delivery.event().index;
-        if let Some(index) = index {
-            self.next = Some(index + 1);
-            self.blind = false;
-            if let Some(theirs) = &delivery.event().generation {
-                self.generation = Some(theirs.clone());
-            } else if self.generation.is_none() && !std::mem::replace(&mut self.asked, true) {
-                // Without a name the next history could not be told from this one.
-                self.reading = true;
-            }
-        }
-        out.push_back(delivery.at(index));
+    /// Whether the history of this delivery has another name.
+    fn is_straggler(&self, delivery: &Delivery) -> bool {
+        let theirs = &delivery.event().generation;
+        theirs.is_some() && self.generation.is_some() && *theirs != self.generation
     }
 
-    /// The cache has said all it knows; the held delivery is a copy, a straggler of an older history, or comes after a gap
-    /// that nothing can fill.
-    fn place_held(&mut self, out: &mut VecDeque<Delivery>) -> Outcome {
+    /// Whether the event of this delivery was delivered already, as far as names tell.
+    fn is_copy(&self, delivery: &Delivery) -> bool {
+        delivery.event().index < self.next && !self.is_straggler(delivery)
+    }
+
+    fn accept(&mut self, delivery: Delivery, out: &mut VecDeque<Delivery>) {
+        let Some(index) = delivery.event().index else {
+            out.push_back(delivery.at(None));
+            return;
+        };
+        self.next = Some(index + 1);
+        self.blind = false;
+        if let Some(theirs) = &delivery.event().generation {
+            self.generation = Some(theirs.clone());
+        } else if self.generation.is_none() && !self.nameless {
+            // Without a name the next history could not be told from this one.
+            self.reading = true;
+        }
+        self.deliver(delivery, index, out);
+    }
+
+    fn deliver(&mut self, delivery: Delivery, index: u64, out: &mut VecDeque<Delivery>) {
+        self.fresh = false;
+        self.astray = false;
+        self.shown = self.shown.max(index + 1);
+        out.push_back(delivery.at(Some(index)));
+    }
+
+    /// The cache has said all it knows, up to index `end`; the held delivery is a copy, a straggler of an older history, or comes
+    /// after a gap that nothing can fill.
+    fn place_held(&mut self, end: u64, out: &mut VecDeque<Delivery>) -> Outcome {
         let Some(held) = self.held.take() else {
             return Outcome::Next;
         };
@@ -213,15 +270,17 @@ impl Splice {
         let (Some(index), Some(next)) = (event.index, self.next) else {
             return Outcome::Next;
         };
-        let straggler = self.generation.is_some()
-            && event.generation.is_some()
-            && event.generation != self.generation;
+        let named = self.generation.is_some() && event.generation.is_some();
+        let straggler = self.is_straggler(&held);
         if straggler || index < next {
             drop(held.ack());
             if straggler && std::mem::take(&mut self.blind) {
                 return Outcome::Notice(self.cleared_notice());
             }
             return Outcome::Next;
+        }
+        if !named && index >= end {
+            return self.place_orphan(held, index, next, out);
         }
         self.accept(held, out);
         if index > next {
@@ -230,11 +289,37 @@ impl Splice {
         Outcome::Next
     }
 
-    fn restart(&mut self, generation: Option<Text>, first: u64) -> Outcome {
+    /// The history of this delivery is gone. Only what lies behind everything that was delivered is certainly no copy.
+    fn place_orphan(
+        &mut self,
+        orphan: Delivery,
+        index: u64,
+        next: u64,
+        out: &mut VecDeque<Delivery>,
+    ) -> Outcome {
+        self.doubt = true;
+        if index < self.shown && orphan.event().delivery_attempt <= 1 {
+            drop(orphan.ack());
+            return Outcome::Next;
+        }
+        let fresh = self.fresh;
+        let expected = if fresh { next.max(self.shown) } else { next };
+        self.deliver(orphan, index, out);
+        self.fresh = fresh;
+        self.astray = true;
+        if index > expected {
+            return Outcome::Notice(Error::truncation(&self.topic, expected, index));
+        }
+        Outcome::Next
+    }
+
+    fn restart(&mut self, generation: Option<Text>, from: u64) -> Outcome {
         self.generation = generation;
-        self.asked = false;
+        self.nameless = false;
         self.blind = false;
-        self.next = Some(first);
+        self.astray = false;
+        self.doubt = true;
+        self.next = Some(from);
         self.reading = true;
         Outcome::Notice(self.cleared_notice())
     }
@@ -243,155 +328,5 @@ impl Splice {
         let message =
             "the history was cleared or has expired; reading goes on at the start of the new one";
         Error::new(ErrorKind::Cleared, "replay", message).with_subject(&self.topic)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::{Event, NewEvent};
-
-    /// What may happen between two steps of a subscriber.
-    #[derive(Debug, Clone, Copy)]
-    enum Happening {
-        /// A publisher has its event cached; the live copy is under way. It may come without the name of the history.
-        Publish(bool),
-        /// One of the copies under way arrives, in any order.
-        Arrive(usize),
-        /// The live side loses a waiting copy and says so.
-        Lose,
-        /// The subscriber takes a step.
-        Step,
-    }
-
-    fn happening() -> impl Strategy<Value = Happening> {
-        prop_oneof![
-            4 => any::<bool>().prop_map(Happening::Publish),
-            4 => any::<usize>().prop_map(Happening::Arrive),
-            1 => Just(Happening::Lose),
-            6 => Just(Happening::Step),
-        ]
-    }
-
-    struct World {
-        generations: bool,
-        cached: Vec<Arc<Event>>,
-        under_way: Vec<Arc<Event>>,
-        live: VecDeque<Arc<Event>>,
-        splice: Option<Splice>,
-        got: Vec<u64>,
-    }
-
-    impl World {
-        fn event(&self, index: u64) -> Arc<Event> {
-            let mut event = NewEvent::new("n", "r").stamp();
-            event.index = Some(index);
-            event.generation = self.generations.then(|| Text::from("g"));
-            Arc::new(event)
-        }
-
-        fn page(&self, from: u64) -> CachePage {
-            CachePage {
-                events: self
-                    .cached
-                    .iter()
-                    .skip(from as usize)
-                    .take(3)
-                    .cloned()
-                    .collect(),
-                first: 0,
-                end: self.cached.len() as u64,
-                generation: self.generations.then(|| Text::from("g")),
-            }
-        }
-
-        fn happen(&mut self, happening: Happening) {
-            match happening {
-                Happening::Publish(named) => {
-                    let event = self.event(self.cached.len() as u64);
-                    self.cached.push(Arc::clone(&event));
-                    let mut live = Event::clone(&event);
-                    live.generation = live.generation.filter(|_| named);
-                    self.under_way.push(Arc::new(live));
-                }
-                Happening::Arrive(which) if !self.under_way.is_empty() => {
-                    let event = self.under_way.remove(which % self.under_way.len());
-                    if self.splice.is_some() {
-                        self.live.push_back(event);
-                    }
-                }
-                Happening::Lose => {
-                    if self.live.pop_front().is_some() {
-                        self.splice.as_mut().expect("attached").live_lost();
-                    }
-                }
-                Happening::Arrive(_) => {}
-                Happening::Step => self.step(),
-            }
-        }
-
-        fn step(&mut self) {
-            let Some(mut splice) = self.splice.take() else {
-                return;
-            };
-            let mut out = VecDeque::new();
-            match splice.step() {
-                Step::Read(from) => {
-                    let outcome = splice.page(self.page(from), &mut out);
-                    assert!(matches!(outcome, Outcome::Next), "{outcome:?}");
-                }
-                Step::Live => {
-                    if let Some(event) = self.live.pop_front() {
-                        splice.live(Delivery::new(event, None), &mut out);
-                    }
-                }
-            }
-            self.got
-                .extend(out.iter().map(|delivery| delivery.seq().expect("an index")));
-            self.splice = Some(splice);
-        }
-
-        fn is_quiet(&self) -> bool {
-            let splice = self.splice.as_ref().expect("attached");
-            self.under_way.is_empty()
-                && self.live.is_empty()
-                && splice.step() == Step::Live
-                && !splice.is_holding()
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
-
-        #[test]
-        fn history_and_live_make_one_sequence_at_any_interleaving(
-            before in prop::collection::vec(happening(), 0..20),
-            after in prop::collection::vec(happening(), 0..60),
-            offset in 0..6_u64,
-            generations in any::<bool>(),
-        ) {
-            let mut world = World { generations, cached: Vec::new(), under_way: Vec::new(), live: VecDeque::new(), splice: None, got: Vec::new() };
-            for happening in before {
-                world.happen(happening);
-            }
-            let offset = offset.min(world.cached.len() as u64);
-            world.splice = Some(Splice::new("t".into(), StartFrom::Offset(offset), Some(&world.page(0))));
-            for happening in after {
-                world.happen(happening);
-            }
-            for _ in 0..1_000 {
-                if world.is_quiet() {
-                    break;
-                }
-                world.happen(Happening::Arrive(0));
-                world.happen(Happening::Step);
-            }
-            prop_assert!(world.is_quiet());
-            prop_assert_eq!(world.got, (offset..world.cached.len() as u64).collect::<Vec<_>>());
-        }
     }
 }

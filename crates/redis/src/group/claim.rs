@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::share::Share;
+use super::share::{Phase, Share};
 use super::work::NewItem;
 use crate::dead_letter::Dead;
 use crate::stream::{Entry, Malformed, StreamId, decode, millis};
@@ -91,8 +91,10 @@ impl Share {
             Some(_) => self.bus.settings.reclaim_idle,
             None => LONGER_THAN_ANY_LIMIT,
         };
+        // Whoever ends the share waits for this, and hands back what was taken.
+        let _ticket = self.refusals.draw();
         let mut after = None;
-        loop {
+        while self.phase() == Phase::Running {
             let page = self.pending(Which::Idle(idle), after).await?;
             let Some(last) = page.last().map(|line| line.id) else {
                 return Ok(());
@@ -116,6 +118,7 @@ impl Share {
                 return Ok(());
             }
         }
+        Ok(())
     }
 
     /// Delivers what the server has assigned to this consumer and what never arrived here. No read may be on its way.

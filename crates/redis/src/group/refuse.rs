@@ -11,7 +11,7 @@ use super::work::Refused;
 use crate::dead_letter::Dead;
 use crate::settings::Redelivery;
 use crate::stream::encode;
-use crate::wire::Failure;
+use crate::wire::{Failure, Repeat};
 
 /// The pause before an event comes again here when it could not be appended anew.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -111,11 +111,10 @@ impl Share {
         let add = stream.add(text);
         // When the connection breaks on the way the copy may exist: then the event comes twice, which beats not at all.
         let Some(expire) = stream.expire() else {
-            let sent = self.bus.link.run_once(&add).await;
-            return sent.map(|_| ()).map_err(|broken| broken.failure);
+            return self.bus.link.run(&add, Repeat::No).await.map(drop);
         };
-        let sent = self.bus.link.run_all_once(&[add, expire], true).await;
-        for reply in sent.map_err(|broken| broken.failure)? {
+        let both = [add, expire];
+        for reply in self.bus.link.run_all(&both, true, Repeat::No).await? {
             reply.into_result()?;
         }
         Ok(())

@@ -48,7 +48,7 @@ pub(super) struct Share {
     pub(super) found: bool,
     pub(super) runtime: Handle,
     pub(super) acks: Acks,
-    /// Refusals under way.
+    /// Refusals and take-overs under way.
     pub(super) refusals: Arc<Tickets>,
     inner: Mutex<Inner>,
     /// The read loop looks again.

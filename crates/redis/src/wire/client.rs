@@ -1,17 +1,14 @@
 //! Connections by the `redis` crate.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::aio::MultiplexedConnection;
 use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
-use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
 
-use super::watch::Watch;
+use super::shared::Shared;
 use super::{
     BoxFuture, Command, Connect, Connection, Failure, Purpose, Reply, Server, ServerError,
 };
@@ -55,46 +52,32 @@ impl Client {
         &self.server
     }
 
-    /// A connection to `server`, of which no reply may take longer than `response_timeout`.
+    /// A connection to `server`, of which no reply may take longer than `limit`.
     async fn single(
         &self,
         server: &Server,
-        response_timeout: Option<Duration>,
+        limit: Option<Duration>,
     ) -> Result<Shared<MultiplexedConnection>, Failure> {
-        if server.is_tls() {
-            return self.encrypted(server, response_timeout).await;
-        }
-        let connecting = plain(server, response_timeout);
-        let connected = tokio::time::timeout(self.options.connect_timeout, connecting).await;
-        let (connection, driver) = connected
-            .unwrap_or_else(|late| Err(std::io::Error::from(late).into()))
-            .map_err(while_connecting)?;
-        Ok(Shared {
-            connection,
-            watch: Some(Watch::over(driver, response_timeout)),
-            routed: false,
-        })
-    }
-
-    /// The library makes encrypted connections, with a timer for every command.
-    async fn encrypted(
-        &self,
-        server: &Server,
-        response_timeout: Option<Duration>,
-    ) -> Result<Shared<MultiplexedConnection>, Failure> {
-        provide_cryptography();
-        let (info, certificates) = (tuned(server), server.certificates().clone());
-        let client = redis::Client::build_with_tls(info, certificates).map_err(while_connecting)?;
-        let config = settings()
+        let info = tuned(server);
+        let client = if server.is_tls() {
+            provide_cryptography();
+            redis::Client::build_with_tls(info, server.certificates().clone())
+        } else {
+            redis::Client::open(info)
+        };
+        // Replies are timed here, see `answered`.
+        let config = redis::AsyncConnectionConfig::new()
+            .set_pipeline_buffer_size(1024)
             .set_connection_timeout(Some(self.options.connect_timeout))
-            .set_response_timeout(response_timeout);
+            .set_response_timeout(None);
         let connection = client
+            .map_err(while_connecting)?
             .get_multiplexed_async_connection_with_config(&config)
             .await
             .map_err(while_connecting)?;
         Ok(Shared {
             connection,
-            watch: None,
+            limit,
             routed: false,
         })
     }
@@ -210,7 +193,8 @@ impl Connect for Client {
                 (Purpose::Commands, false) => Arc::new(self.single(&self.server, timeout).await?),
                 (Purpose::Commands, true) => Arc::new(Shared {
                     connection: self.cluster().await?,
-                    watch: None,
+                    // The library times the replies of the nodes.
+                    limit: None,
                     routed: true,
                 }),
                 (Purpose::BlockingReads, false) => Arc::new(self.single(&self.server, None).await?),
@@ -224,122 +208,11 @@ impl Connect for Client {
     }
 }
 
-/// A connection of the library, whose handles are cheap to clone.
-struct Shared<C> {
-    connection: C,
-    /// Where the library itself does not watch over every reply.
-    watch: Option<Arc<Watch>>,
-    /// Whether commands go to the nodes of a cluster.
-    routed: bool,
-}
-
-impl<C> fmt::Debug for Shared<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Shared")
-    }
-}
-
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for Shared<C> {
-    fn send<'a>(&self, command: &'a Command) -> BoxFuture<'a, Result<Reply, Failure>> {
-        let mut connection = self.connection.clone();
-        let sending = self.watch.as_ref().map(Watch::sending);
-        Box::pin(async move {
-            let _sending = sending;
-            let reply = connection.req_packed_command(command.packed()).await;
-            reply.map_err(while_sending).map(Reply::from)?.into_result()
-        })
-    }
-
-    fn send_all<'a>(
-        &self,
-        commands: &'a [Command],
-        transaction: bool,
-    ) -> BoxFuture<'a, Result<Vec<Reply>, Failure>> {
-        let (mut connection, routed) = (self.connection.clone(), self.routed);
-        let sending = self.watch.as_ref().map(Watch::sending);
-        Box::pin(async move {
-            let _sending = sending;
-            let mut pipeline = redis::Pipeline::with_capacity(commands.len());
-            for command in commands {
-                pipeline.add_command(command.packed().clone());
-            }
-            if !transaction {
-                let replies = connection
-                    .req_packed_commands(&pipeline, 0, commands.len())
-                    .await
-                    .map_err(while_sending)?;
-                return Ok(replies.into_iter().map(Reply::from).collect());
-            }
-            if !routed {
-                return in_transaction(&mut connection, commands).await;
-            }
-            // Only so does the library send a transaction to one node.
-            pipeline.atomic();
-            let executed = connection
-                .req_packed_commands(&pipeline, commands.len() + 1, 1)
-                .await
-                .map_err(while_sending)?;
-            match executed.into_iter().next().map(Reply::from) {
-                Some(Reply::Array(replies)) => Ok(replies),
-                Some(other) => Err(other.unexpected("the replies of a transaction")),
-                None => Err(Reply::Nil.unexpected("the replies of a transaction")),
-            }
-        })
-    }
-}
-
-/// `MULTI`, `commands` and `EXEC`, spelled out: the library loses count of the replies when `MULTI` itself is refused.
-async fn in_transaction<C: ConnectionLike>(
-    connection: &mut C,
-    commands: &[Command],
-) -> Result<Vec<Reply>, Failure> {
-    let mut pipeline = redis::Pipeline::with_capacity(commands.len() + 2);
-    pipeline.cmd("MULTI");
-    for command in commands {
-        pipeline.add_command(command.packed().clone());
-    }
-    pipeline.cmd("EXEC");
-    let replies = connection
-        .req_packed_commands(&pipeline, 0, commands.len() + 2)
-        .await
-        .map_err(while_sending)?;
-    let mut replies: Vec<Reply> = replies.into_iter().map(Reply::from).collect();
-    let executed = replies.pop().unwrap_or(Reply::Nil);
-    // What was refused on the way says more than that the whole was discarded.
-    for reply in replies {
-        reply.into_result()?;
-    }
-    match executed {
-        Reply::Array(replies) => Ok(replies),
-        other => Err(other.unexpected("the replies of a transaction")),
-    }
-}
-
 async fn ask(
     connection: &Shared<MultiplexedConnection>,
     command: Command,
 ) -> Result<Reply, Failure> {
     connection.send(&command).await
-}
-
-/// An unencrypted connection, and the task that drives it.
-async fn plain(
-    server: &Server,
-    response_timeout: Option<Duration>,
-) -> redis::RedisResult<(MultiplexedConnection, AbortHandle)> {
-    let stream = TcpStream::connect(server.address()).await?;
-    stream.set_nodelay(true)?;
-    socket2::SockRef::from(&stream).set_tcp_keepalive(&probes())?;
-    let info = tuned(server);
-    // Beside the watch: a command that the driver has forgotten must not wait for ever.
-    let config = settings().set_response_timeout(response_timeout);
-    let (connection, driver) =
-        MultiplexedConnection::new_with_config(info.redis_settings(), stream, config).await?;
-    Ok((connection, tokio::spawn(driver).abort_handle()))
-}
-
-fn settings() -> redis::AsyncConnectionConfig {
-    redis::AsyncConnectionConfig::new().set_pipeline_buffer_size(1024)
 }
 
 fn tuned(server: &Server) -> redis::ConnectionInfo {
@@ -385,16 +258,8 @@ fn while_connecting(error: redis::RedisError) -> Failure {
     }
 }
 
-fn while_sending(error: redis::RedisError) -> Failure {
-    match server_error(&error) {
-        Some(reply) => Failure::Server(reply),
-        // A reply that ends in the middle is a parse error for the library; for us it is a broken connection.
-        None => Failure::Lost(Arc::new(error)),
-    }
-}
-
 /// The error reply inside of an error of the library. Of an aborted transaction it is the one that aborted it.
-fn server_error(error: &redis::RedisError) -> Option<ServerError> {
+pub(super) fn server_error(error: &redis::RedisError) -> Option<ServerError> {
     let first = error.clone().into_server_errors()?;
     first.first().map(|(_, reply)| ServerError::from(reply))
 }

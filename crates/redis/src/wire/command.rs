@@ -79,7 +79,7 @@ impl Command {
     }
 
     /// The name and the arguments.
-    #[cfg(feature = "upstash")]
+    #[cfg(any(test, feature = "upstash"))]
     pub(crate) fn words(&self) -> impl Iterator<Item = &[u8]> {
         self.packed.args_iter().map(|argument| match argument {
             redis::Arg::Simple(bytes) => bytes,

@@ -37,7 +37,8 @@ pub(crate) enum Repeat {
     No,
 }
 
-/// A connection for many commands, shared and self-healing.
+/// A connection for many commands, shared and self-healing. Clones are the same link.
+#[derive(Clone)]
 pub(crate) struct Link {
     shared: Arc<Shared>,
     options: LinkOptions,
@@ -57,6 +58,8 @@ struct Current {
     generation: u64,
     /// Commands that wait for a connection.
     waiting: usize,
+    /// Whether there is a connection and those who waited for it go first.
+    in_turn: bool,
     /// Whether a task is connecting.
     connecting: bool,
     /// Counts the attempts that were given up, with the reason of the last one.
@@ -85,7 +88,6 @@ impl Link {
     pub(crate) async fn run(&self, command: &Command, repeat: Repeat) -> Result<Reply, Failure> {
         self.attempt(repeat, |connection| connection.send(command))
             .await
-            .map_err(Broken::into_failure)
     }
 
     /// Sends `commands` in one piece. Error replies are in their places.
@@ -99,43 +101,24 @@ impl Link {
             connection.send_all(commands, transaction)
         })
         .await
-        .map_err(Broken::into_failure)
-    }
-
-    /// As [`run`](Self::run), and tells on which connection a command was lost.
-    pub(crate) async fn run_once(&self, command: &Command) -> Result<Reply, Broken> {
-        self.attempt(Repeat::No, |connection| connection.send(command))
-            .await
-    }
-
-    /// As [`run_all`](Self::run_all), and tells on which connection the commands were lost.
-    pub(crate) async fn run_all_once(
-        &self,
-        commands: &[Command],
-        transaction: bool,
-    ) -> Result<Vec<Reply>, Broken> {
-        self.attempt(Repeat::No, |connection| {
-            connection.send_all(commands, transaction)
-        })
-        .await
     }
 
     async fn attempt<'a, R>(
         &self,
         repeat: Repeat,
         send: impl Fn(&dyn Connection) -> BoxFuture<'a, Result<R, Failure>>,
-    ) -> Result<R, Broken> {
+    ) -> Result<R, Failure> {
         // Without trouble the clock is not read.
         let mut deadline = None;
         let mut pause = FIRST_PAUSE;
         let mut lost = 0;
         loop {
-            let ready = self.shared.lock().ready().map_err(Broken::never)?;
+            let ready = self.shared.lock().ready()?;
             let (connection, generation) = match ready {
                 Some(present) => present,
                 None => {
                     let deadline = *deadline.get_or_insert_with(|| self.deadline());
-                    Box::pin(self.wait(deadline)).await.map_err(Broken::never)?
+                    Box::pin(self.wait(deadline)).await?
                 }
             };
             let failure = match send(&*connection).await {
@@ -149,10 +132,7 @@ impl Link {
                 || (matches!(failure, Failure::Lost(_)) && repeat == Repeat::Yes);
             let deadline = *deadline.get_or_insert_with(|| self.deadline());
             if !again || Instant::now() + pause >= deadline {
-                return Err(Broken {
-                    failure,
-                    generation,
-                });
+                return Err(failure);
             }
             lost += 1;
             // After a cut the new connection is tried at once, but not over and over.
@@ -173,20 +153,21 @@ impl Link {
     }
 
     /// Lets commands go first that waited for the connection that is there now, so that the order of the calls is kept; but not
-    /// for long, because they may not be polled any more.
+    /// for long, and only once per connection, because they may not be polled any more.
     async fn let_pass(&self) {
         let passed = async {
             loop {
                 let mut changed = pin!(self.shared.changed.notified());
                 changed.as_mut().enable();
-                if !self.shared.lock().is_crowded() {
+                if !self.shared.lock().in_turn {
                     return;
                 }
                 changed.await;
             }
         };
-        // Late or not, it goes on.
-        let _ = timeout(GRACE, passed).await;
+        if timeout(GRACE, passed).await.is_err() {
+            self.shared.end_turns(self.shared.lock());
+        }
     }
 
     /// The connection, made now if there is none.
@@ -216,6 +197,7 @@ impl Link {
         let mut current = self.shared.lock();
         if current.generation == generation {
             current.connection = None;
+            self.shared.end_turns(current);
         }
     }
 
@@ -224,6 +206,7 @@ impl Link {
         let mut current = self.shared.lock();
         current.closed = true;
         current.connection = None;
+        current.in_turn = false;
         drop(current);
         self.shared.changed.notify_waiters();
     }
@@ -242,6 +225,15 @@ impl Shared {
             Err(failure) => Some(Err(failure)),
             Ok(None) if current.given_up.0 > given_up => current.given_up.1.clone().map(Err),
             Ok(None) => None,
+        }
+    }
+
+    /// Nobody has to go first any more.
+    fn end_turns(&self, mut current: MutexGuard<'_, Current>) {
+        let ended = std::mem::take(&mut current.in_turn);
+        drop(current);
+        if ended {
+            self.changed.notify_waiters();
         }
     }
 
@@ -269,6 +261,7 @@ async fn connect(link: Connecting) {
                 if !current.closed {
                     current.generation += 1;
                     current.connection = Some(connection);
+                    current.in_turn = current.waiting > 0;
                 }
                 return;
             }
@@ -316,24 +309,19 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut current = self.0.lock();
         current.waiting -= 1;
-        let last = current.waiting == 0;
-        drop(current);
-        if last {
-            self.0.changed.notify_waiters();
+        if current.waiting == 0 {
+            self.0.end_turns(current);
         }
     }
 }
 
 impl Current {
-    /// The connection, where there is one and nobody waits for it any more.
+    /// The connection, where there is one and nobody has to go first.
     fn ready(&self) -> Result<Option<Present>, Failure> {
-        let present = self.present()?;
-        Ok(present.filter(|_| self.waiting == 0))
-    }
-
-    /// Whether commands that waited for the connection have not gone yet.
-    fn is_crowded(&self) -> bool {
-        self.connection.is_some() && self.waiting > 0
+        match self.in_turn {
+            true => Ok(None),
+            false => self.present(),
+        }
     }
 
     fn present(&self) -> Result<Option<Present>, Failure> {
@@ -352,32 +340,6 @@ impl fmt::Debug for Link {
             .field("connected", &current.connection.is_some())
             .field("generation", &current.generation)
             .finish()
-    }
-}
-
-/// A failure, and the connection that it happened on.
-#[derive(Debug, Clone)]
-pub(crate) struct Broken {
-    pub(crate) failure: Failure,
-    /// The number of the connection; 0 when there was none.
-    pub(crate) generation: u64,
-}
-
-impl Broken {
-    fn never(failure: Failure) -> Self {
-        Self {
-            failure,
-            generation: 0,
-        }
-    }
-
-    /// The failure of a command that the server answered.
-    pub(crate) fn answered(failure: Failure) -> Self {
-        Self::never(failure)
-    }
-
-    fn into_failure(self) -> Failure {
-        self.failure
     }
 }
 

@@ -6,9 +6,11 @@ mod client;
 mod command;
 mod failure;
 mod link;
+#[cfg(test)]
+mod link_tests;
 mod reply;
 mod server;
-mod watch;
+mod shared;
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 pub(crate) use client::{Client, ClientOptions};
 pub(crate) use command::Command;
 pub(crate) use failure::{Failure, ServerError};
-pub(crate) use link::{Broken, Link, LinkOptions, Repeat, backoff};
+pub(crate) use link::{Link, LinkOptions, Repeat, backoff};
 pub(crate) use reply::Reply;
 pub use server::Server;
 

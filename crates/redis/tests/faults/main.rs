@@ -9,7 +9,7 @@ mod workload;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use bowline_testkit::{Direction, RedisServer, Report};
+use bowline_testkit::{Direction, RedisServer, Report, Violation};
 use workload::{Stage, until};
 
 const EVENTS: u64 = 150;
@@ -31,6 +31,18 @@ fn print(trouble: &str, report: &Report) {
     println!(
         "{trouble}: {} expected, {} lost, {} doubled",
         report.expected, report.lost, report.doubled
+    );
+}
+
+/// The server lost something, and the bus went on. What was refused lives on in its copy, which may be lost like any other entry:
+/// then nobody acknowledges it.
+fn assert_only_losses(report: &Report) {
+    let is_loss = |violation: &&Violation| matches!(violation, Violation::Unsettled { .. });
+    let copies = report.violations.iter().filter(is_loss).count();
+    assert_eq!(copies, report.violations.len(), "{report}");
+    assert!(
+        report.lost + (copies as u64) < report.expected / 2,
+        "{report}"
     );
 }
 
@@ -192,11 +204,7 @@ async fn after_everything_was_flushed_the_bus_goes_on() {
         })
         .await;
     print("FLUSHALL", &report);
-    report.assert_clean();
-    assert!(
-        report.lost < report.expected / 2,
-        "the bus went on after the flush: {report}"
-    );
+    assert_only_losses(&report);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -249,9 +257,5 @@ async fn a_replica_takes_over_and_what_it_had_not_got_is_counted() {
         })
         .await;
     print("an asynchronous fail-over", &report);
-    report.assert_clean();
-    assert!(
-        report.lost < report.expected / 2,
-        "the bus went on at the replica: {report}"
-    );
+    assert_only_losses(&report);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bowline_events::{ErrorKind, PubSub};
 use bowline_redis::{Redelivery, RedisStreamsPubSub, RedisStreamsPubSubBuilder};
-use bowline_testkit::RedisServer;
+use bowline_testkit::{Direction, FaultProxy, RedisServer};
 
 use crate::support::*;
 
@@ -143,6 +143,38 @@ async fn closing_ends_streams_and_hands_everything_back() {
     assert_eq!(seen, (1..10).collect::<Vec<_>>());
     expect_quiet(&mut heir).await;
     until("one consumer", async || consumers(&server).await.len() == 1).await;
+}
+
+#[tokio::test]
+async fn what_is_being_taken_over_while_the_member_leaves_is_handed_back() {
+    let server = server!();
+    let stays = patient(&server).build().expect("a bus");
+    publish(&stays, 0..5).await;
+    read_and_die(&server).await;
+    let ids = pending(&server).await.into_iter().map(|line| line.id);
+    let ids: Vec<String> = ids.collect();
+    let mut abandon = vec!["XCLAIM", KEY, GROUP, "dead", "0"];
+    abandon.extend(ids.iter().map(String::as_str));
+    abandon.extend(["IDLE", "63244800000", "RETRYCOUNT", "0", "JUSTID"]);
+    server.command(&abandon).await.expect("XCLAIM");
+    let proxy = FaultProxy::start(server.address()).await.expect("a proxy");
+    proxy.delay(Direction::ToClient, Duration::from_millis(100));
+    let leaves = RedisStreamsPubSub::builder(format!("redis://127.0.0.1:{}", proxy.port()))
+        .block(Duration::from_millis(20))
+        .reclaim_idle(Duration::from_secs(3_600))
+        .build()
+        .expect("a bus");
+    let member = join(&leaves).await;
+    until("the entries to be claimed", async || {
+        pending(&server)
+            .await
+            .iter()
+            .all(|line| line.consumer != "dead")
+    })
+    .await;
+    member.unsubscribe().await.expect("unsubscribed");
+    let mut heir = join(&stays).await;
+    assert_eq!(take(&mut heir, 5).await, [0, 1, 2, 3, 4]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use bowline_events::{Text, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::context::{CancelSource, ChunkSink, RunServices};
+use crate::context::{CancelSource, ChunkSink, RunServices, SinkFuture};
 use crate::definition::{Entry, LoopKind, Until, Width, invalid};
 use crate::machine::{At, Command, Completion, Fact, Failure, Machine, Mismatch, Spot};
 use crate::{
@@ -50,8 +50,9 @@ pub struct Trial {
 struct Watched(Mutex<Vec<Data>>);
 
 impl ChunkSink for Watched {
-    fn write(&self, _: &Text, _: &Text, json: String) {
+    fn write<'a>(&'a self, _: &'a Text, json: String) -> SinkFuture<'a> {
         self.push(json);
+        Box::pin(std::future::ready(()))
     }
 }
 

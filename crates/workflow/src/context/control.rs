@@ -60,11 +60,11 @@ impl StepContext {
     }
 
     /// Shows `chunk` to whoever watches the run, as the `output` of a `workflow-step-output` event. It is not kept: a step
-    /// that is tried again writes again.
+    /// that is tried again writes again. Chunks keep their order; while readers are too slow, this waits.
     ///
     /// # Errors
     /// `InvalidInput` when it has no JSON.
-    pub fn write<T: Serialize + ?Sized>(&self, chunk: &T) -> Result<()> {
+    pub async fn write<T: Serialize + ?Sized>(&self, chunk: &T) -> Result<()> {
         let output = Data::of(chunk)?;
         let mut json = Writer::object();
         json.text("type", "workflow-step-output")
@@ -75,7 +75,7 @@ impl StepContext {
                     .text("runId", self.run_id())
                     .text("stepName", self.step_id());
             });
-        self.tell(json.end());
+        self.tell(json.end()).await;
         Ok(())
     }
 
@@ -83,7 +83,7 @@ impl StepContext {
     ///
     /// # Errors
     /// `InvalidInput` when it is no object with a `type` that is text.
-    pub fn custom<T: Serialize + ?Sized>(&self, event: &T) -> Result<()> {
+    pub async fn custom<T: Serialize + ?Sized>(&self, event: &T) -> Result<()> {
         #[derive(serde::Deserialize)]
         struct Typed {
             #[serde(rename = "type")]
@@ -95,12 +95,12 @@ impl StepContext {
             return Err(Error::new(ErrorKind::InvalidInput, "write event", message)
                 .with_subject(self.step_id().clone()));
         }
-        self.tell(event.as_str().to_owned());
+        self.tell(event.as_str().to_owned()).await;
         Ok(())
     }
 
-    fn tell(&self, json: String) {
-        let (run_id, step): (&Text, &Text) = (self.run_id(), self.step_id());
-        self.0.services.sink.write(run_id, step, json);
+    async fn tell(&self, json: String) {
+        let run_id: &Text = self.run_id();
+        self.0.services.sink.write(run_id, json).await;
     }
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bowline_events::Text;
 
 pub(crate) use cancel::CancelSource;
-pub(crate) use services::{ChunkSink, RunServices};
+pub(crate) use services::{ChunkSink, RunServices, SinkFuture};
 pub use testing::TestContext;
 
 use crate::Data;

@@ -1,6 +1,7 @@
 //! What an engine gives to the steps of a run.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bowline_events::Text;
@@ -9,9 +10,12 @@ use super::cancel::CancelToken;
 
 /// Where the chunks go that steps write while they run.
 pub(crate) trait ChunkSink: Send + Sync {
-    /// Takes a watch event that `step` of the run `run_id` made. It does not wait; what it cannot take is lost.
-    fn write(&self, run_id: &Text, step: &Text, json: String);
+    /// Takes a watch event that a step of the run `run_id` made. It waits while readers are too slow.
+    fn write<'a>(&'a self, run_id: &'a Text, json: String) -> SinkFuture<'a>;
 }
+
+/// Done when a sink has taken a chunk.
+pub(crate) type SinkFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// What all steps of a run share. The ids are those of the run itself, not of the workflows nested in it.
 pub(crate) struct RunServices {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bowline_events::Text;
 use serde::Serialize;
 
-use super::{CancelSource, ChunkSink, RunServices, StepContext};
+use super::{CancelSource, ChunkSink, RunServices, SinkFuture, StepContext};
 use crate::definition::Options;
 use crate::machine::View;
 use crate::{Data, RetryPolicy, Workflow};
@@ -16,7 +16,7 @@ use crate::{Data, RetryPolicy, Workflow};
 /// use bowline_workflow::{StepContext, StepError};
 ///
 /// async fn total(ctx: StepContext, _: ()) -> Result<u32, StepError> {
-///     ctx.write("adding")?;
+///     ctx.write("adding").await?;
 ///     Ok(ctx.output_of::<u32>("first")?.unwrap_or(0) + 1)
 /// }
 ///
@@ -43,9 +43,10 @@ pub struct TestContext {
 struct Written(Mutex<Vec<Data>>);
 
 impl ChunkSink for Written {
-    fn write(&self, _: &Text, _: &Text, json: String) {
+    fn write<'a>(&'a self, _: &'a Text, json: String) -> SinkFuture<'a> {
         let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         written.push(Data::made(json));
+        Box::pin(std::future::ready(()))
     }
 }
 

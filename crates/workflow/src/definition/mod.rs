@@ -37,6 +37,8 @@ pub(crate) struct Definition {
     places: HashMap<Text, (usize, Option<usize>)>,
     /// Its JSON, once somebody has asked for it.
     pub(crate) graph: OnceLock<Data>,
+    /// The hash of that.
+    pub(crate) hash: OnceLock<String>,
 }
 
 /// What can be set for a workflow as a whole.
@@ -110,6 +112,7 @@ impl Workflow {
             first,
             places,
             graph: OnceLock::new(),
+            hash: OnceLock::new(),
         })))
     }
 

@@ -1,17 +1,44 @@
-//! How what runs side by side comes together again, and how it waits.
+//! How what runs side by side comes together again, and goes on.
 
 use bowline_events::Timestamp;
 
-use super::{Active, Applied, Machine, Phase, RunStatus, Spot, StepResult, StepStatus, Suspension};
+use super::enter::slots;
+use super::{Active, Applied, Machine, Phase, Spot, StepResult, StepStatus, mismatch};
 use crate::Data;
-use crate::json::{Writer, push_text};
+use crate::definition::Entry;
+use crate::json::Writer;
 
 impl Machine {
+    /// The conditions of branches were evaluated.
+    pub(super) fn decide(&mut self, spot: Spot, taken: &[bool], at: Timestamp) -> Applied {
+        let frame = self.whole_mut(spot)?;
+        let branches = match frame.workflow.entry(spot.entry) {
+            Some(Entry::Branch(branches)) => branches.len(),
+            _ => 0,
+        };
+        if !matches!(frame.active, Active::Deciding) || branches != taken.len() {
+            return Err(mismatch("no conditions were asked for"));
+        }
+        frame.active = Active::Branches(slots(branches));
+        let which = |wanted| move |(k, taken): (usize, &bool)| (*taken == wanted).then_some(k);
+        self.start_branches(spot, taken.iter().enumerate().filter_map(which(true)), at)?;
+        // Only now, so that branches that end while they are begun do not end the entry before this.
+        for k in taken.iter().enumerate().filter_map(which(false)) {
+            self.skip(Spot::new(spot.frame, spot.entry, Some(k)));
+        }
+        self.join(spot, at)
+    }
+
     pub(super) fn skip(&mut self, spot: Spot) {
         let frame = &mut self.frames[spot.frame];
         let index = frame.workflow.index(spot.entry, spot.branch);
         frame.set_result(index, StepResult::new(StepStatus::Skipped));
-        self.note_step_result(spot);
+        if let Some(slot) = frame.slot_mut(spot.branch) {
+            slot.phase = Phase::Skipped;
+        }
+        if !self.status.is_final() {
+            self.note_step_result(spot);
+        }
     }
 
     /// Goes on behind an entry if all of it is done, and waits if all that is left does.
@@ -33,7 +60,10 @@ impl Machine {
         };
         match (settled, suspended) {
             (false, _) => Ok(()),
-            (true, true) => self.halt(spot.frame, at),
+            (true, true) => {
+                self.mark_iterations(spot, at);
+                self.halt(spot.frame, at)
+            }
             (true, false) => self.close(spot, at),
         }
     }
@@ -66,109 +96,22 @@ impl Machine {
         self.next(spot.frame, at)
     }
 
-    /// A step waits for somebody.
-    pub(super) fn suspend(
-        &mut self,
-        spot: Spot,
-        suspension: &Suspension,
-        at: Timestamp,
-    ) -> Applied {
-        let slot = self.slot_mut(spot)?;
-        slot.phase = Phase::Suspended;
-        slot.resume = None;
-        slot.suspension = Some(Box::new(suspension.clone()));
-        let run_id = self.frames[spot.frame].run_id.clone();
-        let payload =
-            self.suspend_payload(spot, &suspension.payload, &run_id, &[], &suspension.labels);
-        self.mark_suspended(spot, payload, at);
-        self.wait_at(spot, at)
-    }
-
-    /// Everything in a frame that is not done waits for somebody.
-    fn halt(&mut self, frame: usize, at: Timestamp) -> Applied {
-        let Some(parent) = self.frames[frame].parent else {
-            self.status = RunStatus::Suspended;
-            return Ok(());
-        };
-        self.slot_mut(parent)?.phase = Phase::NestedSuspended(frame);
-        let Some(first) = self.first_suspended(frame) else {
-            return Ok(());
-        };
-        let payload = first.payload.clone();
-        let labels: Vec<String> = self.labels_in(frame);
-        let run_id = self.frames[frame].run_id.clone();
-        let inner = &first.path[..];
-        let payload = self.suspend_payload(parent, &payload, &run_id, inner, &labels);
-        self.mark_suspended(parent, payload, at);
-        self.wait_at(parent, at)
-    }
-
-    fn mark_suspended(&mut self, spot: Spot, payload: Data, at: Timestamp) {
-        if let Some(result) = self.result_at(spot) {
-            result.status = StepStatus::Suspended;
-            result.suspended_at = Some(at);
-            result.suspend_payload = Some(payload);
-            result.output = None;
-            result.ended_at = None;
-        }
-    }
-
-    fn wait_at(&mut self, spot: Spot, at: Timestamp) -> Applied {
-        if let Active::Foreach(iteration) = &mut self.frames[spot.frame].active {
-            iteration.running = iteration.running.saturating_sub(1);
-            let (done, total) = (iteration.done, iteration.items.len());
-            self.note_progress(spot, done, total, "suspended", None);
-            let whole = Spot::new(spot.frame, spot.entry, None);
-            self.fill(whole, at)?;
-            return self.join(whole, at);
-        }
-        if self.is_told(spot) {
-            self.note_suspended(spot);
-        }
-        if matches!(self.frames[spot.frame].active, Active::Branches(_)) {
-            return self.join(spot, at);
-        }
-        self.halt(spot.frame, at)
-    }
-
-    /// What a step suspends with, and the object in it that says how to resume.
-    fn suspend_payload(
-        &self,
-        spot: Spot,
-        payload: &Data,
-        run_id: &str,
-        inner: &[String],
-        labels: &[String],
-    ) -> Data {
-        let id = self.id_at(spot);
-        let index = self.iteration_of(spot);
+    /// `{"id": output}` of all that succeeded.
+    pub(super) fn joined(&self, frame: usize, entry: usize) -> Data {
+        let frame = &self.frames[frame];
+        let ids = frame
+            .workflow
+            .entry(entry)
+            .map(Entry::ids)
+            .unwrap_or_default();
         let mut json = Writer::object();
-        json.nested("__workflow_meta", |json| {
-            json.text("runId", run_id);
-            if inner.is_empty() {
-                json.texts("path", std::iter::once(id.as_str()));
-            } else {
-                json.texts("path", inner.iter().map(String::as_str));
+        for (k, id) in ids.iter().enumerate() {
+            let result = frame.result(frame.workflow.index(entry, Some(k)));
+            if let Some(result) = result.filter(|result| result.status == StepStatus::Success) {
+                json.optional(id, result.output.as_ref());
             }
-            if let Some(index) = index {
-                json.number("foreachIndex", i64::try_from(index).unwrap_or(i64::MAX));
-            }
-            if !labels.is_empty() {
-                json.nested("resumeLabels", |json| {
-                    for label in labels {
-                        json.nested(label, |json| {
-                            json.text("stepId", &id);
-                            if let Some(index) = index {
-                                let index = i64::try_from(index).unwrap_or(i64::MAX);
-                                json.number("foreachIndex", index);
-                            }
-                        });
-                    }
-                });
-            }
-        });
-        let meta = json.end();
-        splice(payload, &meta)
+        }
+        Data::made(json.end())
     }
 
     /// The index of an iteration; `None` for what is none.
@@ -178,28 +121,4 @@ impl Machine {
             _ => None,
         }
     }
-}
-
-/// The members of `payload`, if it has some, before those of the object `meta`. A payload that is no object is the member
-/// `value`.
-fn splice(payload: &Data, meta: &str) -> Data {
-    if payload.is_null() {
-        return Data::made(meta.to_owned());
-    }
-    let mut text = String::with_capacity(payload.as_str().len() + meta.len());
-    if payload.is_object() {
-        let members = payload.as_str().strip_suffix('}').unwrap_or("{").trim_end();
-        text.push_str(members);
-        if members != "{" {
-            text.push(',');
-        }
-    } else {
-        text.push('{');
-        push_text(&mut text, "value");
-        text.push(':');
-        text.push_str(payload.as_str());
-        text.push(',');
-    }
-    text.push_str(&meta[1..]);
-    Data::made(text)
 }

@@ -31,3 +31,19 @@ pub(crate) struct Notice {
     /// The `data` of the watch event.
     pub(crate) json: String,
 }
+
+impl Notice {
+    /// That a run has ended without a result.
+    pub(crate) fn finish(run: &Text, status: super::RunStatus) -> Self {
+        let mut json = crate::json::Writer::object();
+        json.text("type", "workflow-finish")
+            .nested("payload", |json| {
+                json.text("runId", run)
+                    .text("workflowStatus", status.as_str());
+            });
+        Self {
+            run_id: run.clone(),
+            json: json.end(),
+        }
+    }
+}

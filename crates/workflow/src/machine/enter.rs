@@ -45,6 +45,9 @@ impl Machine {
                     };
                     if items.is_empty() {
                         self.complete_empty(spot, at);
+                        if self.advance(frame) {
+                            return Ok(());
+                        }
                         continue;
                     }
                     return match &foreach.width {
@@ -163,6 +166,9 @@ impl Machine {
         match frame.result_mut(index) {
             Some(result) if iterates || resumed => {
                 result.status = StepStatus::Running;
+                result.error = None;
+                result.tripwire = None;
+                result.ended_at = None;
                 if resumed {
                     result.started_at = Some(at);
                 }
@@ -178,50 +184,6 @@ impl Machine {
         }
     }
 
-    pub(super) fn iterate(
-        &mut self,
-        spot: Spot,
-        items: Vec<Data>,
-        width: usize,
-        at: Timestamp,
-    ) -> Applied {
-        let count = items.len();
-        let width = width.max(1);
-        self.frames[spot.frame].active = Active::Foreach(Iteration {
-            outputs: vec![None; count],
-            slots: slots(count),
-            items,
-            width,
-            next: 0,
-            running: 0,
-            done: 0,
-        });
-        let frame = &mut self.frames[spot.frame];
-        let index = frame.workflow.index(spot.entry, None);
-        let payload = frame.previous.clone();
-        frame.set_result(index, StepResult::running(payload, at));
-        self.fill(spot, at)
-    }
-
-    /// Begins iterations until enough of them run.
-    pub(super) fn fill(&mut self, spot: Spot, at: Timestamp) -> Applied {
-        loop {
-            if !self.is_open(spot) {
-                return Ok(());
-            }
-            let Active::Foreach(iteration) = &mut self.frames[spot.frame].active else {
-                return Ok(());
-            };
-            if iteration.running >= iteration.width || iteration.next >= iteration.items.len() {
-                return Ok(());
-            }
-            let k = iteration.next;
-            iteration.next += 1;
-            iteration.running += 1;
-            self.start(Spot::new(spot.frame, spot.entry, Some(k)), at)?;
-        }
-    }
-
     pub(super) fn fall_asleep(&mut self, spot: Spot, until: Timestamp, at: Timestamp) -> Applied {
         let frame = self.frame_mut(spot)?;
         frame.active = Active::Sleeping(until);
@@ -233,23 +195,9 @@ impl Machine {
         self.commands.push(Command::Wake { spot, at: until });
         Ok(())
     }
-
-    fn complete_empty(&mut self, spot: Spot, at: Timestamp) {
-        let frame = &mut self.frames[spot.frame];
-        let index = frame.workflow.index(spot.entry, None);
-        let empty = Data::array(std::iter::empty());
-        let mut result = StepResult::running(frame.previous.clone(), at);
-        result.status = StepStatus::Success;
-        result.output = Some(empty.clone());
-        result.ended_at = Some(at);
-        frame.set_result(index, result);
-        frame.set_output(index, Some(empty.clone()));
-        frame.previous = empty;
-        frame.cursor += 1;
-    }
 }
 
-fn slots(count: usize) -> Vec<Slot> {
+pub(super) fn slots(count: usize) -> Vec<Slot> {
     std::iter::repeat_with(Slot::default).take(count).collect()
 }
 

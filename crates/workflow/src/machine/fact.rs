@@ -1,7 +1,7 @@
 //! What can happen to a run. The journal of a run is the list of what did.
 
 use bowline_events::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Spot;
 use crate::Data;
@@ -15,9 +15,17 @@ pub(crate) enum Fact {
     Started {
         at: At,
         input: Data,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            deserialize_with = "given",
+            skip_serializing_if = "Option::is_none"
+        )]
         state: Option<Data>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            deserialize_with = "given",
+            skip_serializing_if = "Option::is_none"
+        )]
         context: Option<Data>,
         #[serde(default, skip_serializing_if = "is_false")]
         per_step: bool,
@@ -51,7 +59,11 @@ pub(crate) enum Fact {
         at: At,
         spots: Vec<Spot>,
         data: Data,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            deserialize_with = "given",
+            skip_serializing_if = "Option::is_none"
+        )]
         context: Option<Data>,
         #[serde(default, skip_serializing_if = "is_false")]
         per_step: bool,
@@ -77,7 +89,11 @@ pub(crate) enum Fact {
 pub(crate) struct Completion {
     pub(crate) outcome: Outcome,
     /// The members of the state that it set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) state: Option<Data>,
 }
 
@@ -106,7 +122,11 @@ pub(crate) struct Failure {
     /// Trying again cannot help.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) last: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) tripwire: Option<Data>,
 }
 
@@ -126,13 +146,13 @@ pub(crate) struct Travel {
     /// The ids from the outermost workflow inwards.
     pub(crate) step: Vec<String>,
     /// The input of that step; otherwise what it had, or what the entry before returned.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub(crate) input: Option<Data>,
     /// What it is resumed with.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub(crate) resume: Option<Data>,
     /// The state from then on.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<Data>,
     /// Outputs that steps of before are to have had, by id.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -178,6 +198,19 @@ impl Fact {
             | Self::Broke { at, .. } => at.0,
         }
     }
+
+    /// Where the command was that it answers; `None` for what comes from outside.
+    pub(super) fn answers(&self) -> Option<Spot> {
+        match self {
+            Self::Ended { spot, .. }
+            | Self::Decided { spot, .. }
+            | Self::Looped { spot, .. }
+            | Self::Measured { spot, .. }
+            | Self::Slept { spot, .. }
+            | Self::Woke { spot, .. } => Some(*spot),
+            _ => None,
+        }
+    }
 }
 
 impl From<Outcome> for Completion {
@@ -206,6 +239,11 @@ impl Failure {
         self.last = true;
         self
     }
+}
+
+/// A member that is there, `null` included, which is a value like any other.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Data>, D::Error> {
+    Data::deserialize(deserializer).map(Some)
 }
 
 fn is_false(value: &bool) -> bool {

@@ -62,6 +62,8 @@ pub(super) struct Iteration {
     pub(super) next: usize,
     pub(super) running: usize,
     pub(super) done: usize,
+    /// Whether iterations are being begun just now.
+    pub(super) filling: bool,
 }
 
 /// A place for one execution of a node.
@@ -101,6 +103,10 @@ pub(super) enum Phase {
 impl Phase {
     pub(super) fn is_suspended(self) -> bool {
         matches!(self, Self::Suspended | Self::NestedSuspended(_))
+    }
+
+    pub(super) fn is_failed(self) -> bool {
+        matches!(self, Self::Failed | Self::NestedFailed(_))
     }
 
     pub(super) fn is_settled(self) -> bool {

@@ -5,14 +5,22 @@ mod command;
 mod control;
 mod enter;
 mod fact;
+mod fail;
 mod frame;
+mod iterate;
+mod itinerary;
 mod notice;
 mod outstanding;
 mod record;
 mod resume;
+mod retry;
+mod select;
 mod settle;
 mod spot;
 mod status;
+mod suspend;
+#[cfg(test)]
+mod tests;
 mod travel;
 mod view;
 
@@ -23,7 +31,7 @@ pub(crate) use fact::{At, Completion, Fact, Failure, Outcome, Suspension, Travel
 pub(crate) use frame::Outputs;
 use frame::{Active, Frame, Iteration, Phase, Slot};
 pub use record::{StepResult, StepStatus};
-pub use resume::{Resume, SuspendedStep};
+pub use select::{Resume, SuspendedStep};
 pub(crate) use spot::Spot;
 pub use status::RunStatus;
 pub(crate) use view::View;
@@ -52,6 +60,7 @@ pub(crate) struct Machine {
     tripwire: Option<Data>,
     request_context: Fields,
     per_step: bool,
+    begun: bool,
     commands: Vec<Command>,
     notices: Vec<Notice>,
     /// Notices of the whole run so far, those included that are not taken yet.
@@ -70,6 +79,7 @@ impl Machine {
             tripwire: None,
             request_context: Fields::default(),
             per_step: false,
+            begun: false,
             commands: Vec::new(),
             notices: Vec::new(),
             noted: 0,
@@ -82,6 +92,9 @@ impl Machine {
     /// When it cannot be about this run; the machine is of no use then.
     pub(crate) fn apply(&mut self, fact: &Fact) -> Applied {
         let at = fact.at();
+        if let Some(spot) = fact.answers() {
+            self.check_asked(spot)?;
+        }
         match fact {
             Fact::Started {
                 input,
@@ -141,6 +154,7 @@ impl Machine {
             self.request_context = Fields::of(context);
         }
         self.per_step = per_step;
+        self.begun = true;
         self.status = RunStatus::Running;
         self.note_start(0);
         self.enter(0, at)
@@ -187,6 +201,21 @@ impl Machine {
         &self.frames[0].workflow
     }
 
+    /// That something at `spot` can be waited for: the run runs, and so does the workflow there and all around it.
+    fn check_asked(&self, spot: Spot) -> Applied {
+        if self.status != RunStatus::Running {
+            return Err(mismatch(format!("the run is {}", self.status)));
+        }
+        let mut child = spot.frame;
+        while let Some(parent) = self.frames.get(child).and_then(|frame| frame.parent) {
+            if self.slot(parent)?.phase != Phase::Nested(child) {
+                return Err(mismatch(format!("nested workflow {child} does not run")));
+            }
+            child = parent.frame;
+        }
+        Ok(())
+    }
+
     fn frame(&self, spot: Spot) -> Applied<&Frame> {
         let frame = self.frames.get(spot.frame);
         let frame = frame.filter(|frame| frame.cursor == spot.entry);
@@ -206,6 +235,14 @@ impl Machine {
     fn slot_mut(&mut self, spot: Spot) -> Applied<&mut Slot> {
         let slot = self.frame_mut(spot)?.slot_mut(spot.branch);
         slot.ok_or_else(|| mismatch(format!("no step is at {:?}", spot.path())))
+    }
+
+    /// The frame at a spot that is an entry as a whole.
+    fn whole_mut(&mut self, spot: Spot) -> Applied<&mut Frame> {
+        if spot.branch.is_some() {
+            return Err(mismatch(format!("{:?} is no entry", spot.path())));
+        }
+        self.frame_mut(spot)
     }
 
     /// The result at a spot.

@@ -27,6 +27,22 @@ impl Machine {
         commands
     }
 
+    /// Asks once more for everything that was not answered.
+    pub(crate) fn ask_again(&mut self) {
+        self.commands = self.outstanding();
+    }
+
+    /// Gives notices back that were taken, before those that were not.
+    pub(crate) fn put_back(&mut self, mut notices: Vec<super::Notice>) {
+        notices.append(&mut self.notices);
+        self.notices = notices;
+    }
+
+    /// Notices that were not taken.
+    pub(crate) fn untaken(&self) -> usize {
+        self.notices.len()
+    }
+
     /// What the present entry of a frame asks for that is not the work of a slot.
     pub(super) fn asked(&self, frame: usize) -> Option<Command> {
         let spot = Spot::new(frame, self.frames[frame].cursor, None);
@@ -54,14 +70,22 @@ impl Machine {
 
     /// The frames that are not done, inner ones before those around them, with the spot that waits for them.
     pub(super) fn open_frames(&self) -> Vec<(usize, Option<Spot>)> {
+        self.open_in(0)
+    }
+
+    /// Those of a frame and of what is nested in it.
+    pub(super) fn open_in(&self, frame: usize) -> Vec<(usize, Option<Spot>)> {
         let mut open = Vec::new();
-        self.collect_open(0, &mut open);
+        self.collect_open(frame, &mut open);
         open
     }
 
     fn collect_open(&self, frame: usize, open: &mut Vec<(usize, Option<Spot>)>) {
         for (_, slot) in self.frames[frame].slots() {
-            if let Phase::Nested(child) | Phase::NestedSuspended(child) = slot.phase {
+            if let Phase::Nested(child)
+            | Phase::NestedSuspended(child)
+            | Phase::NestedFailed(child) = slot.phase
+            {
                 self.collect_open(child, open);
             }
         }

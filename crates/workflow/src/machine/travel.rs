@@ -11,74 +11,12 @@ use crate::data::Fields;
 use crate::definition::{Entry, Node};
 
 impl Machine {
-    /// Why the run cannot begin again at the step of `travel`; `None` if it can.
-    pub(crate) fn travel_problem(&self, travel: &Travel) -> Option<String> {
-        let shown = travel.step.join(".");
-        let problem = |text: &str| Some(format!("Cannot time travel to step '{shown}': {text}"));
-        if matches!(self.status, RunStatus::Running | RunStatus::Waiting) {
-            return problem("the run is running; cancel it first");
-        }
-        let mut workflow = self.workflow().clone();
-        let mut ids = travel.step.iter().peekable();
-        let Some(id) = ids.next() else {
-            return problem("no step is named");
-        };
-        let Some((entry, _)) = workflow.place(id) else {
-            return problem("the workflow has no such step");
-        };
-        if let Some(missing) = self.missing_before(entry, travel) {
-            return problem(&format!(
-                "step '{missing}' before it has no result; give one in the context"
-            ));
-        }
-        let mut place = (entry, id);
-        for id in ids {
-            let nested = workflow
-                .place(place.1)
-                .map(|(entry, branch)| Spot::new(0, entry, branch));
-            let Some(Node::Workflow {
-                workflow: inner, ..
-            }) = nested.and_then(|spot| workflow.node(spot)).cloned()
-            else {
-                return problem(&format!("step '{}' is no nested workflow", place.1));
-            };
-            workflow = inner;
-            let Some((entry, _)) = workflow.place(id) else {
-                return problem("the nested workflow has no such step");
-            };
-            place = (entry, id);
-        }
-        None
-    }
-
-    /// The first node before `entry` that has no result.
-    fn missing_before(&self, entry: usize, travel: &Travel) -> Option<String> {
-        let frame = &self.frames[0];
-        (0..entry)
-            .filter_map(|i| frame.workflow.entry(i).map(|entry| (i, entry)))
-            .filter(|(_, entry)| !matches!(entry, Entry::Sleep(_)))
-            .flat_map(|(i, entry)| {
-                entry
-                    .ids()
-                    .into_iter()
-                    .enumerate()
-                    .map(move |(k, id)| (i, k, id))
-            })
-            .find(|(i, k, id)| {
-                let result = frame.result(frame.workflow.index(*i, Some(*k)));
-                let done = result.is_some_and(|result| {
-                    matches!(result.status, StepStatus::Success | StepStatus::Skipped)
-                });
-                !done && !travel.outputs.iter().any(|(given, _)| *given == **id)
-            })
-            .map(|(_, _, id)| id.to_string())
-    }
-
     pub(super) fn travel(&mut self, travel: &Travel, at: Timestamp) -> Applied {
         if let Some(problem) = self.travel_problem(travel) {
             return Err(mismatch(problem));
         }
         self.status = RunStatus::Running;
+        self.begun = true;
         self.per_step = travel.per_step;
         self.result = None;
         self.error = None;
@@ -108,6 +46,7 @@ impl Machine {
         let before = self.output_before(frame, entry);
         let this = &mut self.frames[frame];
         this.cursor = entry;
+        this.active = Active::Idle;
         this.previous = given.or(before).or(recorded).unwrap_or_default();
         let kept: Vec<Option<Box<StepResult>>> = this.results.clone();
         let first = this.workflow.index(entry, Some(0));
@@ -198,14 +137,14 @@ impl Machine {
             .get(workflow.index(spot.entry, spot.branch))
             .cloned()
             .flatten();
-        let before = old.and_then(|old| old.nested_run);
-        let before = self
-            .frames
-            .iter()
-            .find(|frame| Some(&frame.run_id) == before.as_ref());
-        if let Some(before) = before {
+        if let Some(before) = old.and_then(|old| self.nested_of(&old)) {
+            let before = &self.frames[before];
             frame.results.clone_from(&before.results);
             frame.input = before.input.clone();
+            for (index, result) in before.results.iter().enumerate() {
+                let output = result.as_ref().and_then(|result| result.output.clone());
+                frame.set_output(index, output);
+            }
         }
         self.frames.push(frame);
         self.slot_mut(spot)?.phase = Phase::Nested(child);
@@ -222,6 +161,10 @@ impl Machine {
         let frame = &mut self.frames[spot.frame];
         let index = frame.workflow.index(spot.entry, spot.branch);
         let Some(result) = kept.get(index).cloned().flatten() else {
+            // Nobody has decided that a branch without a record is taken.
+            if let Some(Entry::Branch(_)) = frame.workflow.entry(spot.entry) {
+                self.skip(spot);
+            }
             return;
         };
         let phase = match result.status {

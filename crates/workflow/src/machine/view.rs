@@ -73,6 +73,13 @@ impl Machine {
         &self.frames[0].input
     }
 
+    /// The runs of the workflows nested in it.
+    pub(crate) fn nested_runs(&self) -> impl Iterator<Item = String> {
+        self.frames[1..]
+            .iter()
+            .map(|frame| frame.run_id.to_string())
+    }
+
     /// The results of the steps in the order of the definition, those of nested workflows as `outer.inner` behind their own.
     pub(crate) fn steps(&self) -> Vec<(String, StepResult)> {
         let mut steps = Vec::new();
@@ -88,10 +95,8 @@ impl Machine {
                     continue;
                 };
                 let name = format!("{prefix}{id}");
-                let nested = result.nested_run.clone();
                 steps.push((name.clone(), result.clone()));
-                let child = nested.and_then(|run| self.frames.iter().position(|f| f.run_id == run));
-                if let Some(child) = child {
+                if let Some(child) = self.nested_of(result) {
                     self.collect_steps(child, &format!("{name}."), steps);
                 }
             }

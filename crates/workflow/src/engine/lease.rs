@@ -1,0 +1,87 @@
+//! The lease of an engine: as long as it renews it, its runs are its own.
+
+use std::sync::Arc;
+
+use bowline_events::{Text, Timestamp};
+use bowline_store::{Commit, Expect, Index, Store, Table};
+use tokio::time::{Instant, sleep};
+
+use super::commit::later;
+use super::shared::{Shared, lock};
+use crate::{Error, Result};
+
+/// One record a worker; `due` is the end of its lease.
+pub(super) const WORKERS: Table = Table::new("workers");
+
+/// Enters a worker of a new name.
+pub(super) async fn sign_on(store: &dyn Store, lease: std::time::Duration) -> Result<(Text, u64)> {
+    let id: Text = uuid::Uuid::new_v4().to_string().into();
+    let now = Timestamp::now();
+    let body = format!(r#"{{"pid":{}}}"#, std::process::id());
+    let index = Index::new(now).due(later(now, lease));
+    let commit = Commit::new().put(WORKERS, id.clone(), Expect::Absent, index, body);
+    let committed = store
+        .commit(commit)
+        .await
+        .map_err(|error| Error::store("start", error))?;
+    Ok((id, committed.version))
+}
+
+/// Renews the lease until the engine is closed. When it was lost, every run is looked at again, and a new one is taken.
+pub(super) async fn renew(shared: Arc<Shared>, mut version: u64) {
+    let lease = shared.options.lease;
+    let mut renewed = Instant::now();
+    let created = Timestamp::now();
+    while !shared.is_abandoning() {
+        sleep(lease / 4).await;
+        let worker = shared.worker();
+        let index = Index::new(created).due(later(Timestamp::now(), lease));
+        let body = format!(r#"{{"pid":{}}}"#, std::process::id());
+        let commit = Commit::new().put(
+            WORKERS,
+            worker.clone(),
+            Expect::Version(version),
+            index,
+            body,
+        );
+        match shared.store.commit(commit).await {
+            Ok(committed) => {
+                version = committed.version;
+                renewed = Instant::now();
+                // Hints get lost: a run that was cancelled elsewhere is noticed now at the latest.
+                doubt_all(&shared);
+                continue;
+            }
+            Err(error) if error.conflict().is_none() && renewed.elapsed() < lease => {
+                tracing::warn!(%error, "the lease of this engine was not renewed; trying again");
+                continue;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "this engine has lost its lease; others may take its runs");
+            }
+        }
+        if let Ok((worker, new)) = sign_on(&*shared.store, lease).await {
+            *lock(&shared.worker) = worker;
+            version = new;
+            renewed = Instant::now();
+        }
+        doubt_all(&shared);
+    }
+}
+
+fn doubt_all(shared: &Shared) {
+    for (_, active) in shared.all_active() {
+        active.doubt();
+    }
+}
+
+/// Leaves at once, so that nobody waits for the end of the lease.
+pub(super) async fn sign_off(shared: &Shared) {
+    let worker = shared.worker();
+    if let Ok(Some(record)) = shared.store.get(WORKERS, &worker).await {
+        let commit = Commit::new().delete(WORKERS, worker, record.version);
+        if let Err(error) = shared.store.commit(commit).await {
+            tracing::debug!(%error, "the lease of this engine ends by itself");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The engine: runs workflows on a store and a bus.
+
+mod builder;
+mod commit;
+mod driver;
+mod execute;
+mod lease;
+mod options;
+mod outbox;
+mod publish;
+mod record;
+mod recovery;
+mod run;
+mod shared;
+mod signal;
+mod start;
+mod steer;
+mod take;
+mod watch;
+
+use std::sync::{Arc, Mutex};
+
+use bowline_events::PubSub;
+use bowline_store::Store;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+pub use builder::EngineBuilder;
+pub use run::{Run, RunResult};
+use shared::{Shared, lock};
+pub use start::Start;
+pub use steer::TimeTravel;
+pub use watch::{RunWatch, WatchEvent};
+
+/// Runs workflows.
+///
+/// Engines of any number of processes on one store share the work; a run is worked on by one of them at a time. When a process
+/// dies, another one goes on with its runs where their last committed step ended, after the lease of the dead one is over.
+///
+/// Cheap to clone. Dropping the last clone does not stop it; [`close`](Self::close) does.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+impl Engine {
+    /// Sets up an engine on `store` and `bus`.
+    pub fn builder(store: Arc<dyn Store>, bus: Arc<dyn PubSub>) -> EngineBuilder {
+        EngineBuilder::new(store, bus)
+    }
+
+    fn new(shared: Arc<Shared>, tasks: Vec<JoinHandle<()>>) -> Self {
+        Self {
+            shared,
+            tasks: Arc::new(Mutex::new(tasks)),
+        }
+    }
+
+    /// The workflows that it knows, by id.
+    pub fn workflows(&self) -> Vec<crate::Workflow> {
+        let mut workflows: Vec<_> = self.shared.workflows.values().cloned().collect();
+        workflows.sort_by(|a, b| a.id().as_str().cmp(b.id().as_str()));
+        workflows
+    }
+
+    /// Runs that this engine works on at present.
+    pub fn active_runs(&self) -> usize {
+        self.shared.all_active().len()
+    }
+
+    /// Takes no further run, lets steps end for a while (the drain of the builder), gives the runs back so that others go on
+    /// with them at once, and signs off. Closing again is fine.
+    pub async fn close(&self) {
+        self.shared.begin_closing();
+        for (_, active) in self.shared.all_active() {
+            active.doubt();
+        }
+        self.shared.due.notify_one();
+        self.shared.stop();
+        let deadline = Instant::now() + self.shared.options.drain;
+        if !self.all_left(deadline).await {
+            self.shared.abandon();
+            for (_, active) in self.shared.all_active() {
+                active.doubt();
+            }
+            let deadline = Instant::now() + self.shared.options.drain;
+            self.all_left(deadline).await;
+        }
+        self.shared.abandon();
+        self.shared.sweep_outbox().await;
+        let tasks = std::mem::take(&mut *lock(&self.tasks));
+        for task in tasks {
+            task.abort();
+        }
+        if self.shared.options.workers {
+            lease::sign_off(&self.shared).await;
+        }
+    }
+
+    async fn all_left(&self, deadline: Instant) -> bool {
+        loop {
+            let left = self.shared.left.notified();
+            tokio::pin!(left);
+            left.as_mut().enable();
+            if self.shared.all_active().is_empty() {
+                return true;
+            }
+            if timeout_at(deadline, left).await.is_err() {
+                return self.shared.all_active().is_empty();
+            }
+        }
+    }
+}

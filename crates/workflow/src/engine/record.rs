@@ -1,0 +1,206 @@
+//! What the store keeps of a run: one record, and the journal of its facts.
+
+use bowline_events::{Text, Timestamp};
+use bowline_store::{Index, LogName, Record, Table};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::machine::{Fact, Machine, RunStatus, SuspendedStep};
+use crate::{Data, Error, ErrorKind, Result, Workflow};
+
+/// One record a run, by its id. The status, the workflow as group and the resource as owner are its index; `due` is when it
+/// wants something: a sleep ends, somebody is to begin with it, or its retention is over.
+pub(crate) const RUNS: Table = Table::new("runs");
+
+/// One log of facts a run, by its id.
+pub(crate) const JOURNAL: Table = Table::new("journal");
+
+/// The version of what is written here.
+const FORMAT: u32 = 1;
+
+/// The body of the record of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RunBody {
+    pub(crate) format: u32,
+    /// The hash of the graph that it began with.
+    pub(crate) graph: String,
+    /// The worker that runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) worker: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ended: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) result: Option<Data>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<Data>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tripwire: Option<Data>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) suspended: Vec<SuspendedStep>,
+    /// The runs of nested workflows, whose topics go with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) nested: Vec<String>,
+    /// Its topics are cleared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) cleared: bool,
+}
+
+/// A record of a run, read.
+#[derive(Debug, Clone)]
+pub(crate) struct RunRecord {
+    pub(crate) id: Text,
+    pub(crate) version: u64,
+    pub(crate) status: RunStatus,
+    pub(crate) workflow: Text,
+    pub(crate) resource: Option<Text>,
+    pub(crate) created: Timestamp,
+    pub(crate) updated: Timestamp,
+    pub(crate) due: Option<Timestamp>,
+    pub(crate) body: RunBody,
+}
+
+impl RunBody {
+    pub(crate) fn new(graph: String, worker: Option<String>) -> Self {
+        Self {
+            format: FORMAT,
+            graph,
+            worker,
+            ended: None,
+            result: None,
+            error: None,
+            tripwire: None,
+            suspended: Vec::new(),
+            nested: Vec::new(),
+            cleared: false,
+        }
+    }
+
+    /// Takes over what has come out of the run.
+    pub(crate) fn settle(&mut self, machine: &Machine, at: Timestamp) {
+        const MAX_NESTED: usize = 10_000;
+        self.worker = None;
+        self.result = machine.result().cloned();
+        self.error = machine.error().cloned();
+        self.tripwire = machine.tripwire().cloned();
+        self.suspended = machine.suspended();
+        self.ended = machine.status().is_final().then(|| at.as_millis());
+        self.nested = machine.nested_runs().take(MAX_NESTED).collect();
+    }
+}
+
+impl RunRecord {
+    pub(crate) fn read(record: &Record) -> Result<Self> {
+        let damaged = |message: String| {
+            Error::new(ErrorKind::Corrupt, "read", message).with_subject(record.key.clone())
+        };
+        let body: RunBody = serde_json::from_slice(&record.body)
+            .map_err(|error| damaged(format!("the record of the run is not ours: {error}")))?;
+        if body.format > FORMAT {
+            let message = format!(
+                "the run was written in format {} by a newer program; this one reads {FORMAT}",
+                body.format
+            );
+            return Err(damaged(message));
+        }
+        let status = record.index.status.as_deref().and_then(RunStatus::parse);
+        Ok(Self {
+            id: record.key.clone(),
+            version: record.version,
+            status: status.ok_or_else(|| damaged("the run has no known status".into()))?,
+            workflow: record.index.group.clone().unwrap_or_default(),
+            resource: record.index.owner.clone(),
+            created: record.index.created,
+            updated: record.updated,
+            due: record.index.due,
+            body,
+        })
+    }
+
+    pub(crate) fn index(&self) -> Index {
+        let mut index = Index::new(self.created)
+            .status(self.status.as_str())
+            .group(self.workflow.clone())
+            .due(self.due);
+        index.owner.clone_from(&self.resource);
+        index
+    }
+
+    pub(crate) fn json(&self) -> Result<Bytes> {
+        let json = serde_json::to_vec(&self.body).map_err(|error| {
+            let message = "the record of the run cannot be written";
+            Error::new(ErrorKind::Corrupt, "write", message).with_source(error)
+        })?;
+        Ok(json.into())
+    }
+
+    pub(crate) fn log(&self) -> LogName {
+        JOURNAL.log(self.id.clone())
+    }
+}
+
+/// An entry of a journal: a fact, and how many notices were published before it was committed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Entry<F> {
+    #[serde(rename = "p", default)]
+    pub(crate) published: u64,
+    #[serde(rename = "f")]
+    pub(crate) fact: F,
+}
+
+/// The bytes of an entry.
+pub(crate) fn encode(published: u64, fact: &Fact) -> Result<Bytes> {
+    let entry = Entry { published, fact };
+    let json = serde_json::to_vec(&entry).map_err(|error| {
+        let message = "a fact of the run cannot be written";
+        Error::new(ErrorKind::Corrupt, "write", message).with_source(error)
+    })?;
+    Ok(json.into())
+}
+
+/// A run as its journal tells it.
+#[derive(Debug)]
+pub(crate) struct Replayed {
+    pub(crate) machine: Machine,
+    /// The position behind the last fact.
+    pub(crate) end: u64,
+    /// How many of the notices are published for certain.
+    pub(crate) published: u64,
+    /// When the last fact happened.
+    pub(crate) last: Option<Timestamp>,
+}
+
+impl Replayed {
+    pub(crate) fn new(run_id: Text, workflow: Workflow) -> Self {
+        Self {
+            machine: Machine::new(run_id, workflow),
+            end: 0,
+            published: 0,
+            last: None,
+        }
+    }
+
+    /// Lets the fact in `entry` happen, which is at `position`.
+    pub(crate) fn apply(&mut self, position: u64, entry: &[u8]) -> Result<()> {
+        let run = self.machine.run_id().clone();
+        let damaged = |message: String| {
+            Error::new(ErrorKind::Corrupt, "replay", message).with_subject(run.clone())
+        };
+        let entry: Entry<Fact> = serde_json::from_slice(entry).map_err(|error| {
+            damaged(format!(
+                "entry {position} of the journal is no fact: {error}"
+            ))
+        })?;
+        if let Err(mismatch) = self.machine.apply(&entry.fact) {
+            let message = format!(
+                "entry {position} of the journal does not fit the workflow, whose definition has changed: {}",
+                mismatch.0
+            );
+            return Err(damaged(message));
+        }
+        self.published = entry.published;
+        self.last = Some(entry.fact.at());
+        self.end = position + 1;
+        Ok(())
+    }
+}

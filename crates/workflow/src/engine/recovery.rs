@@ -1,0 +1,276 @@
+//! Noticing what is due: runs that begin, wake up, were left behind, or are over.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bowline_events::{Text, Timestamp, Topic};
+use bowline_store::{Commit, Cursor, Expect, Filter, Order, Query};
+use tokio::time::sleep;
+
+use super::commit::{later, store_error};
+use super::driver::until;
+use super::lease::WORKERS;
+use super::record::{JOURNAL, RUNS, RunRecord};
+use super::shared::Shared;
+use crate::machine::RunStatus;
+use crate::{Error, Result};
+
+/// Records that are looked at together.
+const PAGE: usize = 500;
+/// How much later a run is looked at again that nobody here can work on.
+const POSTPONED: Duration = Duration::from_secs(5);
+
+/// Does what is due until the engine is closed.
+pub(super) async fn keep_watch(shared: Arc<Shared>) {
+    let mut orphans = Orphans::default();
+    while !shared.is_closing() {
+        let looked = Timestamp::now();
+        if let Err(error) = look(&shared, &mut orphans, looked).await {
+            tracing::warn!(%error, "the store was not asked what is due; trying again");
+        }
+        let wait = next_due(&shared, looked).await.min(shared.options.poll);
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = shared.due.notified() => {}
+        }
+    }
+}
+
+/// When to look for runs of processes that are gone, however they went.
+#[derive(Debug, Default)]
+struct Orphans {
+    looked: Option<Timestamp>,
+}
+
+/// How long nothing is due that was not when it was `looked` at: what was due then and still is, is for others.
+async fn next_due(shared: &Shared, looked: Timestamp) -> Duration {
+    if !shared.has_room() {
+        return shared.options.poll;
+    }
+    let end = Timestamp::from_millis(i64::MAX);
+    let records = shared.store.due(RUNS, end, PAGE).await.unwrap_or_default();
+    let mut due = records.iter().filter_map(|record| record.index.due);
+    let next = due.find(|due| *due > looked);
+    next.map_or(shared.options.poll, until)
+}
+
+async fn look(shared: &Arc<Shared>, orphans: &mut Orphans, now: Timestamp) -> Result<()> {
+    shared.sweep_outbox().await;
+    take_due(shared, now).await?;
+    shared.tell_for_others(now).await?;
+    let dead = shared
+        .store
+        .due(WORKERS, now, PAGE)
+        .await
+        .map_err(store_error("recover"))?;
+    let every = shared.options.lease;
+    let long_ago = orphans
+        .looked
+        .is_none_or(|looked| later(looked, every * 3) <= now);
+    if !dead.is_empty() || long_ago {
+        orphans.looked = Some(now);
+        take_orphans(shared, now).await?;
+    }
+    Ok(())
+}
+
+/// Begins, wakes up, clears and deletes what is due.
+async fn take_due(shared: &Arc<Shared>, now: Timestamp) -> Result<()> {
+    loop {
+        let due = shared
+            .store
+            .due(RUNS, now, PAGE)
+            .await
+            .map_err(store_error("recover"))?;
+        let count = due.len();
+        let mut ended = Vec::new();
+        let mut foreign = Vec::new();
+        for record in due {
+            let Ok(record) = RunRecord::read(&record) else {
+                tracing::warn!(run = %record.key, "the record of a run is not readable");
+                continue;
+            };
+            if record.status.is_final() {
+                ended.push(record);
+            } else if shared.workflow(&record.workflow).is_some() {
+                if !shared.has_room() {
+                    continue;
+                }
+                if let Err(error) = shared.take(record, false).await {
+                    tracing::warn!(%error, "a run that is due was not taken");
+                }
+            } else {
+                foreign.push(record);
+            }
+        }
+        let over = !ended.is_empty();
+        retire(shared, ended).await;
+        // Runs that nobody here knows must not hide those behind them.
+        let hidden = count >= PAGE && foreign.len() >= PAGE / 2;
+        if hidden {
+            postpone(shared, foreign, now).await;
+        }
+        if count < PAGE || !(over || hidden) {
+            return Ok(());
+        }
+    }
+}
+
+async fn postpone(shared: &Shared, runs: Vec<RunRecord>, now: Timestamp) {
+    for mut run in runs {
+        run.due = Some(later(now, POSTPONED));
+        if let Ok(json) = run.json() {
+            let expect = Expect::Version(run.version);
+            let commit = Commit::new().put(RUNS, run.id.clone(), expect, run.index(), json);
+            // Whoever was faster has taken it.
+            let _ = shared.store.commit(commit).await;
+        }
+    }
+}
+
+/// The topics of runs that have ended are cleared first, the runs themselves are deleted later.
+async fn retire(shared: &Shared, runs: Vec<RunRecord>) {
+    let mut clear = Vec::new();
+    let mut delete = Vec::new();
+    for run in runs {
+        let kept = shared.options.run_retention > shared.options.watch_retention;
+        if kept && !run.body.cleared {
+            clear.push(run);
+        } else {
+            delete.push(run);
+        }
+    }
+    for run in &clear {
+        clear_topics(shared, run).await;
+    }
+    for run in delete.iter().filter(|run| !run.body.cleared) {
+        clear_topics(shared, run).await;
+    }
+    let kept = shared
+        .options
+        .run_retention
+        .saturating_sub(shared.options.watch_retention);
+    let put = |mut run: RunRecord| {
+        run.body.cleared = true;
+        let ended = run.due.unwrap_or(run.updated);
+        run.due = Some(later(ended, kept));
+        let expect = Expect::Version(run.version);
+        let json = run.json().unwrap_or_default();
+        Commit::new().put(RUNS, run.id.clone(), expect, run.index(), json)
+    };
+    let gone = |run: RunRecord| {
+        let log = JOURNAL.log(run.id.clone());
+        Commit::new()
+            .delete(RUNS, run.id, run.version)
+            .drop_log(log)
+    };
+    commit_all(shared, clear.into_iter().map(put).collect()).await;
+    commit_all(shared, delete.into_iter().map(gone).collect()).await;
+}
+
+/// Commits them together, and one by one if one of them has changed meanwhile.
+async fn commit_all(shared: &Shared, commits: Vec<Commit>) {
+    if commits.is_empty() {
+        return;
+    }
+    let together = commits
+        .iter()
+        .flat_map(|commit| commit.operations().iter().cloned());
+    let together = together.fold(Commit::new(), Commit::with);
+    if shared.store.commit(together).await.is_ok() {
+        return;
+    }
+    for commit in commits {
+        // Whoever was faster has done it.
+        let _ = shared.store.commit(commit).await;
+    }
+}
+
+async fn clear_topics(shared: &Shared, run: &RunRecord) {
+    let nested = run.body.nested.iter().map(String::as_str);
+    for id in std::iter::once(run.id.as_str()).chain(nested) {
+        let topic = Topic::workflow_events(id);
+        if let Err(error) = shared.bus.clear_topic(&topic).await {
+            tracing::debug!(run = %id, %error, "the events of a run that is over were not cleared");
+        }
+    }
+}
+
+/// Takes the runs of workers that do not exist any more.
+async fn take_orphans(shared: &Arc<Shared>, now: Timestamp) -> Result<()> {
+    let (alive, dead) = workers(shared, now).await?;
+    let mut left: HashSet<String> = HashSet::new();
+    let mut cursor: Option<Cursor> = None;
+    loop {
+        let filter = Filter::new().status(RunStatus::Running.as_str());
+        let query = Query::new(filter)
+            .order(Order::OldestFirst)
+            .limit(PAGE)
+            .after(cursor.take());
+        let page = shared
+            .store
+            .list(RUNS, &query)
+            .await
+            .map_err(store_error("recover"))?;
+        for record in &page.records {
+            let Ok(run) = RunRecord::read(record) else {
+                continue;
+            };
+            let Some(worker) = run.body.worker.clone() else {
+                continue;
+            };
+            if alive.contains(worker.as_str()) {
+                continue;
+            }
+            if shared.workflow(&run.workflow).is_none() || !shared.has_room() {
+                left.insert(worker);
+                continue;
+            }
+            tracing::info!(run = %run.id, %worker, "taking over a run from a worker that is gone");
+            if let Err(error) = shared.take(run, true).await {
+                tracing::warn!(%error, "a run was not taken over");
+                left.insert(worker);
+            }
+        }
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => break,
+        }
+    }
+    for (worker, version) in dead {
+        let commit = match left.contains(worker.as_str()) {
+            false => Commit::new().delete(WORKERS, worker, version),
+            true => continue,
+        };
+        // Whoever was faster has done it.
+        let _ = shared.store.commit(commit).await;
+    }
+    Ok(())
+}
+
+/// The ids of those that hold a lease, and of those whose lease is over, with their versions.
+async fn workers(shared: &Shared, now: Timestamp) -> Result<(HashSet<Text>, Vec<(Text, u64)>)> {
+    let (mut alive, mut dead) = (HashSet::new(), Vec::new());
+    let mut cursor: Option<Cursor> = None;
+    loop {
+        let query = Query::new(Filter::new()).limit(PAGE).after(cursor.take());
+        let page = shared
+            .store
+            .list(WORKERS, &query)
+            .await
+            .map_err(|error| Error::store("recover", error))?;
+        for record in page.records {
+            match record.index.due {
+                Some(due) if due <= now => dead.push((record.key, record.version)),
+                _ => {
+                    alive.insert(record.key);
+                }
+            }
+        }
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => return Ok((alive, dead)),
+        }
+    }
+}

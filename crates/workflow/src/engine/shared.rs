@@ -1,0 +1,209 @@
+//! What all parts of an engine share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bowline_events::{PubSub, Text};
+use bowline_store::Store;
+use tokio::sync::{Notify, watch};
+
+use super::options::Options;
+use super::publish::Publisher;
+use super::record::RunRecord;
+use crate::context::CancelSource;
+use crate::machine::Machine;
+use crate::{Error, ErrorKind, Result, Workflow};
+
+/// What all parts of an engine share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) bus: Arc<dyn PubSub>,
+    pub(super) publisher: Arc<Publisher>,
+    pub(super) workflows: HashMap<Text, Workflow>,
+    pub(super) options: Options,
+    /// The name under which this engine holds runs at present.
+    pub(super) worker: Mutex<Text>,
+    active: Mutex<HashMap<Text, Arc<Active>>>,
+    closing: AtomicBool,
+    /// The time that steps had to end when the engine was closed is over.
+    abandoning: AtomicBool,
+    /// Notes of the outbox that are done with.
+    pub(super) told: Mutex<Vec<(Text, u64)>>,
+    /// Something may be due earlier than was known.
+    pub(super) due: Notify,
+    /// A run ended or left.
+    pub(super) left: Notify,
+    /// The engine is being closed.
+    stop: Notify,
+}
+
+/// A run that this engine works on.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(super) cancel: CancelSource,
+    /// Set when the run may have been taken away.
+    doubt: AtomicBool,
+    pub(super) doubted: Notify,
+    state: watch::Sender<Work>,
+}
+
+/// How this engine stands to a run that it took.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Work {
+    #[default]
+    Going,
+    /// It has ended or halted.
+    Settled(Arc<Settled>),
+    /// Others go on with it.
+    Gone,
+}
+
+/// A run that this engine does not work on any more, as it was then.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) record: RunRecord,
+    pub(crate) machine: Machine,
+}
+
+impl Shared {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        bus: Arc<dyn PubSub>,
+        workflows: HashMap<Text, Workflow>,
+        options: Options,
+        worker: Text,
+    ) -> Self {
+        Self {
+            publisher: Arc::new(Publisher::new(Arc::clone(&bus))),
+            store,
+            bus,
+            workflows,
+            options,
+            worker: Mutex::new(worker),
+            active: Mutex::default(),
+            closing: AtomicBool::new(false),
+            abandoning: AtomicBool::new(false),
+            told: Mutex::default(),
+            due: Notify::new(),
+            left: Notify::new(),
+            stop: Notify::new(),
+        }
+    }
+
+    pub(super) fn workflow(&self, id: &str) -> Option<&Workflow> {
+        self.workflows.get(id)
+    }
+
+    pub(super) fn worker(&self) -> Text {
+        lock(&self.worker).clone()
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    /// Wakes up who waits for the end.
+    pub(super) fn stop(&self) {
+        self.stop.notify_waiters();
+    }
+
+    /// Waits until the engine is being closed.
+    pub(super) async fn stopped(&self) {
+        let stop = self.stop.notified();
+        tokio::pin!(stop);
+        stop.as_mut().enable();
+        if !self.is_closing() {
+            stop.await;
+        }
+    }
+
+    pub(super) fn is_abandoning(&self) -> bool {
+        self.abandoning.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn abandon(&self) {
+        self.abandoning.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn begin_closing(&self) -> bool {
+        !self.closing.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether this engine takes another run.
+    pub(super) fn has_room(&self) -> bool {
+        self.options.workers
+            && !self.is_closing()
+            && lock(&self.active).len() < self.options.max_runs
+    }
+
+    /// Notes that this engine works on a run; `None` if it does already.
+    pub(super) fn enter(&self, run: &Text) -> Option<Arc<Active>> {
+        let mut active = lock(&self.active);
+        if active.contains_key(run) {
+            return None;
+        }
+        let entered = Arc::new(Active {
+            cancel: CancelSource::default(),
+            doubt: AtomicBool::new(false),
+            doubted: Notify::new(),
+            state: watch::channel(Work::Going).0,
+        });
+        active.insert(run.clone(), Arc::clone(&entered));
+        Some(entered)
+    }
+
+    /// The run is not worked on any more; who waits for it is told.
+    pub(super) fn leave(&self, run: &Text, settled: Option<Settled>) {
+        let active = lock(&self.active).remove(run);
+        if let Some(active) = active {
+            let work = settled.map_or(Work::Gone, |settled| Work::Settled(Arc::new(settled)));
+            active.state.send_replace(work);
+        }
+        self.left.notify_waiters();
+    }
+
+    pub(super) fn active(&self, run: &str) -> Option<Arc<Active>> {
+        lock(&self.active).get(run).cloned()
+    }
+
+    pub(super) fn all_active(&self) -> Vec<(Text, Arc<Active>)> {
+        let active = lock(&self.active);
+        active
+            .iter()
+            .map(|(run, active)| (run.clone(), Arc::clone(active)))
+            .collect()
+    }
+
+    pub(super) fn check_open(&self, operation: &'static str) -> Result<()> {
+        if self.is_closing() {
+            let message = "the engine was closed; build another one";
+            return Err(Error::new(ErrorKind::Closed, operation, message));
+        }
+        Ok(())
+    }
+}
+
+impl Active {
+    /// Makes the driver look whether the run is still its own.
+    pub(super) fn doubt(&self) {
+        self.doubt.store(true, Ordering::SeqCst);
+        self.doubted.notify_one();
+    }
+
+    pub(super) fn take_doubt(&self) -> bool {
+        self.doubt.swap(false, Ordering::SeqCst)
+    }
+
+    /// Waits until this engine does not work on the run any more.
+    pub(super) async fn left(&self) -> Work {
+        let mut state = self.state.subscribe();
+        let left = state.wait_for(|work| !matches!(work, Work::Going)).await;
+        left.map_or(Work::Gone, |work| work.clone())
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

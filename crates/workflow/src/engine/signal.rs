@@ -1,0 +1,164 @@
+//! Telling the other engines: there is work, and a run was cancelled.
+
+use std::sync::Arc;
+
+use bowline_events::{
+    NewEvent, Payload, PubSub, PublishOptions, SubscribeOptions, Subscription, Text, Topic,
+};
+
+use super::record::{RUNS, RunRecord};
+use super::shared::Shared;
+use crate::json::Writer;
+
+/// The group that shares the work.
+const GROUP: &str = "bowline-orchestration";
+
+/// What is told on the work topic. The store knows the truth; this is so that nobody has to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    Start,
+    Resume,
+    Cancel,
+}
+
+impl Signal {
+    fn event_type(self) -> &'static str {
+        match self {
+            Self::Start => "workflow.start",
+            Self::Resume => "workflow.resume",
+            Self::Cancel => "workflow.cancel",
+        }
+    }
+}
+
+impl Shared {
+    fn work_topic(&self) -> Topic {
+        Topic::new(format!("{}workflows", self.options.namespace))
+    }
+
+    fn control_topic(&self) -> Topic {
+        Topic::new(format!("{}workflows-control", self.options.namespace))
+    }
+
+    /// Tells the others. A bus that is away costs time, not work: runs are found in the store.
+    pub(super) async fn signal(&self, signal: Signal, run: &Text, workflow: &Text) {
+        let mut json = Writer::object();
+        json.text("workflowId", workflow).text("runId", run);
+        let data = Payload::from_valid_json(json.end().into(), bowline_events::Dialect::Plain);
+        let event = NewEvent::new(signal.event_type(), run.clone()).with_data(data);
+        let topic = match signal {
+            Signal::Cancel => self.control_topic(),
+            Signal::Start | Signal::Resume => self.work_topic(),
+        };
+        let published = self
+            .bus
+            .publish_with(&topic, event, PublishOptions::default());
+        if let Err(error) = published.await {
+            tracing::debug!(run = %run, %error, "the other engines were not told; they will look");
+        }
+    }
+}
+
+/// What an engine listens to.
+pub(super) struct Ears {
+    work: Option<Subscription>,
+    control: Option<Subscription>,
+}
+
+/// Begins to listen.
+pub(super) async fn open(shared: &Shared) -> Ears {
+    if !shared.options.workers {
+        return Ears {
+            work: None,
+            control: None,
+        };
+    }
+    let group = SubscribeOptions::new().group(GROUP);
+    Ears {
+        work: subscribe(&*shared.bus, &shared.work_topic(), group).await,
+        control: subscribe(
+            &*shared.bus,
+            &shared.control_topic(),
+            SubscribeOptions::new(),
+        )
+        .await,
+    }
+}
+
+/// Listens to what the others tell until the engine is closed.
+pub(super) async fn listen(shared: Arc<Shared>, ears: Ears) {
+    let Ears {
+        mut work,
+        mut control,
+    } = ears;
+    while !shared.is_closing() && (work.is_some() || control.is_some()) {
+        tokio::select! {
+            delivery = next(&mut work) => match delivery {
+                Some(Ok(delivery)) => {
+                    // Whether it is taken or not: it is in the store.
+                    let run = delivery.run_id.clone();
+                    if let Err(error) = delivery.ack().await {
+                        tracing::debug!(%error, "a hint was not acknowledged");
+                    }
+                    begin(&shared, &run).await;
+                }
+                Some(Err(error)) => tracing::debug!(%error, "hints were lost; the store is asked"),
+                None => work = None,
+            },
+            delivery = next(&mut control) => match delivery {
+                Some(Ok(delivery)) => {
+                    if let Some(active) = shared.active(&delivery.run_id) {
+                        active.doubt();
+                    }
+                }
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "hints were lost; every run is looked at");
+                    for (_, active) in shared.all_active() {
+                        active.doubt();
+                    }
+                }
+                None => control = None,
+            },
+            () = shared.stopped() => return,
+        }
+    }
+}
+
+async fn subscribe(
+    bus: &dyn PubSub,
+    topic: &Topic,
+    options: SubscribeOptions,
+) -> Option<Subscription> {
+    match bus.subscribe_with(topic, options).await {
+        Ok(subscription) => Some(subscription),
+        Err(error) => {
+            tracing::warn!(topic = %topic, %error, "the engine cannot be told anything and looks by itself");
+            None
+        }
+    }
+}
+
+async fn next(
+    subscription: &mut Option<Subscription>,
+) -> Option<bowline_events::Result<bowline_events::Delivery>> {
+    match subscription {
+        Some(subscription) => subscription.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Begins with a run that somebody told of, if nobody has.
+async fn begin(shared: &Arc<Shared>, run: &str) {
+    match shared.store.get(RUNS, run).await {
+        Ok(Some(record)) => match RunRecord::read(&record) {
+            Ok(record) if record.status.is_active() && record.body.worker.is_none() => {
+                if let Err(error) = shared.take(record, false).await {
+                    tracing::debug!(%error, "a run was not begun; it will be found");
+                }
+            }
+            _ => {}
+        },
+        Ok(None) => {}
+        Err(error) => tracing::debug!(%error, "a run was not looked up; it will be found"),
+    }
+}

@@ -1,0 +1,5 @@
+//! Workflows that run on a real store and a real bus.
+
+mod house;
+mod life;
+mod steering;
