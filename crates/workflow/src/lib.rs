@@ -20,7 +20,10 @@ pub use builder::{When, WorkflowBuilder, when};
 pub use context::{StepContext, TestContext};
 pub use data::Data;
 pub use definition::{RetryPolicy, Workflow};
-pub use engine::{Engine, EngineBuilder, Run, RunResult, RunWatch, Start, TimeTravel, WatchEvent};
+pub use engine::{
+    Engine, EngineBuilder, Run, RunCursor, RunInfo, RunPage, RunQuery, RunResult, RunWatch, Start,
+    TimeTravel, WatchEvent,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use graph::StepRegistry;
 pub use machine::{Resume, RunStatus, StepResult, StepStatus, SuspendedStep};

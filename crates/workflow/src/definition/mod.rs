@@ -37,7 +37,7 @@ pub(crate) struct Definition {
     places: HashMap<Text, (usize, Option<usize>)>,
     /// Its JSON, once somebody has asked for it.
     pub(crate) graph: OnceLock<Data>,
-    /// The hash of that.
+    /// The hash of the graph, made when it is first asked for.
     pub(crate) hash: OnceLock<String>,
 }
 

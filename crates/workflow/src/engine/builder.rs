@@ -9,7 +9,7 @@ use bowline_store::Store;
 
 use super::options::Options;
 use super::shared::Shared;
-use super::{Engine, lease, recovery, signal};
+use super::{Engine, graphs, lease, recovery, signal};
 use crate::{Error, ErrorKind, Result, Workflow};
 
 /// Sets up an [`Engine`].
@@ -112,6 +112,11 @@ impl EngineBuilder {
                 return Err(
                     Error::new(ErrorKind::InvalidDefinition, "start", message).with_subject(id)
                 );
+            }
+        }
+        if self.options.workers {
+            for workflow in workflows.values() {
+                graphs::publish(&*self.store, workflow).await?;
             }
         }
         let (worker, version) = match self.options.workers {

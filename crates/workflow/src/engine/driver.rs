@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use super::execute::{Task, answer};
+use super::launch;
 use super::publish::Progress;
 use super::record::{Replayed, RunRecord};
 use super::shared::{Active, Settled, Shared};
@@ -99,6 +100,9 @@ impl Driver {
         self.obey(commands);
         let left = self.work().await;
         self.stop();
+        if matches!(left, Left::Settled) {
+            launch::record_outcome(&self.shared, &self.record).await;
+        }
         let settled = matches!(left, Left::Settled).then(|| Settled {
             record: self.record,
             machine: self.machine,

@@ -4,7 +4,10 @@ mod builder;
 mod commit;
 mod driver;
 mod execute;
+mod graphs;
+mod launch;
 mod lease;
+mod list;
 mod options;
 mod outbox;
 mod publish;
@@ -26,6 +29,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 pub use builder::EngineBuilder;
+pub use list::{RunCursor, RunInfo, RunPage, RunQuery};
 pub use run::{Run, RunResult};
 use shared::{Shared, lock};
 pub use start::Start;

@@ -109,7 +109,7 @@ impl Run {
     }
 
     async fn load(&self, record: RunRecord) -> Result<RunResult> {
-        let workflow = self.engine.known(&record.workflow, "result")?;
+        let workflow = self.engine.workflow_of("result", &record).await?;
         let machine = match self.engine.shared.replay(&self.id, &workflow).await {
             Ok(replayed) => replayed.machine,
             // The record tells the error.

@@ -7,6 +7,7 @@ use bowline_store::{Commit, Expect};
 
 use super::Engine;
 use super::commit::later;
+use super::launch;
 use super::record::{RUNS, Replayed, RunRecord, encode};
 use super::shared::Active;
 use super::signal::Signal;
@@ -148,6 +149,7 @@ impl Engine {
             .publisher
             .tell(&topic, &record.id, notice.json, &progress)
             .await;
+        launch::record_outcome(&self.shared, record).await;
         self.shared
             .signal(Signal::Cancel, &record.id, &record.workflow)
             .await;
@@ -163,7 +165,7 @@ impl Engine {
     ) -> Result<()> {
         self.shared.check_open(operation)?;
         let record = self.record(operation, run).await?;
-        let workflow = self.known(&record.workflow, operation)?;
+        let workflow = self.workflow_of(operation, &record).await?;
         let mut replayed = self.shared.replay(&record.id, &workflow).await?;
         let fact = choose(&replayed.machine)?;
         let entry = encode(replayed.machine.noted(), &fact)?;
@@ -175,7 +177,8 @@ impl Engine {
                 Error::new(ErrorKind::WrongState, operation, mismatch.0).with_subject(record.id)
             );
         }
-        let active = match self.shared.has_room() {
+        let here = self.shared.workflow(&record.workflow).is_some();
+        let active = match here && self.shared.has_room() {
             true => self.shared.enter(&record.id),
             false => None,
         };

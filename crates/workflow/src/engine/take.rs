@@ -220,6 +220,9 @@ impl Shared {
             record.due = None;
             record.body.worker = Some(self.worker().to_string());
         }
+        if record.body.graph.is_empty() {
+            record.body.graph = workflow.hash();
+        }
         let expect = Expect::Version(record.version);
         let commit = commit.put(
             RUNS,

@@ -41,11 +41,11 @@ impl Workflow {
     ///
     /// Every process with the same program has the same, also for sleeps without a name.
     pub fn hash(&self) -> String {
-        let hash = self.definition().hash.get_or_init(|| {
+        let hash = || {
             let digest = Sha256::digest(self.to_graph().as_str());
-            let half = &digest[..8];
-            half.iter().map(|byte| format!("{byte:02x}")).collect()
-        });
-        hash.clone()
+            let digits = digest[..8].iter().map(|byte| format!("{byte:02x}"));
+            digits.collect()
+        };
+        self.definition().hash.get_or_init(hash).clone()
     }
 }

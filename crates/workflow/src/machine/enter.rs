@@ -3,8 +3,8 @@
 use bowline_events::{Text, Timestamp};
 
 use super::{
-    Active, Applied, Command, Failure, Frame, Iteration, Machine, Phase, Slot, Spot, StepResult,
-    StepStatus, mismatch,
+    Active, Applied, Command, Failure, Frame, Machine, Phase, Slot, Spot, StepResult, StepStatus,
+    mismatch,
 };
 use crate::Data;
 use crate::definition::{Entry, Node, Until, Width};

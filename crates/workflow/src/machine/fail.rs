@@ -15,7 +15,7 @@ impl Machine {
             .entry(spot.entry)
             .and_then(|entry| entry.step(spot.branch));
         match step {
-            Some(step) => step.retry.unwrap_or(workflow.definition().retry),
+            Some(step) => step.retry.unwrap_or_else(|| workflow.definition().retry),
             None => RetryPolicy::NEVER,
         }
     }

@@ -183,8 +183,10 @@ impl Machine {
             }
             return Ok(labelled.into_iter().take(1).collect());
         }
-        let ids = |step: &SuspendedStep| step.id();
-        let available = list(all.iter().map(ids));
+        let mut ids: Vec<String> = all.iter().map(SuspendedStep::id).collect();
+        // The iterations of an array are next to each other.
+        ids.dedup();
+        let available = list(ids.iter());
         let wanted = wanted(&resume.step);
         let mut chosen: Vec<&SuspendedStep> = all
             .iter()
@@ -205,8 +207,9 @@ impl Machine {
         };
         if chosen.iter().any(|step| step.path != first) {
             if wanted.is_empty() {
+                let available = list(ids.iter().map(|id| format!("[{id}]")));
                 let message = format!(
-                    "Multiple suspended steps found: [{available}]. Please specify which step to resume"
+                    "Multiple suspended steps found: {available}. Please specify which step to resume"
                 );
                 return refuse(ErrorKind::InvalidInput, message);
             }

@@ -6,10 +6,8 @@ use super::{
     Active, Applied, Command, Completion, Failure, Machine, Outcome, Phase, RunStatus, Slot, Spot,
     StepStatus, mismatch,
 };
+use crate::Data;
 use crate::data::Fields;
-use crate::definition::Entry;
-use crate::json::Writer;
-use crate::{Data, RetryPolicy};
 
 impl Machine {
     /// An attempt ended.

@@ -25,8 +25,8 @@ pub(super) struct Parts {
 #[derive(Debug)]
 pub(super) enum Advanced {
     /// It has started a run.
-    Started(Box<Occurrence>),
-    /// It has moved on without.
+    Started,
+    /// It has moved on without; its history may have grown.
     Moved,
     /// Somebody else was faster.
     Lost,
@@ -56,9 +56,10 @@ pub(super) async fn advance(parts: &Parts, record: &Record) -> Result<Advanced> 
                 if let Some(occurrence) = &started {
                     parts.launcher.launched(occurrence);
                 }
-                return Ok(started.map_or(Advanced::Moved, |started| {
-                    Advanced::Started(Box::new(started))
-                }));
+                return Ok(match started {
+                    Some(_) => Advanced::Started,
+                    None => Advanced::Moved,
+                });
             }
             Err(error) if is_about(&error, SCHEDULES) => return Ok(Advanced::Lost),
             Err(error) if learned.from(&error, started.is_some()) => {}

@@ -13,7 +13,7 @@ use crate::{Error, ErrorKind, Result};
 /// The largest [`Retention::entries`].
 pub const MAX_HISTORY: u32 = 10_000;
 
-/// How much of the history of each schedule is kept. It is cut when the schedule fires.
+/// How much of the history of each schedule is kept. It is cut when it grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// The newest entries that stay, from 1 to [`MAX_HISTORY`]; 1000 by default. Up to an eighth more can be there.
@@ -44,8 +44,15 @@ impl Retention {
     }
 }
 
-/// Deletes what the retention does not keep of one history. What is left over for any reason goes at the next fire.
-pub(super) async fn prune(parts: &Parts, schedule: &Text, now: Timestamp) -> Result<()> {
+/// Deletes what the retention does not keep of one history. What is left over for any reason goes the next time.
+pub(super) async fn prune(parts: &Parts, schedule: &Text) {
+    if let Err(error) = try_prune(parts, schedule).await {
+        tracing::debug!(%error, "a history was not cut; it is tried again when it grows");
+    }
+}
+
+async fn try_prune(parts: &Parts, schedule: &Text) -> Result<()> {
+    let now = parts.clock.now();
     const AT_ONCE: usize = 500;
     let failed = |error| Error::store("prune history", error).with_subject(schedule.clone());
     let entries = u64::from(parts.retention.entries);

@@ -40,7 +40,7 @@ impl Missed {
         for _ in 0..=keep {
             let last = last_until(cadence, first, until);
             newest.push(last);
-            until = Timestamp::from_millis(last.as_millis() - 1);
+            until = Timestamp::from_millis(last.as_millis().saturating_sub(1));
         }
         newest.reverse();
         let last_older = newest.remove(0);
@@ -61,7 +61,7 @@ fn last_until(cadence: &Cadence, known: Timestamp, until: Timestamp) -> Timestam
     let (mut known, mut until) = (known, until);
     while let Some(next) = following(cadence, known, until) {
         known = next;
-        let middle = known.as_millis() + (until.as_millis() - known.as_millis()) / 2;
+        let middle = known.as_millis() + until.as_millis().saturating_sub(known.as_millis()) / 2;
         let middle = Timestamp::from_millis(middle);
         match following(cadence, middle, until) {
             Some(later) => known = later,

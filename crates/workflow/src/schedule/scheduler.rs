@@ -1,20 +1,15 @@
-//! The loop that fires schedules.
+//! The scheduler, for those who run it.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_events::Timestamp;
-use bowline_store::{Record, Store};
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
+use bowline_store::Store;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
-use super::firing::{self, Advanced, Parts};
+use super::driver::Driver;
+use super::firing::Parts;
 use super::postponed::Postponed;
-use super::record::SCHEDULES;
-use super::{Clock, Launcher, Outcome, Retention, Schedules, SystemClock, backoff, history};
+use super::{Clock, Launcher, Outcome, Retention, Schedules, SystemClock, history};
 use crate::{Error, ErrorKind, Result};
 
 /// Fires schedules when they are due.
@@ -66,7 +61,7 @@ use crate::{Error, ErrorKind, Result};
 /// ```
 #[derive(Debug)]
 pub struct Scheduler {
-    shared: Arc<Shared>,
+    driver: Arc<Driver>,
     closing: watch::Sender<bool>,
     /// Has no sender any more when the task has ended.
     running: watch::Receiver<()>,
@@ -80,18 +75,6 @@ pub struct SchedulerBuilder {
     poll: Duration,
 }
 
-#[derive(Debug)]
-struct Shared {
-    parts: Parts,
-    poll: Duration,
-    postponed: Postponed,
-    closing: watch::Receiver<bool>,
-}
-
-/// How many schedules fire at a time.
-const CONCURRENCY: usize = 8;
-/// How many are read at a time.
-const BATCH: usize = 100;
 /// The bounds of [`SchedulerBuilder::poll`].
 const POLL: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_secs(86_400);
@@ -137,7 +120,7 @@ impl SchedulerBuilder {
         let (closing, receiver) = watch::channel(false);
         Ok(Scheduler {
             running: watch::channel(()).1,
-            shared: Arc::new(Shared {
+            driver: Arc::new(Driver {
                 parts: self.parts,
                 poll: self.poll,
                 postponed: Postponed::default(),
@@ -158,9 +141,9 @@ impl SchedulerBuilder {
         let mut scheduler = self.build()?;
         let (sender, running) = watch::channel(());
         scheduler.running = running;
-        let shared = Arc::clone(&scheduler.shared);
+        let driver = Arc::clone(&scheduler.driver);
         tokio::spawn(async move {
-            shared.run().await;
+            driver.run().await;
             drop(sender);
         });
         Ok(scheduler)
@@ -183,7 +166,7 @@ impl Scheduler {
 
     /// The schedules of this store, to look at and to change.
     pub fn schedules(&self) -> Schedules {
-        Schedules::from_parts(self.shared.parts.clone())
+        Schedules::from_parts(self.driver.parts.clone())
     }
 
     /// Fires what is due now until nothing is, and returns the number of runs that were started. Two calls at the same time
@@ -197,7 +180,7 @@ impl Scheduler {
             let message = "the scheduler was closed; start another one";
             return Err(Error::new(ErrorKind::Closed, "fire", message));
         }
-        self.shared.fire_due().await
+        self.driver.fire_due().await
     }
 
     /// Writes down how a run ended that a schedule started, and lets go on what waited for it. `false` for a run that no
@@ -214,7 +197,7 @@ impl Scheduler {
         outcome: Outcome,
         error: Option<&str>,
     ) -> Result<bool> {
-        history::record_outcome(&self.shared.parts, run_id, outcome, error).await
+        history::record_outcome(&self.driver.parts, run_id, outcome, error).await
     }
 
     /// Stops firing, and waits until what has begun is done. Closing again is fine, also when the first future was dropped; the
@@ -223,126 +206,5 @@ impl Scheduler {
         self.closing.send_replace(true);
         let mut running = self.running.clone();
         while running.changed().await.is_ok() {}
-    }
-}
-
-impl Shared {
-    async fn run(self: Arc<Self>) {
-        let mut closing = self.closing.clone();
-        let mut changes = self.parts.store.watch(SCHEDULES);
-        let mut failures = 0_u32;
-        loop {
-            let wait = match self.turn().await {
-                Ok(wait) => {
-                    failures = 0;
-                    wait
-                }
-                Err(error) if error.kind() == ErrorKind::Closed => return,
-                Err(error) => {
-                    failures = failures.saturating_add(1);
-                    tracing::warn!(%error, failures, "the scheduler cannot read the schedules; it tries again");
-                    backoff::wait(failures)
-                }
-            };
-            tokio::select! {
-                // Dropping the handle counts as closing.
-                stop = closing.wait_for(|closing| *closing) => {
-                    drop(stop);
-                    return;
-                }
-                () = tokio::time::sleep(wait) => {}
-                // After a failure only time helps; a busy table would make the retries endless.
-                changed = changes.changed(), if failures == 0 => {
-                    if changed.is_err() {
-                        return;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Fires what is due, and says how long there is nothing to do.
-    async fn turn(&self) -> Result<Duration> {
-        self.fire_due().await?;
-        let mut wait = self.poll;
-        if let Some(until) = self.postponed.next() {
-            wait = wait.min(until.saturating_duration_since(Instant::now()));
-        }
-        let records = self.due(Timestamp::from_millis(i64::MAX), 1).await?;
-        if let Some(due) = records.first().and_then(|record| record.index.due) {
-            let left = due
-                .as_millis()
-                .saturating_sub(self.parts.clock.now().as_millis());
-            wait = wait.min(Duration::from_millis(u64::try_from(left).unwrap_or(0)));
-        }
-        Ok(wait)
-    }
-
-    async fn fire_due(&self) -> Result<usize> {
-        let mut started = 0;
-        while !self.is_closing() {
-            let now = self.parts.clock.now();
-            let records = self.due(now, BATCH).await?;
-            if records.is_empty() {
-                break;
-            }
-            let mut advances = FuturesUnordered::new();
-            for record in &records {
-                if advances.len() == CONCURRENCY {
-                    started += advances.next().await.map_or(0, usize::from);
-                }
-                advances.push(self.advance(record));
-            }
-            while let Some(has_started) = advances.next().await {
-                started += usize::from(has_started);
-            }
-        }
-        Ok(started)
-    }
-
-    /// Up to `limit` schedules that are due at `at` and do not wait after a failure.
-    async fn due(&self, at: Timestamp, limit: usize) -> Result<Vec<Record>> {
-        let limit = limit.saturating_add(self.postponed.len());
-        let mut records = self
-            .parts
-            .store
-            .due(SCHEDULES, at, limit)
-            .await
-            .map_err(|error| Error::store("fire", error))?;
-        self.postponed
-            .keep(|id| records.iter().any(|record| *record.key == *id));
-        records.retain(|record| !self.postponed.is_waiting(&record.key));
-        Ok(records)
-    }
-
-    /// Moves one schedule on, and tells whether it has started a run. Its failures, even a panic of the launcher, are its own.
-    async fn advance(&self, record: &Record) -> bool {
-        let advance = AssertUnwindSafe(firing::advance(&self.parts, record));
-        let advanced = advance.catch_unwind().await.unwrap_or_else(|_| {
-            let message = "the launcher panicked; it is tried again";
-            let error = Error::new(ErrorKind::WrongState, "fire", message);
-            Err(error.with_subject(record.key.clone()))
-        });
-        let occurrence = match advanced {
-            Ok(Advanced::Started(occurrence)) => occurrence,
-            Ok(Advanced::Moved | Advanced::Lost) => {
-                self.postponed.succeeded(&record.key);
-                return false;
-            }
-            Err(error) => {
-                tracing::warn!(%error, schedule = %record.key, "a schedule cannot fire; it is tried again");
-                self.postponed.failed(&record.key);
-                return false;
-            }
-        };
-        self.postponed.succeeded(&record.key);
-        if let Err(error) = history::prune(&self.parts, &record.key, occurrence.now).await {
-            tracing::debug!(%error, "a history was not cut; it is tried again at the next fire");
-        }
-        true
-    }
-
-    fn is_closing(&self) -> bool {
-        *self.closing.borrow() || self.closing.has_changed().is_err()
     }
 }

@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use bowline_events::{Text, Timestamp};
-use bowline_store::{Commit, Cursor, Expect, Filter, Order, Query, Record, Store};
+use bowline_events::Timestamp;
+use bowline_store::{Commit, Expect, Filter, Order, Query, Record, Store};
 
-use super::firing::{Parts, occurrence, put_entry};
-use super::new::check;
+use super::firing::{Parts, put_entry};
 use super::record::SCHEDULES;
-use super::trigger::{Outcome, TRIGGERS, Trigger, trigger_id};
-use super::{Cadence, CatchUp, Clock, Json, Launcher, NewSchedule, Overlap, Prepared, Retention};
-use super::{Schedule, Status, SystemClock, Target, TriggerKind, history};
+use super::trigger::{Outcome, TRIGGERS, Trigger};
+use super::{Clock, Launcher, NewSchedule, Patch, Retention};
+use super::{Schedule, Status, SystemClock, TriggerKind, history};
 use crate::{Error, ErrorKind, Result};
 
 /// How often a change is tried against the changes of others.
-const ATTEMPTS: usize = 16;
+pub(super) const ATTEMPTS: usize = 16;
 
 /// The schedules of a store. Cheap to clone.
 ///
@@ -53,98 +52,7 @@ const ATTEMPTS: usize = 16;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Schedules {
-    parts: Parts,
-}
-
-/// Which schedules are listed. Everything that is set has to hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ScheduleFilter {
-    /// Active, or paused.
-    pub status: Option<Status>,
-    /// Those that start this workflow or agent; only its kind and id matter.
-    pub target: Option<Target>,
-    /// Whom they belong to.
-    pub owner: Option<Text>,
-}
-
-/// A part of a list of schedules, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SchedulePage {
-    /// The schedules.
-    pub schedules: Vec<Schedule>,
-    /// The ids of those that cannot be read. They can be deleted.
-    pub damaged: Vec<Text>,
-    /// Where to go on; `None` at the end of the list.
-    pub next: Option<Cursor>,
-}
-
-/// Which entries of a history are listed, newest first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TriggerQuery {
-    /// Entries whose `actual_fire_at` is this instant or later.
-    pub from: Option<Timestamp>,
-    /// Entries whose `actual_fire_at` is before this instant.
-    pub until: Option<Timestamp>,
-    /// How many at most, up to 1000; 100 by default.
-    pub limit: usize,
-    /// Where the page before this one ended.
-    pub after: Option<Cursor>,
-}
-
-impl Default for TriggerQuery {
-    fn default() -> Self {
-        Self {
-            from: None,
-            until: None,
-            limit: 100,
-            after: None,
-        }
-    }
-}
-
-/// A part of a history, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TriggerPage {
-    /// The entries.
-    pub triggers: Vec<Trigger>,
-    /// Where to go on; `None` at the end.
-    pub next: Option<Cursor>,
-}
-
-/// A change of a schedule. What is `None` stays.
-#[derive(Debug, Clone, Default)]
-pub struct Patch {
-    /// When it fires; the next occurrence is that after the present.
-    pub cadence: Option<Cadence>,
-    /// What it starts.
-    pub target: Option<Target>,
-    /// What the user keeps with it; `Some(None)` takes it away.
-    pub metadata: Option<Option<Json>>,
-    /// What happens while the run before is active.
-    pub overlap: Option<Overlap>,
-    /// What happens to occurrences that were missed.
-    pub catch_up: Option<CatchUp>,
-}
-
-impl Patch {
-    /// Whether the schedule has become another one.
-    pub(super) fn apply(self, schedule: &mut Schedule, now: Timestamp) -> Result<()> {
-        if let Some(cadence) = self.cadence {
-            schedule.cadence = cadence;
-            if schedule.status == Status::Active {
-                schedule.aim(now)?;
-            }
-        }
-        if let Some(target) = self.target {
-            schedule.target = target;
-        }
-        if let Some(metadata) = self.metadata {
-            schedule.metadata = metadata;
-        }
-        schedule.overlap = self.overlap.unwrap_or(schedule.overlap);
-        schedule.catch_up = self.catch_up.unwrap_or(schedule.catch_up);
-        check(schedule)
-    }
+    pub(super) parts: Parts,
 }
 
 impl Schedules {
@@ -209,45 +117,6 @@ impl Schedules {
         Schedule::from_record(&self.record("get", id).await?)
     }
 
-    /// Up to `limit` (at most 1000) schedules that `filter` means, after the page that ended at `after`.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn list(
-        &self,
-        filter: &ScheduleFilter,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<SchedulePage> {
-        let records = Filter {
-            status: filter
-                .status
-                .iter()
-                .map(|status| status.as_str().into())
-                .collect(),
-            group: filter.target.as_ref().map(Target::group),
-            owner: filter.owner.clone(),
-            ..Filter::new()
-        };
-        let query = Query::new(records).limit(limit).after(after);
-        let page = self.store().list(SCHEDULES, &query).await;
-        let page = page.map_err(|error| Error::store("list", error))?;
-        let mut list = SchedulePage {
-            next: page.next,
-            ..SchedulePage::default()
-        };
-        for record in page.records {
-            match Schedule::from_record(&record) {
-                Ok(schedule) => list.schedules.push(schedule),
-                Err(error) => {
-                    tracing::warn!(%error, "a schedule is left out of a list");
-                    list.damaged.push(record.key);
-                }
-            }
-        }
-        Ok(list)
-    }
-
     /// Changes the schedule `id`. A new cadence goes on from the present; a paused schedule stays paused.
     ///
     /// # Errors
@@ -295,78 +164,6 @@ impl Schedules {
             Ok(None)
         })
         .await
-    }
-
-    /// Starts a run of the schedule `id` now, whether it is paused or not and whatever else runs. Its next occurrence stays
-    /// as it is. The entry says `failed` when the launcher refused.
-    ///
-    /// # Errors
-    /// `NotFound`, `Conflict`, and what the launcher says.
-    pub async fn run_now(&self, id: &str) -> Result<Trigger> {
-        const OPERATION: &str = "run now";
-        let mut at = self.now();
-        for _ in 0..ATTEMPTS {
-            let record = self.record(OPERATION, id).await?;
-            let schedule = Schedule::from_record(&record)?;
-            at = self.free_instant(&schedule, at).await?;
-            let occurrence = occurrence(&schedule, at, self.now(), TriggerKind::Manual);
-            let run = occurrence.run_id.clone();
-            let mut entry =
-                Trigger::started(&schedule.id, run, TriggerKind::Manual, at, occurrence.now);
-            let base = Commit::new().at(occurrence.now);
-            let base = base.check(
-                SCHEDULES,
-                record.key.clone(),
-                Expect::Version(record.version),
-            );
-            let started = put_entry(base.clone(), &entry)?;
-            let commit = match self.parts.launcher.prepare(&occurrence, started).await? {
-                Prepared::Start(commit) => commit,
-                Prepared::Refuse(reason) => {
-                    entry = entry.ended(Outcome::Failed, &reason);
-                    put_entry(base, &entry)?
-                }
-            };
-            match self.store().commit(commit).await {
-                Ok(_) => {
-                    if entry.run_id.is_some() {
-                        self.parts.launcher.launched(&occurrence);
-                    }
-                    let pruned = history::prune(&self.parts, &schedule.id, occurrence.now).await;
-                    if let Err(error) = pruned {
-                        tracing::debug!(%error, "a history was not cut; it is tried again at the next fire");
-                    }
-                    return Ok(entry);
-                }
-                Err(error) if is_conflict_about(&error, SCHEDULES) => {
-                    tokio::task::yield_now().await;
-                }
-                // Another one of the same millisecond.
-                Err(error) if error.conflict().is_some() => at = later(at),
-                Err(error) => {
-                    return Err(Error::store(OPERATION, error).with_subject(id.to_owned()));
-                }
-            }
-        }
-        Err(too_busy(OPERATION, id))
-    }
-
-    /// The first instant from `at` on that names no occurrence of `schedule`, past or to come: a run by hand must not take
-    /// the id of one.
-    async fn free_instant(&self, schedule: &Schedule, mut at: Timestamp) -> Result<Timestamp> {
-        loop {
-            let before = Timestamp::from_millis(at.as_millis() - 1);
-            let is_occurrence = schedule.cadence.next_after(before) == Some(at);
-            if !is_occurrence {
-                let key = trigger_id(&schedule.id, at);
-                let found = self.store().get(TRIGGERS, &key).await;
-                let found = found.map_err(|error| Error::store("run now", error))?;
-                if found.is_none() {
-                    return Ok(at);
-                }
-            }
-            at = later(at);
-        }
     }
 
     /// Deletes the schedule `id` and its history, also one that cannot be read. Runs that it has started go on.
@@ -418,30 +215,6 @@ impl Schedules {
         }
     }
 
-    /// The history of the schedule `id`, newest first. It is empty for a schedule that does not exist.
-    ///
-    /// # Errors
-    /// `Corrupt` when an entry cannot be read.
-    pub async fn triggers(&self, id: &str, query: &TriggerQuery) -> Result<TriggerPage> {
-        let filter = Filter {
-            group: Some(id.to_owned().into()),
-            created_from: query.from,
-            created_before: query.until,
-            ..Filter::new()
-        };
-        let query = Query::new(filter)
-            .limit(query.limit)
-            .after(query.after.clone());
-        let page = self.store().list(TRIGGERS, &query).await;
-        let page =
-            page.map_err(|error| Error::store("list triggers", error).with_subject(id.to_owned()))?;
-        let triggers = page.records.iter().map(Trigger::from_record);
-        Ok(TriggerPage {
-            triggers: triggers.collect::<Result<_>>()?,
-            next: page.next,
-        })
-    }
-
     /// Writes down how a run ended; see [`Scheduler::record_outcome`](super::Scheduler::record_outcome).
     ///
     /// # Errors
@@ -488,7 +261,7 @@ impl Schedules {
         Err(too_busy(operation, id))
     }
 
-    async fn record(&self, operation: &'static str, id: &str) -> Result<Record> {
+    pub(super) async fn record(&self, operation: &'static str, id: &str) -> Result<Record> {
         let failed = |error| Error::store(operation, error).with_subject(id.to_owned());
         let record = self.store().get(SCHEDULES, id).await.map_err(failed)?;
         record.ok_or_else(|| {
@@ -496,16 +269,6 @@ impl Schedules {
             Error::new(ErrorKind::NotFound, operation, message).with_subject(id.to_owned())
         })
     }
-}
-
-fn later(at: Timestamp) -> Timestamp {
-    Timestamp::from_millis(at.as_millis() + 1)
-}
-
-fn is_conflict_about(error: &bowline_store::Error, table: bowline_store::Table) -> bool {
-    error
-        .conflict()
-        .is_some_and(|conflict| conflict.table == table)
 }
 
 pub(super) fn too_busy(operation: &'static str, id: &str) -> Error {

@@ -2,4 +2,5 @@
 
 mod house;
 mod life;
+mod scheduled;
 mod steering;

@@ -289,7 +289,7 @@ const CHANGES: &[(&str, &str)] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
     fn cron_is_later_and_monotone(

@@ -85,7 +85,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn no_death_and_no_lost_answer_doubles_or_loses_a_fire(seed in any::<u64>()) {
@@ -163,6 +163,45 @@ async fn a_running_scheduler_gets_over_a_store_that_fails() {
         fired,
         &occurrences(&cron_cadence("*/2 * * * *"), NEW_YEAR, end),
     );
+}
+
+#[tokio::test]
+async fn closing_finishes_what_has_begun_and_leaves_the_rest_due() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let (clock, runs) = (SetClock::new(NEW_YEAR), Runs::new());
+    let schedules = Schedules::new(store.clone(), runs.clone()).with_clock(clock.clone());
+    for i in 0..40 {
+        let all = CatchUp::All {
+            at_most: MAX_CATCH_UP,
+        };
+        let id = format!("s{i}");
+        let new = NewSchedule::new(Target::workflow("w"), cron_cadence("@hourly"))
+            .id(id)
+            .catch_up(all);
+        schedules.create(new).await.unwrap();
+    }
+    clock.advance(50 * HOUR);
+    let builder = Scheduler::builder(store.clone(), runs.clone()).clock(clock.clone());
+    let scheduler = builder.clone().start().unwrap();
+    while runs.launched.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    scheduler.close().await;
+    scheduler.close().await;
+    let begun = runs_of(&*store)
+        .await
+        .values()
+        .map(|runs| runs.len())
+        .sum::<usize>();
+    assert!(
+        begun < 40 * 50 && begun == runs.launched.lock().unwrap().len(),
+        "{begun} runs"
+    );
+    // Nothing goes on behind the back of who has closed.
+    tokio::task::yield_now().await;
+    assert_eq!(runs.launched.lock().unwrap().len(), begun);
+    let next = builder.build().unwrap();
+    assert_eq!(next.fire_due().await.unwrap(), 40 * 50 - begun);
 }
 
 #[tokio::test(start_paused = true)]

@@ -237,6 +237,41 @@ async fn a_history_keeps_its_newest_entries() {
 }
 
 #[tokio::test]
+async fn a_history_of_failures_and_skips_is_bounded_too() {
+    let retention = Retention {
+        entries: 16,
+        ..Retention::default()
+    };
+    let fixture = Fixture::with(Arc::new(MemoryStore::new()), retention);
+    fixture.create("s", "@hourly").await;
+    fixture.runs.long.store(true, Ordering::SeqCst);
+    fixture
+        .schedules()
+        .create(new("busy", "@hourly").overlap(Overlap::Skip))
+        .await
+        .unwrap();
+    fixture.after(HOUR).await;
+    *fixture.runs.unknown.lock().unwrap() = Some("w".to_owned());
+    for _ in 0..40 {
+        assert_eq!(fixture.after(HOUR).await, 0);
+    }
+    for (id, outcome) in [("s", Failed), ("busy", Skipped)] {
+        let history = fixture.history(id).await;
+        assert!(
+            (16..=18).contains(&history.len()),
+            "{} entries",
+            history.len()
+        );
+        assert_eq!(history.last(), Some(&(ScheduleFire, outcome, 41 * 60)));
+    }
+    for _ in 0..40 {
+        fixture.clock.advance(1);
+        fixture.schedules().run_now("s").await.unwrap();
+    }
+    assert!((16..=18).contains(&fixture.history("s").await.len()));
+}
+
+#[tokio::test]
 async fn a_history_forgets_what_is_old() {
     let retention = Retention {
         age: Duration::from_millis(3 * DAY as u64),

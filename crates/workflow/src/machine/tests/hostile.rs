@@ -166,7 +166,7 @@ fn refuse(mut machine: Machine, facts: &[Fact]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn an_answer_to_nothing_is_refused_and_changes_nothing(

@@ -186,7 +186,7 @@ impl Watched {
     }
 }
 
-fn replayed(root: &[EntrySpec], before: Vec<Fact>, facts: &[Fact]) -> Machine {
+fn replayed(root: &[EntrySpec], before: &[Fact], facts: &[Fact]) -> Machine {
     let mut machine = Machine::new("run".into(), build("root", root));
     for fact in before.iter().chain(facts) {
         machine.apply(fact).unwrap();
@@ -222,7 +222,7 @@ proptest! {
                 run.apply(fact);
             }
         }
-        let again = replayed(&root, before, &run.facts);
+        let again = replayed(&root, &before, &run.facts);
         prop_assert_eq!(again.status(), run.machine.status());
         prop_assert_eq!(shown(&again.steps()), shown(&run.machine.steps()));
         prop_assert_eq!(again.noted(), run.machine.noted());

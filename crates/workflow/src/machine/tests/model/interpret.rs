@@ -206,7 +206,7 @@ impl<'a> Model<'a> {
         self.ambiguous |= endings.len() > 1;
         endings
             .pop()
-            .unwrap_or((End::Output(outputs.into()), joined))
+            .unwrap_or_else(|| (End::Output(outputs.into()), joined))
     }
 
     fn foreach(
@@ -234,7 +234,7 @@ impl<'a> Model<'a> {
             }
         }
         self.cut |= ending.is_some() && items.len() > 1;
-        (ending.unwrap_or(End::Output(outputs.into())), delta)
+        (ending.unwrap_or_else(|| End::Output(outputs.into())), delta)
     }
 
     fn node(

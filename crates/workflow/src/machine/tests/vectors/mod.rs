@@ -3,6 +3,7 @@
 
 mod definitions;
 mod differences;
+mod facts;
 mod log;
 mod records;
 mod replay;
@@ -94,7 +95,8 @@ fn edits(name: &str, topic: &str) -> Vec<(usize, usize, &'static [&'static str])
 fn compare(run: &str, expected: &[Value], told: &[Value]) -> Vec<String> {
     let longest = expected.len().max(told.len());
     let different = (0..longest).filter(|i| expected.get(*i) != told.get(*i));
-    let shown = |event: Option<&Value>| event.map_or("nothing".to_owned(), Value::to_string);
+    let shown =
+        |event: Option<&Value>| event.map_or_else(|| "nothing".to_owned(), Value::to_string);
     different
         .map(|i| {
             let (expected, told) = (shown(expected.get(i)), shown(told.get(i)));

@@ -23,7 +23,7 @@ pub(super) fn different(
         let recorded = plain(value);
         let own = ours.get(id);
         if own != Some(&recorded) {
-            let own = own.map_or("nothing".to_owned(), Value::to_string);
+            let own = own.map_or_else(|| "nothing".to_owned(), Value::to_string);
             let problem = format!("the record of {id:?} is {own}\n    instead of {recorded}");
             different.push((id.clone(), problem));
         }

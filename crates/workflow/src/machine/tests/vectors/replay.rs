@@ -3,15 +3,12 @@
 use bowline_events::Timestamp;
 use serde_json::Value;
 
-use super::definitions;
 use super::differences::{Difference, Kind};
 use super::log::{Line, Log, masked};
-use super::records;
+use super::{definitions, facts, records};
+use crate::Data;
 use crate::definition::Entry;
-use crate::machine::{
-    At, Command, Completion, Fact, Failure, Machine, Notice, Outcome, Spot, Suspension, Travel,
-};
-use crate::{Data, Resume};
+use crate::machine::{At, Command, Completion, Fact, Failure, Machine, Notice, Outcome, Spot};
 
 type Step = Result<(), String>;
 
@@ -120,45 +117,13 @@ impl<'a> Replay<'a> {
     }
 
     fn start(&mut self, line: &Line) -> Step {
-        let travel = &line.data["timeTravel"];
-        let fact = if travel.is_object() {
-            let travel = Travel {
-                step: serde_json::from_value(travel["steps"].clone()).unwrap(),
-                input: Some(travel["inputData"].clone().into()),
-                ..Travel::default()
-            };
-            let at = self.at();
-            Fact::Traveled { at, travel }
-        } else {
-            Fact::Started {
-                at: self.at(),
-                input: line.result()["output"].clone().into(),
-                state: Some(line.data["initialState"].clone().into()),
-                context: Some(line.data["requestContext"].clone().into()),
-                per_step: line.data["perStep"] == true,
-            }
-        };
+        let fact = facts::start(line, self.at());
         self.apply(&fact)
     }
 
     fn resume(&mut self, line: &Line) -> Step {
-        let steps: Vec<String> = serde_json::from_value(line.data["resumeSteps"].clone()).unwrap();
-        let mut resume = Resume::with_data(line.data["resumeData"].clone().into()).path(steps);
-        if let Some(index) = line.data["forEachIndex"].as_u64() {
-            resume = resume.index(usize::try_from(index).unwrap());
-        }
-        let spots = self
-            .machine
-            .select(&resume)
-            .map_err(|error| error.to_string())?;
-        let (at, data) = (self.at(), resume.data);
-        self.apply(&Fact::Resumed {
-            at,
-            spots,
-            data,
-            context: None,
-            per_step: false,
-        })
+        let fact = facts::resume(line, self.at(), &self.machine)?;
+        self.apply(&fact)
     }
 
     /// Something was to be run: branches and loops are decided by what was run, and leaves must be asked for here too.
@@ -231,7 +196,7 @@ impl<'a> Replay<'a> {
                 format!("{path:?} ended, and does not run here"),
             );
         }
-        let outcome = outcome(result)?;
+        let outcome = facts::outcome(result)?;
         let state = result["__stateDelta"].clone();
         let state = state.is_object().then(|| state.into());
         self.pass(&result["endedAt"]);
@@ -356,29 +321,4 @@ impl<'a> Replay<'a> {
             Err(problem)
         }
     }
-}
-
-/// The recorded end of a step.
-fn outcome(result: &Value) -> Result<Outcome, String> {
-    Ok(match result["status"].as_str() {
-        Some("success") => Outcome::Success(result["output"].clone().into()),
-        Some("failed") => Outcome::Failed(Failure {
-            error: result["error"].clone().into(),
-            last: false,
-            tripwire: result.get("tripwire").map(|value| value.clone().into()),
-        }),
-        Some("suspended") => {
-            let mut payload = result["suspendPayload"].clone();
-            let members = payload.as_object_mut().ok_or("no payload")?;
-            let meta = members.remove("__workflow_meta").unwrap_or_default();
-            let labels = meta["resumeLabels"].as_object();
-            Outcome::Suspended(Suspension {
-                labels: labels
-                    .map(|labels| labels.keys().cloned().collect())
-                    .unwrap_or_default(),
-                payload: payload.into(),
-            })
-        }
-        other => return Err(format!("a step ended as {other:?}")),
-    })
 }

@@ -1,0 +1,72 @@
+//! The graphs of workflows in the store, for programs that do not have the workflows.
+
+use bowline_events::{Text, Timestamp};
+use bowline_store::{Commit, Expect, Filter, Index, Query, Store, Table};
+
+use super::Engine;
+use super::record::RunRecord;
+use crate::{Data, Error, ErrorKind, Result, Workflow};
+
+/// One record for every graph that a workflow has had, by `<workflow>@<hash>`.
+pub(super) const GRAPHS: Table = Table::new("graphs");
+
+/// What separates the id of a workflow from a hash, which has no such character.
+const SEPARATOR: char = '@';
+
+fn key(workflow: &str, hash: &str) -> Text {
+    format!("{workflow}{SEPARATOR}{hash}").into()
+}
+
+/// Writes the graph of `workflow` down, unless it is there.
+pub(super) async fn publish(store: &dyn Store, workflow: &Workflow) -> Result<()> {
+    let key = key(workflow.id(), &workflow.hash());
+    let failed = |error| Error::store("start", error);
+    if store.get(GRAPHS, &key).await.map_err(failed)?.is_some() {
+        return Ok(());
+    }
+    let index = Index::new(Timestamp::now()).group(workflow.id().clone());
+    let outline = workflow.to_outline().as_str().to_owned();
+    match store
+        .commit(Commit::new().put(GRAPHS, key, Expect::Absent, index, outline))
+        .await
+    {
+        Err(error) if error.conflict().is_none() => Err(failed(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether some program that uses this store has a workflow of this id.
+pub(super) async fn is_known(store: &dyn Store, workflow: &str) -> Result<bool> {
+    let query = Query::new(Filter::new().group(workflow.to_owned())).limit(1);
+    let page = store
+        .list(GRAPHS, &query)
+        .await
+        .map_err(|error| Error::store("start", error))?;
+    Ok(!page.records.is_empty())
+}
+
+impl Engine {
+    /// The workflow of a run: that of this program, or else the outline that is in the store, which can be looked at but not
+    /// run.
+    pub(super) async fn workflow_of(
+        &self,
+        operation: &'static str,
+        run: &RunRecord,
+    ) -> Result<Workflow> {
+        if let Some(workflow) = self.shared.workflow(&run.workflow) {
+            return Ok(workflow.clone());
+        }
+        let key = key(&run.workflow, &run.body.graph);
+        let found = self.shared.store.get(GRAPHS, &key).await;
+        let Some(record) = found.map_err(|error| Error::store(operation, error))? else {
+            return self.known(&run.workflow, operation);
+        };
+        let damaged = || {
+            let message = "the graph of the workflow in the store is damaged";
+            Error::new(ErrorKind::Corrupt, operation, message).with_subject(run.workflow.clone())
+        };
+        let text = String::from_utf8(record.body.to_vec()).map_err(|_| damaged())?;
+        let graph = Data::from_json(text).map_err(|error| damaged().with_source(error))?;
+        Workflow::outline(run.workflow.clone(), &graph)
+    }
+}
