@@ -484,6 +484,12 @@ fn what_cannot_be_a_workflow_is_refused_with_the_name_of_the_step() {
             "\"increment\"",
         ),
         (Workflow::builder("").step(increment).build(), "\"\""),
+        (
+            builder()
+                .step(increment.into_step().timeout(Duration::ZERO))
+                .build(),
+            "\"increment\"",
+        ),
     ];
     for (built, named) in cases {
         let error = built.unwrap_err();

@@ -68,7 +68,7 @@ use crate::{Data, Result, RetryPolicy, Workflow};
 ///
 /// What a step returns has to be what the next one takes:
 ///
-/// ```compile_fail,E0277
+/// ```compile_fail,E0631
 /// use bowline_workflow::{StepError, Workflow};
 ///
 /// async fn name(n: u32) -> Result<String, StepError> { Ok(n.to_string()) }
@@ -85,6 +85,34 @@ use crate::{Data, Result, RetryPolicy, Workflow};
 /// async fn name(n: u32) -> Result<String, StepError> { Ok(n.to_string()) }
 ///
 /// Workflow::builder("mixed").input::<u32>().output::<u32>().step(name).build();
+/// ```
+///
+/// A condition has to take what its step takes, a `foreach` needs an array, and only that has a width:
+///
+/// ```compile_fail,E0277
+/// # use bowline_workflow::{StepError, Workflow, when};
+/// # async fn double(n: u32) -> Result<u32, StepError> { Ok(n * 2) }
+/// Workflow::builder("mixed").input::<u32>().branch([when(|text: &String| text.is_empty(), double)]);
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use bowline_workflow::{StepError, Workflow};
+/// # async fn double(n: u32) -> Result<u32, StepError> { Ok(n * 2) }
+/// Workflow::builder("mixed").input::<u32>().foreach(double);
+/// ```
+///
+/// ```compile_fail,E0599
+/// # use bowline_workflow::{StepError, Workflow};
+/// # async fn double(n: u32) -> Result<u32, StepError> { Ok(n * 2) }
+/// Workflow::builder("mixed").input::<u32>().step(double).concurrency(2);
+/// ```
+///
+/// The body of a loop gets its own output:
+///
+/// ```compile_fail,E0271
+/// # use bowline_workflow::{StepError, Workflow};
+/// # async fn name(n: u32) -> Result<String, StepError> { Ok(n.to_string()) }
+/// Workflow::builder("mixed").input::<u32>().do_while(name, |text: &String| text.is_empty());
 /// ```
 pub struct WorkflowBuilder<I = Undeclared, O = Undeclared, C = Undeclared, L = ()> {
     plan: Plan,

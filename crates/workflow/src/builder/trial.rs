@@ -44,6 +44,9 @@ pub struct Trial {
     /// What the clock of the run says; pauses move it.
     now: Timestamp,
     commands: VecDeque<Command>,
+    /// What happened, in order.
+    #[cfg(test)]
+    pub(crate) facts: Vec<Fact>,
 }
 
 #[derive(Default)]
@@ -83,6 +86,8 @@ impl Trial {
             request_context: None,
             now: Timestamp::from_millis(0),
             commands: VecDeque::new(),
+            #[cfg(test)]
+            facts: Vec::new(),
         }
     }
 
@@ -193,6 +198,8 @@ impl Trial {
     }
 
     fn apply(&mut self, fact: &Fact) -> Result<()> {
+        #[cfg(test)]
+        self.facts.push(fact.clone());
         self.machine.apply(fact).map_err(|Mismatch(problem)| {
             Error::new(ErrorKind::WrongState, "try", problem)
                 .with_subject(self.machine.workflow().id().clone())

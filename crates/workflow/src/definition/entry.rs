@@ -173,6 +173,10 @@ impl StepKind {
     pub(crate) fn tool(id: Text) -> Self {
         Self::Tool(Reference::new(id))
     }
+
+    pub(crate) fn classifier(id: Text) -> Self {
+        Self::Classifier(Reference::new(id))
+    }
 }
 
 impl Reference {

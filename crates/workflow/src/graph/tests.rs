@@ -14,6 +14,7 @@ use crate::definition::{
     Branch, Condition, Entry, Foreach, Loop, LoopKind, Mapping, Node, Options, Reference, Sleep,
     StepDefinition, StepKind, Until, Width,
 };
+use crate::machine::{Fact, Machine};
 use crate::predicate::Predicate;
 use crate::predicate::tests::any_predicate;
 use crate::{
@@ -312,6 +313,55 @@ fn an_outline_keeps_what_decides_about_further_attempts() {
     assert_eq!(step.retry, Some(own));
     let without = outline(&workflow.to_graph());
     assert_eq!(without.definition().retry, RetryPolicy::NEVER);
+}
+
+#[tokio::test]
+async fn an_outline_replays_the_journal_of_the_workflow_that_it_is_of() {
+    async fn third(ctx: StepContext, n: u32) -> Done<u32> {
+        match ctx.attempt() {
+            2 => Ok(n),
+            _ => Err(StepError::fail("NotYet", "not yet")),
+        }
+    }
+    async fn ask(ctx: StepContext, n: u32) -> Done<u32> {
+        let answer = ctx.resumed::<u32>()?;
+        answer.map(|m| n + m).ok_or_else(|| ctx.suspend(&n))
+    }
+    let inner = Workflow::builder("inner").input::<u32>().output::<u32>();
+    let inner = inner.retries(RetryPolicy::times(2)).step(third).step(ask);
+    let workflow = Workflow::builder("w")
+        .input::<u32>()
+        .retries(RetryPolicy::times(2).delay(Duration::from_secs(1)))
+        .step(step("first", third))
+        .branch([
+            when(|n: &u32| *n > 0, step("yes", double)),
+            when(|n: &u32| *n == 0, step("no", double)),
+        ])
+        .map(|ctx: StepContext| async move {
+            ctx.output_of::<u32>("yes").map(Option::unwrap_or_default)
+        })
+        .do_until(step("grow", double), |n: &u32| *n > 50)
+        .step(inner.build_step().unwrap())
+        .sleep_by(|n: &u32| Duration::from_secs((*n).into()))
+        .map(|n: u32| async move { Done::Ok(vec![n, n]) })
+        .foreach(double)
+        .concurrency_by(|_: &StepContext| 2_usize)
+        .build()
+        .unwrap();
+    let mut trial = Trial::of(&workflow);
+    assert_eq!(trial.start(&5).await.unwrap(), RunStatus::Suspended);
+    let resume = crate::Resume::with(&20).unwrap();
+    assert_eq!(trial.resume(resume).await.unwrap(), RunStatus::Success);
+
+    let journal = serde_json::to_string(&trial.facts).unwrap();
+    let facts: Vec<Fact> = serde_json::from_str(&journal).unwrap();
+    let mut machine = Machine::new("trial".into(), outline(&workflow.to_outline()));
+    for fact in &facts {
+        machine.apply(fact).unwrap();
+    }
+    assert_eq!(machine.status(), RunStatus::Success);
+    assert_eq!(machine.result().map(Data::as_str), Some("[200,200]"));
+    assert_eq!(machine.steps(), trial.steps());
 }
 
 /// A graph in the making, without ids.

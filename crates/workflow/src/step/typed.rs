@@ -129,9 +129,12 @@ impl<I, O> TypedStep<I, O> {
         self
     }
 
-    /// How long one attempt may take; then its future is dropped and the attempt has failed.
+    /// How long one attempt may take, more than nothing; then its future is dropped and the attempt has failed.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
+        if limit.is_zero() {
+            self.draft.fault = Some("no attempt ends within 0s; give it more time".to_owned());
+        }
         self.draft.timeout = Some(limit);
         self
     }
@@ -171,6 +174,13 @@ impl<I, O> TypedStep<I, O> {
     #[must_use]
     pub fn tool(mut self, tool: impl Into<Text>) -> Self {
         self.draft.kind = StepKind::tool(tool.into());
+        self
+    }
+
+    /// Shows it in the graph as a call of the classifier `classifier`.
+    #[must_use]
+    pub fn classifier(mut self, classifier: impl Into<Text>) -> Self {
+        self.draft.kind = StepKind::classifier(classifier.into());
         self
     }
 }
@@ -213,7 +223,7 @@ impl Draft {
                     ("metadata", self.metadata.is_some()),
                     ("a description", self.description.is_some()),
                     ("suspension", self.can_suspend),
-                    ("an agent or tool", self.kind != StepKind::Step),
+                    ("an agent, tool or classifier", self.kind != StepKind::Step),
                 ];
                 if let Some((what, _)) = set.into_iter().find(|(_, set)| *set) {
                     let message = format!(
