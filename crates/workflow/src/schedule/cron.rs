@@ -30,6 +30,8 @@ pub const DEFAULT_ZONE: &str = "UTC";
 ///
 /// # Limits
 /// An expression has [`MAX_EXPRESSION`] bytes at most; nothing fires after the year 5000. Without a zone it is UTC.
+/// To find out that an expression never fires again (`0 0 31 2 *`) looks at all days until then, which can take a tenth of a
+/// second; such schedules are refused when they are made.
 ///
 /// ```
 /// use bowline_events::Timestamp;
