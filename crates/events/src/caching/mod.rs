@@ -42,7 +42,7 @@ use crate::{
 /// cache about each of them, and cannot tell those of two histories apart if they overtake each other and the bus says nothing of
 /// the clear, or if they come from a history that was gone when it attached.
 ///
-/// Run-local topics ([`Topic::is_run_local`]) and local publishes are not cached, nor are topics that
+/// Run-local topics ([`Topic::is_run_local`]) are cached only with [`cache_run_local`](CachingPubSub::cache_run_local), local publishes never, nor are topics that
 /// [`should_cache`](Self::should_cache) rejects. Grouped subscriptions go straight to the wrapped bus.
 ///
 /// A delivery that was read from the history has nobody to hand it back to: refusing it does nothing, whatever
@@ -74,6 +74,7 @@ pub struct CachingPubSub {
     /// Both in one step, where they can.
     joint: Option<Arc<dyn JointPublish>>,
     should_cache: Option<ShouldCache>,
+    run_local: bool,
     closed: Arc<AtomicBool>,
 }
 
@@ -87,6 +88,7 @@ impl CachingPubSub {
             inner,
             cache,
             should_cache: None,
+            run_local: false,
             closed: Arc::default(),
         }
     }
@@ -98,10 +100,18 @@ impl CachingPubSub {
         Self::new(Arc::new(bus), Arc::new(MemoryCache::new()))
     }
 
-    /// Caches only topics for which `test` holds, run-local topics never.
+    /// Caches only topics for which `test` holds; run-local topics only with [`cache_run_local`](Self::cache_run_local).
     #[must_use]
     pub fn should_cache(mut self, test: impl Fn(&Topic) -> bool + Send + Sync + 'static) -> Self {
         self.should_cache = Some(Arc::new(test));
+        self
+    }
+
+    /// Caches run-local topics (`workflow.events.v2.<runId>`), too, which the reference does not: the events of a run can then
+    /// be watched from any offset, and by other processes. [`should_cache`](Self::should_cache) is asked about them as well.
+    #[must_use]
+    pub fn cache_run_local(mut self) -> Self {
+        self.run_local = true;
         self
     }
 
@@ -146,7 +156,8 @@ impl CachingPubSub {
     }
 
     fn caches(&self, topic: &Topic) -> bool {
-        !topic.is_run_local() && self.should_cache.as_ref().is_none_or(|test| test(topic))
+        (self.run_local || !topic.is_run_local())
+            && self.should_cache.as_ref().is_none_or(|test| test(topic))
     }
 
     /// Calls the cache, then the bus.

@@ -225,6 +225,6 @@ fn schedule(store: &Arc<dyn Store>, engine: &Engine) -> Result<Scheduler> {
 
 fn cached(bus: OpenBus, cache: Arc<dyn bowline_events::EventCache>) -> OpenBus {
     let inner = Box::new(bus);
-    let bus = CachingPubSub::new(inner.shared(), cache);
+    let bus = CachingPubSub::new(inner.shared(), cache).cache_run_local();
     OpenBus::Cached { bus, inner }
 }
