@@ -1,4 +1,5 @@
 //! An application as its users write it.
+#![allow(clippy::unwrap_used, reason = "tests, with functions of their own")]
 #![cfg(all(feature = "workflow", feature = "sqlite"))]
 
 use std::time::Duration;

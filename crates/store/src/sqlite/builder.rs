@@ -171,6 +171,8 @@ fn start_readers(connections: Vec<Connection>) -> Result<(mpsc::Sender<ReadJob>,
         let alive = alive.clone();
         spawn("bowline-sqlite-read", move || {
             let _alive = alive;
+            // Moved here, so that it is closed before the end of this reader is told.
+            let connection = connection;
             loop {
                 let job = match jobs.lock() {
                     Ok(jobs) => jobs.recv(),

@@ -9,7 +9,6 @@ use super::Engine;
 use super::commit::later;
 use super::launch;
 use super::record::{RUNS, Replayed, RunRecord, encode};
-use super::shared::Active;
 use super::signal::Signal;
 use crate::machine::{At, Fact, Machine, Notice, RunStatus, Travel};
 use crate::{Data, Error, ErrorKind, Result, Resume};
@@ -187,15 +186,15 @@ impl Engine {
             (Ok(record), Some(active)) => self.shared.set_off(active, record, replayed),
             (Ok(record), None) => self.hand_on(&record).await,
             (Err(error), active) => {
-                self.forget(run, active);
+                self.forget(run, active.is_some());
                 return Err(error);
             }
         }
         Ok(())
     }
 
-    fn forget(&self, run: &str, active: Option<Arc<Active>>) {
-        if active.is_some() {
+    fn forget(&self, run: &str, entered: bool) {
+        if entered {
             self.shared.leave(&run.to_owned().into(), None);
         }
     }
