@@ -1,5 +1,9 @@
 //! Workflows that run on a real store and a real bus.
 
+mod boundaries;
 mod house;
 mod life;
+mod line;
+mod scenes;
 mod steering;
+mod wires;
