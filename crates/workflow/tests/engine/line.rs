@@ -106,6 +106,12 @@ impl Line {
         self.bus_cut.store(cut, Ordering::SeqCst);
     }
 
+    /// A number below `end`.
+    pub(crate) fn roll(&self, end: u32) -> u32 {
+        let rolled = self.dice.lock().unwrap().below(u64::from(end));
+        u32::try_from(rolled).unwrap()
+    }
+
     /// Lets an operation happen, or not. `fault` makes its error; it is told what kind to make.
     pub(crate) async fn pass<T, E>(
         &self,

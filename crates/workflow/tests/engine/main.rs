@@ -1,6 +1,8 @@
 //! Workflows that run on a real store and a real bus.
 
 mod boundaries;
+mod competition;
+mod duplicates;
 mod house;
 mod life;
 mod line;

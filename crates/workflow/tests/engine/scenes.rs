@@ -57,6 +57,28 @@ impl Hands {
         }
     }
 
+    /// A step that returns what it was given and counts as a side effect.
+    fn same(
+        &self,
+    ) -> impl Fn(
+        StepContext,
+        serde_json::Value,
+    )
+        -> futures_util::future::BoxFuture<'static, Result<serde_json::Value, StepError>>
+    + Clone
+    + Send
+    + Sync
+    + 'static {
+        let hands = self.clone();
+        move |ctx: StepContext, value| {
+            let hands = hands.clone();
+            Box::pin(async move {
+                hands.acts(&ctx).await;
+                Ok(value)
+            })
+        }
+    }
+
     /// Counts an execution, unless the process is dead.
     pub(crate) async fn acts(&self, ctx: &StepContext) {
         self.line.alive().await;
@@ -121,7 +143,7 @@ fn parallel(hands: &Hands) -> Workflow {
             step("b", hands.add(2)),
             step("c", hands.add(3)),
         ])
-        .map(|all: serde_json::Value| async move { Ok::<_, StepError>(all) })
+        .step(step("joined", hands.same()))
         .build()
         .unwrap()
 }
@@ -133,15 +155,22 @@ fn branch(hands: &Hands) -> Workflow {
             when(|n: &u64| *n < 100, step("small", hands.add(1))),
             when(|n: &u64| *n >= 100, step("large", hands.add(2))),
         ])
-        .map(|all: serde_json::Value| async move { Ok::<_, StepError>(all) })
+        .step(step("joined", hands.same()))
         .build()
         .unwrap()
 }
 
 fn foreach(hands: &Hands) -> Workflow {
+    let listing = hands.clone();
     Workflow::builder("foreach")
         .input::<u64>()
-        .map(|n: u64| async move { Ok::<_, StepError>((0..n + 2).collect::<Vec<u64>>()) })
+        .step(step("list", move |ctx: StepContext, n: u64| {
+            let hands = listing.clone();
+            async move {
+                hands.acts(&ctx).await;
+                Ok::<_, StepError>((0..n + 2).collect::<Vec<u64>>())
+            }
+        }))
         .foreach(step("each", hands.add(10)))
         .concurrency(2)
         .build()

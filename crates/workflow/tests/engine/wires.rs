@@ -130,6 +130,8 @@ impl Store for FarStore {
 pub(crate) enum Hints {
     /// They arrive this many times.
     Times(u32),
+    /// They arrive up to this many times, or not at all.
+    UpTo(u32),
 }
 
 /// A bus as one process sees it.
@@ -163,9 +165,11 @@ impl PubSub for FarBus {
         event: NewEvent,
         options: PublishOptions,
     ) -> OpFuture<'a, Published> {
-        let Hints::Times(times) = self.hints;
-        let is_hint = topic.as_str().starts_with("rs.");
-        let times = if is_hint { times } else { 1 };
+        let times = match self.hints {
+            _ if !topic.as_str().starts_with("rs.") => 1,
+            Hints::Times(times) => times,
+            Hints::UpTo(most) => self.line.roll(most + 1),
+        };
         self.far(async move {
             let mut published = Published::new(None, None);
             for _ in 0..times {
