@@ -10,6 +10,7 @@ use super::driver::{Driver, Left};
 use super::insist::Insisted;
 use super::outbox;
 use super::record::{RUNS, encode};
+use super::signal::Signal;
 use crate::machine::{Fact, Failure, Notice, RunStatus};
 use crate::{Error, Result};
 
@@ -141,7 +142,13 @@ impl Driver {
             }
         }
         let telling = self.shared.options.drain / 2;
-        self.hand_over(Timestamp::now(), telling).await
+        let left = self.hand_over(Timestamp::now(), telling).await;
+        let record = &self.record;
+        let signal = self
+            .shared
+            .signal(Signal::Resume, &record.id, &record.workflow);
+        signal.await;
+        left
     }
 
     async fn hand_over(&mut self, due: Timestamp, telling: Duration) -> Left {

@@ -128,14 +128,16 @@ impl Driver {
         publisher.tell_rest(&run, &self.voice, before, ask).await;
         let left = self.work().await;
         self.stop().await;
-        if matches!(left, Left::Gone) {
-            self.farewell().await;
-        }
+        let behind = matches!(left, Left::Gone) && self.farewell().await;
+        let shared = Arc::clone(&self.shared);
         let settled = matches!(left, Left::Settled).then(|| Settled {
             record: self.record,
             machine: self.machine,
         });
-        self.shared.leave(&run, settled);
+        shared.leave(&run, settled);
+        if behind {
+            shared.leave_behind();
+        }
     }
 
     async fn work(&mut self) -> Left {
@@ -228,31 +230,25 @@ impl Driver {
         }
     }
 
-    /// The run is not ours any more. If it was cancelled, who worked on it knows best what is left to tell.
-    async fn farewell(&mut self) {
+    /// The run is not ours any more. If it was cancelled, who worked on it knows best what is left to tell. Whether it may
+    /// be that nobody works on it now.
+    async fn farewell(&mut self) -> bool {
         let found = self.shared.store.get(RUNS, &self.record.id).await;
-        let found = match found {
-            Ok(found) => found.and_then(|record| RunRecord::read(&record).ok()),
-            Err(_) => {
-                self.voice.silence();
-                self.shared.leave_behind();
-                return;
-            }
-        };
-        let Some(found) = found else {
+        let Ok(found) = found else {
             self.voice.silence();
-            return;
+            return true;
         };
-        if found.status == RunStatus::Canceled {
-            self.tell_of_cancel(&found).await;
-            return;
-        }
-        if found.status != RunStatus::Failed {
+        let Some(Ok(found)) = found.map(|record| RunRecord::read(&record)) else {
             self.voice.silence();
+            return false;
+        };
+        match found.status {
+            RunStatus::Canceled => self.tell_of_cancel(&found).await,
+            // This driver has broken it off, or somebody has given it up: nothing else follows.
+            RunStatus::Failed => {}
+            _ => self.voice.silence(),
         }
-        if found.body.worker.as_deref() == Some(self.shared.worker().as_str()) {
-            self.shared.leave_behind();
-        }
+        found.body.worker.as_deref() == Some(self.shared.worker().as_str())
     }
 
     async fn tell_of_cancel(&mut self, found: &RunRecord) {

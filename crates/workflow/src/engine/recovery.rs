@@ -73,7 +73,10 @@ async fn look(shared: &Arc<Shared>, orphans: &mut Orphans, now: Timestamp) -> Re
     let behind = shared.take_left_behind();
     if !dead.is_empty() || long_ago || behind {
         orphans.looked = Some(now);
-        take_orphans(shared, now).await?;
+        if let Err(error) = take_orphans(shared, now).await {
+            shared.look_again();
+            return Err(error);
+        }
     }
     Ok(())
 }
@@ -258,6 +261,7 @@ async fn take_orphans(shared: &Arc<Shared>, now: Timestamp) -> Result<()> {
             tracing::info!(run = %run.id, %worker, "taking over a run from a worker that is gone");
             if let Err(error) = shared.take(run, true).await {
                 tracing::warn!(%error, "a run was not taken over");
+                shared.look_again();
                 left.insert(worker);
             }
         }

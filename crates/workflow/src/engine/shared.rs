@@ -125,8 +125,20 @@ impl Shared {
 
     /// A run of this engine is not worked on although its record says so.
     pub(super) fn leave_behind(&self) {
-        self.left_behind.store(true, Ordering::SeqCst);
+        self.look_again();
         self.due.notify_one();
+    }
+
+    /// After an error: what was to be written may have been, and then nobody works on the run.
+    pub(super) fn leave_behind_if(&self, error: &Error) {
+        if error.kind() == ErrorKind::Store {
+            self.leave_behind();
+        }
+    }
+
+    /// As [`leave_behind`](Self::leave_behind), and somebody looks for it at the next opportunity.
+    pub(super) fn look_again(&self) {
+        self.left_behind.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn has_left_behind(&self) -> bool {

@@ -191,6 +191,7 @@ impl Engine {
             (Ok(record), None) => self.hand_on(&record).await,
             (Err(error), active) => {
                 self.forget(run, active);
+                self.shared.leave_behind_if(&error);
                 return Err(error);
             }
         }
@@ -256,17 +257,8 @@ impl Engine {
         replayed.end += 1;
         let changed = self.shared.insist(&commit, a_few).await;
         let lost = || already(operation, &record.id);
-        match changed.kept(operation, &record.id, lost) {
-            Ok(version) => {
-                record.version = version;
-                Ok(record)
-            }
-            Err(error) => {
-                // It may have been changed nevertheless.
-                self.shared.leave_behind();
-                Err(error)
-            }
-        }
+        record.version = changed.kept(operation, &record.id, lost)?;
+        Ok(record)
     }
 
     /// Leaves the rest to others.

@@ -71,6 +71,7 @@ impl Shared {
             (Err(error), _) => {
                 if take {
                     self.leave(&begin.run_id, None);
+                    self.leave_behind_if(&error);
                 }
                 Err(error)
             }
@@ -93,15 +94,7 @@ impl Shared {
             .put(RUNS, id, Expect::Absent, index, record.json()?)
             .append_at(record.log(), 0, [encode(0, fact)?]);
         let made = self.insist(&commit, a_few).await;
-        let lost = || exists(&record.id);
-        match made.kept("start", &record.id, lost) {
-            Ok(version) => record.version = version,
-            Err(error) => {
-                // It may have been made nevertheless.
-                self.leave_behind();
-                return Err(error);
-            }
-        }
+        record.version = made.kept("start", &record.id, || exists(&record.id))?;
         Ok(replayed)
     }
 
@@ -182,6 +175,7 @@ impl Shared {
             }
             Err(error) => {
                 self.leave(&run, None);
+                self.leave_behind_if(&error);
                 Err(error)
             }
         }
@@ -229,8 +223,6 @@ impl Shared {
             Insisted::Kept(version) => record.version = version,
             Insisted::Lost(_) => return Ok(None),
             Insisted::Failed(error) => {
-                // It may have been taken nevertheless.
-                self.leave_behind();
                 return Err(Error::store("take", error).with_subject(record.id));
             }
         }
