@@ -4,8 +4,12 @@ mod builder;
 mod commit;
 mod driver;
 mod execute;
+<<<<<<< HEAD
 mod graphs;
 mod launch;
+=======
+mod insist;
+>>>>>>> crash
 mod lease;
 mod list;
 mod options;
@@ -19,6 +23,7 @@ mod signal;
 mod start;
 mod steer;
 mod take;
+mod untold;
 mod watch;
 
 use std::sync::{Arc, Mutex};
@@ -91,6 +96,8 @@ impl Engine {
             let deadline = Instant::now() + self.shared.options.drain;
             self.all_left(deadline).await;
         }
+        let deadline = Instant::now() + self.shared.options.drain;
+        self.shared.publisher.close(deadline).await;
         self.shared.abandon();
         self.shared.sweep_outbox().await;
         let tasks = std::mem::take(&mut *lock(&self.tasks));

@@ -108,8 +108,13 @@ impl Run {
         }
     }
 
+<<<<<<< HEAD
     async fn load(&self, record: RunRecord) -> Result<RunResult> {
         let workflow = self.engine.workflow_of("result", &record).await?;
+=======
+    async fn load(&self, mut record: RunRecord) -> Result<RunResult> {
+        let workflow = self.engine.known(&record.workflow, "result")?;
+>>>>>>> crash
         let machine = match self.engine.shared.replay(&self.id, &workflow).await {
             Ok(replayed) => replayed.machine,
             // The record tells the error.
@@ -118,6 +123,9 @@ impl Run {
             }
             Err(error) => return Err(error),
         };
+        if record.body.large {
+            record.body.fill(&machine);
+        }
         Ok(RunResult(Arc::new(Settled { record, machine })))
     }
 

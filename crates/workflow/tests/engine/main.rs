@@ -1,7 +1,18 @@
 //! Workflows that run on a real store and a real bus.
-#![allow(clippy::unwrap_used, reason = "tests, with functions of their own")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod away;
+mod boundaries;
+mod closing;
+mod competition;
+mod duplicates;
 mod house;
 mod life;
+mod line;
+mod poison;
+mod retention;
+mod scenes;
 mod scheduled;
+mod stale;
 mod steering;
+mod wires;
