@@ -12,15 +12,10 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::execute::{Task, answer};
-<<<<<<< HEAD
 use super::launch;
-use super::publish::Progress;
-use super::record::{Replayed, RunRecord};
-=======
 use super::outbox;
 use super::publish::{Chunks, Voice};
 use super::record::{RUNS, Replayed, RunRecord};
->>>>>>> crash
 use super::shared::{Active, Settled, Shared};
 use crate::context::RunServices;
 use crate::definition::BoxFuture;
@@ -133,16 +128,12 @@ impl Driver {
         let publisher = &self.shared.publisher;
         publisher.tell_rest(&run, &self.voice, before, ask).await;
         let left = self.work().await;
-<<<<<<< HEAD
-        self.stop();
+        self.stop().await;
         if matches!(left, Left::Settled) {
             launch::record_outcome(&self.shared, &self.record).await;
         }
-=======
-        self.stop().await;
         let behind = matches!(left, Left::Gone) && self.farewell().await;
         let shared = Arc::clone(&self.shared);
->>>>>>> crash
         let settled = matches!(left, Left::Settled).then(|| Settled {
             record: self.record,
             machine: self.machine,

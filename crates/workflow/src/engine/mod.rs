@@ -4,12 +4,9 @@ mod builder;
 mod commit;
 mod driver;
 mod execute;
-<<<<<<< HEAD
 mod graphs;
 mod launch;
-=======
 mod insist;
->>>>>>> crash
 mod lease;
 mod list;
 mod options;

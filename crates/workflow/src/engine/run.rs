@@ -108,13 +108,8 @@ impl Run {
         }
     }
 
-<<<<<<< HEAD
-    async fn load(&self, record: RunRecord) -> Result<RunResult> {
-        let workflow = self.engine.workflow_of("result", &record).await?;
-=======
     async fn load(&self, mut record: RunRecord) -> Result<RunResult> {
-        let workflow = self.engine.known(&record.workflow, "result")?;
->>>>>>> crash
+        let workflow = self.engine.workflow_of("result", &record).await?;
         let machine = match self.engine.shared.replay(&self.id, &workflow).await {
             Ok(replayed) => replayed.machine,
             // The record tells the error.

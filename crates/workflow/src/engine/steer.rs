@@ -1,6 +1,5 @@
 //! Resuming, cancelling, retrying runs, and beginning them again at a step.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::{Text, Timestamp};
@@ -9,12 +8,9 @@ use tokio::time::sleep;
 
 use super::Engine;
 use super::commit::later;
-<<<<<<< HEAD
 use super::launch;
-=======
 use super::insist::{Insisted, a_few};
 use super::outbox::{self, OUTBOX};
->>>>>>> crash
 use super::record::{RUNS, Replayed, RunRecord, encode};
 use super::signal::Signal;
 use crate::machine::{At, Fact, Machine, RunStatus, Travel};
@@ -152,23 +148,13 @@ impl Engine {
             active.cancel.cancel();
             active.doubt();
         }
-<<<<<<< HEAD
-        let notice = Notice::finish(&record.id, RunStatus::Canceled);
-        let topic = bowline_events::Topic::workflow_events(&record.id);
-        let progress = Arc::default();
-        self.shared
-            .publisher
-            .tell(&topic, &record.id, notice.json, &progress)
-            .await;
-        launch::record_outcome(&self.shared, record).await;
-=======
         if worker.is_none()
             && let Some(workflow) = workflow
         {
             let note = (note, record.version);
             self.shared.tell_all(&record.id, &workflow, note).await;
         }
->>>>>>> crash
+        launch::record_outcome(&self.shared, record).await;
         self.shared
             .signal(Signal::Cancel, &record.id, &record.workflow)
             .await;
@@ -205,22 +191,14 @@ impl Engine {
             (Ok(record), Some(active)) => self.shared.set_off(active, record, replayed, true),
             (Ok(record), None) => self.hand_on(&record).await,
             (Err(error), active) => {
-<<<<<<< HEAD
                 self.forget(run, active.is_some());
-=======
-                self.forget(run, active);
                 self.shared.leave_behind_if(&error);
->>>>>>> crash
                 return Err(error);
             }
         }
         Ok(())
     }
 
-<<<<<<< HEAD
-    fn forget(&self, run: &str, entered: bool) {
-        if entered {
-=======
     /// How much of a run that halted or ended is told for certain: everything, if its note is gone. Who is about to tell it
     /// gets a moment to do so.
     async fn told(
@@ -248,9 +226,8 @@ impl Engine {
         Ok(replayed.published)
     }
 
-    fn forget(&self, run: &str, active: Option<Arc<Active>>) {
-        if active.is_some() {
->>>>>>> crash
+    fn forget(&self, run: &str, entered: bool) {
+        if entered {
             self.shared.leave(&run.to_owned().into(), None);
         }
     }

@@ -213,28 +213,12 @@ impl Shared {
             replayed.end += 1;
         }
         replayed.machine.ask_again();
-<<<<<<< HEAD
-        let ended = !replayed.machine.status().is_active();
-        if ended {
-            record.status = replayed.machine.status();
-            record.body.settle(&replayed.machine, Timestamp::now());
-            record.due = record
-                .status
-                .is_final()
-                .then(|| super::commit::later(Timestamp::now(), self.options.watch_retention));
-        } else {
-            record.status = RunStatus::Running;
-            record.due = None;
-            record.body.worker = Some(self.worker().to_string());
-        }
-        if record.body.graph.is_empty() {
-            record.body.graph = workflow.hash();
-        }
-=======
         record.status = RunStatus::Running;
         record.due = None;
         record.body.worker = Some(self.worker().to_string());
->>>>>>> crash
+        if record.body.graph.is_empty() {
+            record.body.graph = workflow.hash();
+        }
         let expect = Expect::Version(record.version);
         let (id, index) = (record.id.clone(), record.index());
         let commit = commit.put(RUNS, id, expect, index, record.json()?);

@@ -32,17 +32,6 @@ impl Machine {
         self.commands = self.outstanding();
     }
 
-    /// Gives notices back that were taken, before those that were not.
-    pub(crate) fn put_back(&mut self, mut notices: Vec<super::Notice>) {
-        notices.append(&mut self.notices);
-        self.notices = notices;
-    }
-
-    /// Notices that were not taken.
-    pub(crate) fn untaken(&self) -> usize {
-        self.notices.len()
-    }
-
     /// What the present entry of a frame asks for that is not the work of a slot.
     pub(super) fn asked(&self, frame: usize) -> Option<Command> {
         let spot = Spot::new(frame, self.frames[frame].cursor, None);
