@@ -95,8 +95,9 @@ impl Shared {
         for record in due {
             let told = match self.tell_for(&record, now).await {
                 Ok(told) => told,
+                Err(error) if error.kind() == ErrorKind::Store => return Err(error),
                 Err(error) => {
-                    tracing::warn!(note = %record.key, %error, "what a run had to tell cannot be told now");
+                    tracing::error!(note = %record.key, %error, "what a run had to tell cannot be told");
                     Told::Later(POSTPONED)
                 }
             };

@@ -13,6 +13,7 @@ mod line;
 mod poison;
 mod retention;
 mod scenes;
+mod simulation;
 mod stale;
 mod steering;
 mod wires;
