@@ -130,6 +130,9 @@ impl Driver {
         self.stop().await;
         let behind = matches!(left, Left::Gone) && self.farewell().await;
         let shared = Arc::clone(&self.shared);
+        if self.record.body.large {
+            self.record.body.fill(&self.machine);
+        }
         let settled = matches!(left, Left::Settled).then(|| Settled {
             record: self.record,
             machine: self.machine,

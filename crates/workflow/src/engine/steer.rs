@@ -1,6 +1,5 @@
 //! Resuming, cancelling, retrying runs, and beginning them again at a step.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::{Text, Timestamp};
@@ -12,7 +11,6 @@ use super::commit::later;
 use super::insist::{Insisted, a_few};
 use super::outbox::{self, OUTBOX};
 use super::record::{RUNS, Replayed, RunRecord, encode};
-use super::shared::Active;
 use super::signal::Signal;
 use crate::machine::{At, Fact, Machine, RunStatus, Travel};
 use crate::{Data, Error, ErrorKind, Result, Resume};
@@ -190,7 +188,9 @@ impl Engine {
             (Ok(record), Some(active)) => self.shared.set_off(active, record, replayed, true),
             (Ok(record), None) => self.hand_on(&record).await,
             (Err(error), active) => {
-                self.forget(run, active);
+                if active.is_some() {
+                    self.shared.leave(&run.to_owned().into(), None);
+                }
                 self.shared.leave_behind_if(&error);
                 return Err(error);
             }
@@ -223,12 +223,6 @@ impl Engine {
             }
         }
         Ok(replayed.published)
-    }
-
-    fn forget(&self, run: &str, active: Option<Arc<Active>>) {
-        if active.is_some() {
-            self.shared.leave(&run.to_owned().into(), None);
-        }
     }
 
     async fn commit_change(

@@ -7,6 +7,7 @@ mod boundaries;
 mod closing;
 mod competition;
 mod duplicates;
+mod endings;
 mod house;
 mod life;
 mod line;

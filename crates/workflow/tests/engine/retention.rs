@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_events::PubSub;
 use bowline_workflow::{RunStatus, Start};
 use futures_util::StreamExt;
 
