@@ -14,6 +14,7 @@ cargo xtask <command>
   lint      formatting, clippy, documentation and the dependency budget, warnings denied
   ci        lint, then test
   long      the tests that take long: many more random cases, many more failovers
+  simulate  engines that die, freeze and are closed at random, with 300 seeds; `simulate <seed>` for one of them
   fuzz      fuzz every target for a minute (needs a nightly toolchain); `fuzz <seconds>` for longer
   install   install what the tests need, and stop
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Some("lint") => steps::lint(),
         Some("ci") => steps::lint().and_then(|()| steps::test()),
         Some("long") => steps::long(),
+        Some("simulate") => steps::simulate(arguments.get(1).map(String::as_str)),
         Some("fuzz") => steps::fuzz(arguments.get(1).map_or("60", String::as_str)),
         Some("install") => install::components().map(|_| ()),
         Some("help" | "--help" | "-h") | None => {

@@ -113,10 +113,33 @@ pub(crate) fn long() -> Result<(), String> {
     let mut tests = workspace_tests(&components);
     tests
         .env("PROPTEST_CASES", "200000")
-        .env("BOWLINE_ROUNDS", "200");
+        .env("BOWLINE_ROUNDS", "200")
+        .env("BOWLINE_LONG", "1");
     run(tests)?;
     report_skips(&components);
     Ok(())
+}
+
+/// The simulation of the workflow engine, with one seed or with many.
+pub(crate) fn simulate(seed: Option<&str>) -> Result<(), String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let arguments = [
+        "test",
+        "--release",
+        "--package",
+        "bowline-workflow",
+        "--test",
+        "engine",
+        "--",
+        "simulation",
+        "--nocapture",
+    ];
+    let mut simulation = command(&cargo, &arguments);
+    simulation.env("BOWLINE_LONG", "1");
+    if let Some(seed) = seed {
+        simulation.env("BOWLINE_SEED", seed);
+    }
+    run(simulation)
 }
 
 /// Every fuzz target for `seconds`, with the coverage counters that libFuzzer needs.

@@ -134,6 +134,9 @@ impl Driver {
         }
         let behind = matches!(left, Left::Gone) && self.farewell().await;
         let shared = Arc::clone(&self.shared);
+        if self.record.body.large {
+            self.record.body.fill(&self.machine);
+        }
         let settled = matches!(left, Left::Settled).then(|| Settled {
             record: self.record,
             machine: self.machine,

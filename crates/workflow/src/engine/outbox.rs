@@ -95,8 +95,9 @@ impl Shared {
         for record in due {
             let told = match self.tell_for(&record, now).await {
                 Ok(told) => told,
+                Err(error) if error.kind() == ErrorKind::Store => return Err(error),
                 Err(error) => {
-                    tracing::warn!(note = %record.key, %error, "what a run had to tell cannot be told now");
+                    tracing::error!(note = %record.key, %error, "what a run had to tell cannot be told");
                     Told::Later(POSTPONED)
                 }
             };
@@ -130,7 +131,7 @@ impl Shared {
         let Some(workflow) = self.workflow(&record.workflow) else {
             return Ok(Told::Later(POSTPONED));
         };
-        if self.is_alive(&note.body, now).await? {
+        if self.is_being_told(note, now).await? {
             return Ok(Told::Later(self.options.lease));
         }
         let notices = match self.replay_until(&run, workflow, end).await {
@@ -166,6 +167,15 @@ impl Shared {
             .note(run, &voice, note.key.clone(), version)
             .await;
         Ok(Told::Settled)
+    }
+
+    /// Whether somebody is about to tell what a note is about. What this engine still has to tell is in its queue; what is
+    /// not there was forgotten because the answer to a commit was lost.
+    async fn is_being_told(&self, note: &Record, now: Timestamp) -> Result<bool> {
+        if *note.body == *self.worker().as_bytes() {
+            return Ok(self.publisher.is_busy() || self.has_told(&note.key));
+        }
+        self.is_alive(&note.body, now).await
     }
 
     /// Whether a worker holds a lease.

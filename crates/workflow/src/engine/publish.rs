@@ -166,6 +166,13 @@ impl Publisher {
         let _ = timeout_at(deadline, told).await;
     }
 
+    /// Whether there is something that is said and not told.
+    pub(super) fn is_busy(&self) -> bool {
+        self.queue
+            .as_ref()
+            .is_some_and(|queue| *queue.open.borrow() > 0)
+    }
+
     /// Waits until everything is told, or until `deadline`, and tells nothing any more.
     pub(super) async fn close(&self, deadline: Instant) {
         let Some(queue) = &self.queue else { return };

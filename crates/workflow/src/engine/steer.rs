@@ -191,7 +191,9 @@ impl Engine {
             (Ok(record), Some(active)) => self.shared.set_off(active, record, replayed, true),
             (Ok(record), None) => self.hand_on(&record).await,
             (Err(error), active) => {
-                self.forget(run, active.is_some());
+                if active.is_some() {
+                    self.shared.leave(&run.to_owned().into(), None);
+                }
                 self.shared.leave_behind_if(&error);
                 return Err(error);
             }
@@ -224,12 +226,6 @@ impl Engine {
             }
         }
         Ok(replayed.published)
-    }
-
-    fn forget(&self, run: &str, entered: bool) {
-        if entered {
-            self.shared.leave(&run.to_owned().into(), None);
-        }
     }
 
     async fn commit_change(

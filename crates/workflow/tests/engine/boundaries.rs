@@ -72,7 +72,7 @@ async fn see_to_it(engine: &Engine, scene: &Scene) -> Run {
 }
 
 /// An event without what differs between one execution and the next.
-fn normal(event: &bowline_events::Event, in_order: bool) -> String {
+pub(crate) fn normal(event: &bowline_events::Event, in_order: bool) -> String {
     fn strip(value: &mut Value, in_order: bool) {
         match value {
             Value::Object(members) => {
