@@ -13,39 +13,43 @@ use crate::measurement::Measurement;
 use crate::settings::Settings;
 use crate::subject::run;
 
-const STEPS: u64 = 10_000;
-/// Steps that are averaged.
-const SPAN: usize = 1000;
-
-/// Microseconds per step, from the step `first` on, of the run that went through them last.
-fn pace(seen: &Seen, first: usize) -> Option<f64> {
+/// Microseconds per step between the steps `first` and `last` of the run that went through them last.
+fn pace(seen: &Seen, first: usize, last: usize) -> Option<f64> {
     let at = |step: usize| Some(seen.instants.get(step)?.load(Relaxed));
-    let last = (first + SPAN).min(seen.instants.len().saturating_sub(1));
     let ns = at(last)?.saturating_sub(at(first)?);
     Some(round(ns as f64 / 1e3 / (last - first).max(1) as f64, 3))
 }
 
-async fn measure(settings: Settings) -> Result<Outcome> {
+/// What the first tenth of the steps cost, and the last.
+fn paces(seen: &Seen, extras: Members) -> Members {
+    let last = seen.instants.len().saturating_sub(1);
+    let tenth = seen.instants.len() / 10;
+    let head = pace(seen, 0, tenth);
+    let tail = pace(seen, last.saturating_sub(tenth), last);
+    let growth = tail.zip(head).map(|(tail, head)| round(tail / head, 3));
+    extras
+        .with("head10_us", head)
+        .with("tail10_us", tail)
+        .with("tail_over_head", growth)
+}
+
+async fn measure(settings: Settings, steps: u64) -> Result<Outcome> {
     let (store, _) = Backend::Memory.open().await?;
-    let flow = Flow::timed(STEPS)?;
+    let flow = Flow::timed(steps)?;
     let seen = Arc::clone(&flow.seen);
     let bed = Arc::new(Bed::make(flow, store).await?);
-    bed.run().await?;
-    let paces = |extras: Members| {
-        extras
-            .with("first1000_us", pace(&seen, 0))
-            .with("last1000_us", pace(&seen, STEPS as usize - SPAN))
-    };
+    bed.runs(1, settings.warm_up).await?;
+    let paces = |extras: Members| paces(&seen, extras);
     let outcome = bed.measure(1, settings.length, paces).await?;
     bed.close().await?;
     Ok(outcome)
 }
 
-pub(super) fn measurement() -> Measurement {
+pub(super) fn measurement(steps: u64) -> Measurement {
     let params = Members::new()
         .with("concurrent_runs", 1)
-        .with("steps_per_run", STEPS);
+        .with("steps_per_run", steps);
     Measurement::one(Subject::new("W6.long", params), move |settings| {
-        run(settings.flavor, measure(settings.clone()))
+        run(settings.flavor, measure(settings.clone(), steps))
     })
 }

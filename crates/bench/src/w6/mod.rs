@@ -88,8 +88,7 @@ pub(crate) fn measurements() -> Vec<Measurement> {
         let shape = Shape::Foreach { items, width: 10 };
         memory("W6.foreach", shape, 1)
     }));
-    all.push(memory("W6.long", Shape::Linear(1000), 1));
-    all.push(long::measurement());
+    all.extend([1000, 10_000].map(long::measurement));
     let sqlite = |width| measurement("W6.sqlite", linear, width, Backend::Sqlite);
     all.extend([1, 50].map(sqlite));
     all
