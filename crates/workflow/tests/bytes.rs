@@ -109,7 +109,7 @@ fn increment(number: usize) -> Increment {
 fn linear(steps: usize) -> Workflow {
     let first = Workflow::builder("w").input::<u64>().step(increment(0));
     let all = (1..steps).fold(first, |builder, number| builder.step(increment(number)));
-    all.build().unwrap()
+    all.build().expect("a workflow")
 }
 
 fn parallel(steps: usize) -> Workflow {
@@ -118,14 +118,14 @@ fn parallel(steps: usize) -> Workflow {
         .input::<u64>()
         .parallel(all)
         .build()
-        .unwrap()
+        .expect("a workflow")
 }
 
 fn foreach() -> Workflow {
     let each = Workflow::builder("w")
         .input::<Vec<u64>>()
         .foreach(increment(0));
-    each.concurrency(10).build().unwrap()
+    each.concurrency(10).build().expect("a workflow")
 }
 
 /// The bytes that one run commits from its start to its end.
@@ -133,10 +133,11 @@ async fn bytes_of_a_run<T: Serialize>(workflow: Workflow, input: T) -> usize {
     let store = Arc::new(Counting::default());
     let bus = Arc::new(InProcessPubSub::new());
     let engine = Engine::builder(Arc::clone(&store) as _, bus).workflow(workflow);
-    let engine = engine.start().await.unwrap();
-    let start = Start::with(&input).unwrap().run_id("run");
-    let run = engine.start("w", start).await.unwrap();
-    assert_eq!(run.result().await.unwrap().status(), RunStatus::Success);
+    let engine = engine.start().await.expect("an engine");
+    let start = Start::with(&input).expect("an input").run_id("run");
+    let run = engine.start("w", start).await.expect("a run");
+    let result = run.result().await.expect("a result");
+    assert_eq!(result.status(), RunStatus::Success);
     engine.close().await;
     store.bytes.load(Ordering::SeqCst)
 }
