@@ -1,7 +1,7 @@
 // Which members of a line are compared, and what is wanted of them.
 
 const W6_OURS = ['store_bytes_per_step', 'rss_growth_mb'];
-const W6_COUNTS = ['failed', 'steps_extra', 'kept_after_retention'];
+const W6_COUNTS = ['failed', 'steps_extra', 'kept_after_retention', 'bus_bytes_after_retention'];
 
 /** Members where more is better are listed under `more`, the others under `less`; `counts` are shown, not divided. */
 export const MEMBERS = {

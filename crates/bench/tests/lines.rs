@@ -196,7 +196,7 @@ fn a_stream_far_from_the_server_is_complete() {
 /// The extras of a line of W6.
 fn engine_extras(more: &[&'static str]) -> Vec<&'static str> {
     let all = "runs failed runs_per_s per_step_us per_step_latency_us bus_events_per_run steps_extra rss_growth_mb \
-               commits_per_run store_bytes_per_step kept_after_retention";
+               commits_per_run store_bytes_per_step kept_after_retention bus_bytes_after_retention";
     all.split_ascii_whitespace()
         .chain(more.iter().copied())
         .collect()

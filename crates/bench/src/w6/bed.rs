@@ -15,8 +15,8 @@ use crate::clock::{self, now_ns, round, seconds};
 use crate::histogram::Histogram;
 use crate::line::{Members, Outcome};
 
-/// How long a run and its events are kept after its end. Long enough for its result to be read, short enough that the warm-up
-/// sees runs go.
+/// How long a run and its events are kept after its end, and how often the engine looks for runs that are over. Long enough
+/// for a result to be read, short enough that the warm-up sees runs go.
 const RETENTION: Duration = Duration::from_millis(100);
 /// How long runs that are over may take to go.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,6 +27,7 @@ const WORKERS: &str = "workers";
 /// The engine under measurement, with its default options except for the retention.
 pub(super) struct Bed {
     flow: Arc<Flow>,
+    bus: InProcessPubSub,
     engine: Engine,
     store: Arc<dyn Store>,
     counts: Arc<Counts>,
@@ -49,18 +50,21 @@ impl Bed {
             store,
             counts: Arc::clone(&counts),
         });
-        let bus: Arc<dyn PubSub> = Arc::new(CountingBus {
-            bus: InProcessPubSub::new(),
+        let bus = InProcessPubSub::new();
+        let counting: Arc<dyn PubSub> = Arc::new(CountingBus {
+            bus: bus.clone(),
             counts: Arc::clone(&counts),
         });
-        let engine = Engine::builder(Arc::clone(&store), bus)
+        let engine = Engine::builder(Arc::clone(&store), counting)
             .workflow(flow.workflow.clone())
             .watch_retention(RETENTION)
             .run_retention(RETENTION)
+            .poll(RETENTION)
             .start()
             .await?;
         Ok(Self {
             flow: Arc::new(flow),
+            bus,
             engine,
             store,
             counts,
@@ -142,7 +146,8 @@ impl Bed {
         extras = extras
             .with("commits_per_run", per(counted.commits, runs.done, 1))
             .with("store_bytes_per_step", per(counted.bytes, executed, 1))
-            .with("kept_after_retention", records);
+            .with("kept_after_retention", records)
+            .with("bus_bytes_after_retention", self.bus.bytes());
         Ok(Outcome::new(executed, took)
             .latencies(&runs.histogram)
             .extras(more(extras)))
