@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use bowline_workflow::{RunResult, RunStatus, Start, StepError, Typed, TypedStep, Workflow, step};
 use serde::{Deserialize, Serialize};
 
+use super::long::Pace;
 use crate::Result;
-use crate::clock::now_ns;
 
 /// What a step takes, and what it returns.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,8 +23,8 @@ type NStep = TypedStep<Typed<N>, Typed<N>>;
 pub(super) struct Seen {
     /// Executions.
     pub(super) executed: AtomicU64,
-    /// When the step was executed whose input was `{n}` with this number; of a long run only.
-    pub(super) instants: Vec<AtomicU64>,
+    /// The pace of a long run.
+    pub(super) pace: Option<Arc<Pace>>,
 }
 
 /// Which workflow, and of how many steps.
@@ -61,17 +61,7 @@ impl Flow {
         Self::with(shape, Seen::default())
     }
 
-    /// One that keeps the instant of every step.
-    pub(super) fn timed(steps: u64) -> Result<Self> {
-        let instants = (0..steps).map(|_| AtomicU64::new(0)).collect();
-        let seen = Seen {
-            instants,
-            ..Seen::default()
-        };
-        Self::with(Shape::Linear(steps), seen)
-    }
-
-    fn with(shape: Shape, seen: Seen) -> Result<Self> {
+    pub(super) fn with(shape: Shape, seen: Seen) -> Result<Self> {
         let seen = Arc::new(seen);
         let named = |number: u64| add(&seen, number);
         let builder = Workflow::builder("bench");
@@ -137,8 +127,8 @@ fn add(seen: &Arc<Seen>, number: u64) -> NStep {
     let seen = Arc::clone(seen);
     step(format!("s{number}"), move |input: N| {
         seen.executed.fetch_add(1, Relaxed);
-        if let Some(instant) = seen.instants.get(input.n as usize) {
-            instant.store(now_ns(), Relaxed);
+        if let Some(pace) = &seen.pace {
+            pace.pass(input.n);
         }
         async move { Ok::<_, StepError>(N { n: input.n + 1 }) }
     })
