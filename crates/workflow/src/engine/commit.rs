@@ -3,168 +3,167 @@
 use std::time::Duration;
 
 use bowline_events::Timestamp;
-use bowline_store::{Commit, Expect};
-use bytes::Bytes;
-use tokio::time::sleep;
+use bowline_store::{Commit, ErrorKind, Expect};
+use tokio::time::Instant;
 
 use super::driver::{Driver, Left};
+use super::insist::Insisted;
 use super::outbox;
-use super::record::{RUNS, RunRecord, encode};
+use super::record::{RUNS, encode};
+use super::signal::Signal;
 use crate::machine::{Fact, Failure, Notice, RunStatus};
 use crate::{Error, Result};
 
-/// The pauses between attempts while the store is away.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long a run that sleeps waits for its events to be published before it is given back.
+const TELLING: Duration = Duration::from_secs(1);
 
 impl Driver {
     /// Commits facts that the machine knows already, with the record if the run does not go on. `false` when somebody else
-    /// has changed the run.
+    /// has changed the run, or when it ended here because the store does not take it.
     pub(super) async fn commit(&mut self, facts: &[Fact]) -> bool {
-        match self.prepare(facts) {
-            Ok((commit, entries)) => self.commit_surely(commit, &entries).await,
+        let (commit, entries) = match self.prepare(facts) {
+            Ok(prepared) => prepared,
             Err(error) => {
-                tracing::error!(run = %self.run_id(), %error, "what happened to a run cannot be written");
+                return self
+                    .break_off(&format!("what happened cannot be written: {error}"))
+                    .await;
+            }
+        };
+        let settles = !self.machine.status().is_active();
+        let shared = &self.shared;
+        match shared.insist(&commit, |_| !shared.is_abandoning()).await {
+            Insisted::Kept(version) => {
+                self.end += entries;
+                if settles {
+                    self.record.version = version;
+                }
+                true
+            }
+            Insisted::Lost(_) => false,
+            Insisted::Failed(error) => {
+                tracing::error!(run = %self.run_id(), %error, "what happened to a run was not written");
+                if matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::InvalidInput) {
+                    let problem = format!("the store does not take what happened: {error}");
+                    return self.break_off(&problem).await;
+                }
                 false
             }
         }
     }
 
-    fn prepare(&mut self, facts: &[Fact]) -> Result<(Commit, Vec<Bytes>)> {
-        let published = self.published();
-        let entries: Result<Vec<Bytes>> =
-            facts.iter().map(|fact| encode(published, fact)).collect();
+    fn prepare(&mut self, facts: &[Fact]) -> Result<(Commit, u64)> {
+        let published = self.voice.published();
+        let entries: Result<Vec<_>> = facts.iter().map(|fact| encode(published, fact)).collect();
         let entries = entries?;
-        let mut commit =
-            Commit::new().append_at(self.record.log(), self.end, entries.iter().cloned());
-        if !self.status().is_active() {
+        let count = entries.len() as u64;
+        let mut commit = Commit::new();
+        if !entries.is_empty() {
+            commit = commit.append_at(self.record.log(), self.end, entries);
+        }
+        if !self.machine.status().is_active() {
             let at = facts.last().map_or_else(Timestamp::now, Fact::at);
-            self.record.status = self.status();
+            self.record.status = self.machine.status();
             self.record.body.settle(&self.machine, at);
             let kept = self.shared.options.watch_retention;
-            self.record.due = self.status().is_final().then(|| later(at, kept));
-            let end = self.end + entries.len() as u64;
+            self.record.due = self.record.status.is_final().then(|| later(at, kept));
             let wait = self.shared.options.lease;
-            let (noted, key) = outbox::note(commit, self.run_id(), end, at, wait);
+            let worker = self.shared.worker();
+            let end = self.end + count;
+            let (noted, key) = outbox::note(commit, self.run_id(), end, at, wait, &worker);
             self.to_tell = Some(key);
             commit = self.put(noted)?;
         }
-        Ok((commit, entries))
+        Ok((commit, count))
     }
 
     fn put(&self, commit: Commit) -> Result<Commit> {
         let expect = Expect::Version(self.record.version);
         let json = self.record.json()?;
-        Ok(commit.put(
-            RUNS,
-            self.record.id.clone(),
-            expect,
-            self.record.index(),
-            json,
-        ))
+        let (id, index) = (self.record.id.clone(), self.record.index());
+        Ok(commit.put(RUNS, id, expect, index, json))
     }
 
-    /// Commits whatever it takes while the store is away: a commit may have been kept although its answer was lost.
-    async fn commit_surely(&mut self, commit: Commit, entries: &[Bytes]) -> bool {
-        let mut pause = FIRST_PAUSE;
-        let mut uncertain = false;
-        loop {
-            let error = match self.shared.store.commit(commit.clone()).await {
-                Ok(committed) => {
-                    self.end += entries.len() as u64;
-                    self.record.version = self.written(&commit, committed.version);
-                    return true;
-                }
-                Err(error) => error,
-            };
-            match error.kind() {
-                bowline_store::ErrorKind::Conflict => {
-                    return uncertain && self.was_kept(&commit, entries).await;
-                }
-                bowline_store::ErrorKind::Io => uncertain = true,
-                kind if kind.is_retryable() => uncertain = true,
-                _ => {
-                    tracing::error!(run = %self.run_id(), %error, "what happened to a run was not written; another process will go on");
-                    return false;
-                }
-            }
-            tracing::warn!(run = %self.run_id(), %error, "the store is away; trying again");
-            if self.shared.is_abandoning() {
-                return false;
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
-
-    fn written(&self, commit: &Commit, version: u64) -> u64 {
-        match commit
-            .operations()
-            .iter()
-            .any(|operation| operation.table() == RUNS)
-        {
-            true => version,
-            false => self.record.version,
-        }
-    }
-
-    /// Whether the journal has exactly these entries where they were to be.
-    async fn was_kept(&mut self, commit: &Commit, entries: &[Bytes]) -> bool {
-        let log = self.record.log();
-        let page = self.shared.store.read_log(&log, self.end, entries.len());
-        let kept = match page.await {
-            Ok(page) => page
-                .entries
-                .iter()
-                .map(|entry| &entry.body)
-                .eq(entries.iter()),
-            Err(_) => false,
-        };
-        let record = self.shared.store.get(RUNS, self.run_id()).await;
-        match (kept, record) {
-            (true, Ok(Some(record))) => {
-                self.end += entries.len() as u64;
-                self.record.version = self.written(commit, record.version);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether the run is still this driver's.
+    /// Whether the run is still this driver's. If the engine has another name since it took the run, the record gets it.
     pub(super) async fn is_ours(&mut self) -> bool {
         let record = match self.shared.store.get(RUNS, self.run_id()).await {
-            Ok(Some(record)) => RunRecord::read(&record),
+            Ok(Some(record)) => record,
             Ok(None) => return false,
             // The next commit will tell.
             Err(_) => return true,
         };
-        record.is_ok_and(|record| record.version == self.record.version)
+        if record.version != self.record.version {
+            return false;
+        }
+        let worker = self.shared.worker().to_string();
+        if self.record.body.worker.as_ref() == Some(&worker) {
+            return true;
+        }
+        self.record.body.worker = Some(worker);
+        self.write_record().await
+    }
+
+    /// Writes the record as it is. `false` when somebody else has changed it, or the store is away for good.
+    async fn write_record(&mut self) -> bool {
+        let commit = match self.put(Commit::new()) {
+            Ok(commit) => commit,
+            Err(error) => {
+                tracing::error!(run = %self.run_id(), %error, "the record of a run cannot be written");
+                return false;
+            }
+        };
+        let shared = &self.shared;
+        match shared.insist(&commit, |_| !shared.is_abandoning()).await {
+            Insisted::Kept(version) => {
+                self.record.version = version;
+                true
+            }
+            Insisted::Lost(_) => false,
+            Insisted::Failed(error) => {
+                tracing::error!(run = %self.run_id(), %error, "the record of a run was not written");
+                false
+            }
+        }
     }
 
     /// The run sleeps: whoever is awake then goes on with it.
     pub(super) async fn park(&mut self, until: Timestamp) -> Left {
-        self.record.status = RunStatus::Waiting;
-        self.hand_over(until).await
+        self.hand_over(until, TELLING).await
     }
 
-    /// The engine is closed: others go on with the run.
+    /// The engine is closed: others go on with the run. What it has begun ends first, so that nothing runs twice at a time.
     pub(super) async fn release(&mut self) -> Left {
-        self.record.status = RunStatus::Waiting;
-        self.hand_over(Timestamp::now()).await
+        let facts = self.stop().await;
+        if !facts.is_empty() {
+            if !self.advance(facts).await {
+                return Left::Gone;
+            }
+            if !self.machine.status().is_active() {
+                return Left::Settled;
+            }
+        }
+        let telling = self.shared.options.drain / 2;
+        let left = self.hand_over(Timestamp::now(), telling).await;
+        let record = &self.record;
+        let signal = self
+            .shared
+            .signal(Signal::Resume, &record.id, &record.workflow);
+        signal.await;
+        left
     }
 
-    async fn hand_over(&mut self, due: Timestamp) -> Left {
+    async fn hand_over(&mut self, due: Timestamp, telling: Duration) -> Left {
+        let deadline = Instant::now() + telling;
+        let publisher = &self.shared.publisher;
+        let all = self.machine.noted();
+        publisher.wait_for(&self.voice, all, deadline).await;
+        self.voice.silence();
+        self.record.status = RunStatus::Waiting;
         self.record.due = Some(due);
         self.record.body.worker = None;
-        match self.put(Commit::new()) {
-            Ok(commit) => {
-                self.commit_surely(commit, &[]).await;
-            }
-            Err(error) => tracing::error!(run = %self.run_id(), %error, "a run was not given back"),
-        }
+        self.record.body.told = Some(self.voice.published());
+        let written = self.write_record().await;
         self.shared.due.notify_one();
-        Left::Gone
+        if written { Left::Handed } else { Left::Gone }
     }
 
     /// The run cannot go on: its definition has changed, or its journal is damaged.
@@ -173,14 +172,15 @@ impl Driver {
         let failure = Failure::new("WorkflowMismatchError", problem);
         self.record.status = RunStatus::Failed;
         self.record.body.settle(&self.machine, at);
+        self.record.body.empty();
+        self.record.body.large = false;
         self.record.body.error = Some(failure.error);
         self.record.body.ended = Some(at.as_millis());
-        self.record.due = Some(later(at, self.shared.options.run_retention));
-        if let Ok(commit) = self.put(Commit::new()) {
-            self.commit_surely(commit, &[]).await;
+        self.record.due = Some(later(at, self.shared.options.watch_retention));
+        if self.write_record().await {
+            let notice = Notice::finish(self.run_id(), RunStatus::Failed);
+            self.tell(vec![notice]).await;
         }
-        let notice = Notice::finish(self.run_id(), RunStatus::Failed);
-        self.tell(vec![notice]).await;
         false
     }
 }

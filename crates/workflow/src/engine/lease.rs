@@ -52,12 +52,27 @@ pub(super) async fn renew(shared: Arc<Shared>, mut version: u64) {
                 doubt_all(&shared);
                 continue;
             }
-            Err(error) if error.conflict().is_none() && renewed.elapsed() < lease => {
+            // Nobody else writes it: an answer was lost. Others only remove it.
+            Err(error) if error.conflict().is_some() => {
+                match shared.store.get(WORKERS, &worker).await {
+                    Ok(Some(record)) => {
+                        version = record.version;
+                        continue;
+                    }
+                    Ok(None) => {
+                        tracing::warn!("this engine has lost its lease; others may take its runs");
+                    }
+                    Err(_) => continue,
+                }
+            }
+            Err(error) if renewed.elapsed() < lease => {
                 tracing::warn!(%error, "the lease of this engine was not renewed; trying again");
                 continue;
             }
             Err(error) => {
-                tracing::warn!(%error, "this engine has lost its lease; others may take its runs");
+                tracing::warn!(%error, "this engine may have lost its lease; others may take its runs");
+                doubt_all(&shared);
+                continue;
             }
         }
         if let Ok((worker, new)) = sign_on(&*shared.store, lease).await {
@@ -75,11 +90,19 @@ fn doubt_all(shared: &Shared) {
     }
 }
 
-/// Leaves at once, so that nobody waits for the end of the lease.
+/// Leaves at once, so that nobody waits for the end of the lease. When runs were left behind, the others see that the lease
+/// is over and look for them.
 pub(super) async fn sign_off(shared: &Shared) {
     let worker = shared.worker();
     if let Ok(Some(record)) = shared.store.get(WORKERS, &worker).await {
-        let commit = Commit::new().delete(WORKERS, worker, record.version);
+        let clean = shared.all_active().is_empty() && !shared.has_left_behind();
+        let commit = match clean {
+            true => Commit::new().delete(WORKERS, worker, record.version),
+            false => {
+                let over = record.index.clone().due(Timestamp::now());
+                Commit::new().replace(&record, over, record.body.clone())
+            }
+        };
         if let Err(error) = shared.store.commit(commit).await {
             tracing::debug!(%error, "the lease of this engine ends by itself");
         }

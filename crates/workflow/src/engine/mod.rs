@@ -4,6 +4,7 @@ mod builder;
 mod commit;
 mod driver;
 mod execute;
+mod insist;
 mod lease;
 mod options;
 mod outbox;
@@ -16,6 +17,7 @@ mod signal;
 mod start;
 mod steer;
 mod take;
+mod untold;
 mod watch;
 
 use std::sync::{Arc, Mutex};
@@ -87,6 +89,8 @@ impl Engine {
             let deadline = Instant::now() + self.shared.options.drain;
             self.all_left(deadline).await;
         }
+        let deadline = Instant::now() + self.shared.options.drain;
+        self.shared.publisher.close(deadline).await;
         self.shared.abandon();
         self.shared.sweep_outbox().await;
         let tasks = std::mem::take(&mut *lock(&self.tasks));

@@ -3,49 +3,62 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_events::{Text, Timestamp, Topic};
+use bowline_events::{Text, Timestamp};
 use bowline_store::{Commit, Expect, Index, Record, Table};
 
 use super::commit::{later, store_error};
+use super::lease::WORKERS;
+use super::publish::Voice;
 use super::record::{RUNS, RunRecord};
 use super::shared::{Shared, lock};
-use crate::Result;
+use crate::machine::Notice;
+use crate::{ErrorKind, Result, Workflow};
 
-/// One record for every end or halt of a run that may not be told yet, by run and position in its journal.
+/// One record for every end or halt of a run that may not be told yet, by run and position in its journal. The body is the
+/// worker that is to tell it, if there is one; `due` is when the others look whether it did.
 pub(super) const OUTBOX: Table = Table::new("outbox");
 
 /// Records that are removed together.
 const BATCH: usize = 256;
 const PAGE: usize = 100;
-/// How much later a note is looked at again whose workflow nobody here knows.
+/// How much later a note is looked at again whose workflow nobody here knows, or whose run cannot be read.
 const POSTPONED: Duration = Duration::from_secs(60);
 
-/// Notes in `commit` that what the facts before `end` brought about is to be told.
+/// Notes in `commit` that what the facts before `end` brought about is to be told, by `worker` at first.
 pub(super) fn note(
     commit: Commit,
     run: &Text,
     end: u64,
     at: Timestamp,
     wait: Duration,
+    worker: &str,
 ) -> (Commit, Text) {
-    let key: Text = format!("{run}:{end}").into();
+    let key = key(run, end);
     let index = Index::new(at).due(later(at, wait));
-    let commit = commit.put(OUTBOX, key.clone(), Expect::Absent, index, "");
+    let commit = commit.put(
+        OUTBOX,
+        key.clone(),
+        Expect::Absent,
+        index,
+        worker.to_owned(),
+    );
     (commit, key)
 }
 
-impl Shared {
-    /// It was told: the note goes with the next that go.
-    pub(super) fn told(&self, key: Text, version: u64) {
-        let mut told = lock(&self.told);
-        told.push((key, version));
-        let many = told.len() >= BATCH;
-        drop(told);
-        if many {
-            self.due.notify_one();
-        }
-    }
+pub(super) fn key(run: &Text, end: u64) -> Text {
+    format!("{run}:{end}").into()
+}
 
+/// What became of a note that was due.
+enum Told {
+    Done,
+    /// Somebody tells it, who removes it then.
+    Settled,
+    /// It is looked at again after this time.
+    Later(Duration),
+}
+
+impl Shared {
     /// Removes the notes of what was told.
     pub(super) async fn sweep_outbox(&self) {
         let told = std::mem::take(&mut *lock(&self.told));
@@ -58,13 +71,21 @@ impl Shared {
                 continue;
             }
             for one in some {
-                // Somebody has told it once more, because it took so long.
-                let _ = self.store.commit(delete(Commit::new(), one)).await;
+                match self.store.commit(delete(Commit::new(), one)).await {
+                    // Somebody has told it once more, because it took so long.
+                    Err(error) if error.conflict().is_none() => lock(&self.told).push(one.clone()),
+                    _ => {}
+                }
             }
         }
     }
 
-    /// Tells what others could not tell any more.
+    /// Whether this engine has told what a note is about, and will remove the note.
+    pub(super) fn has_told(&self, note: &Text) -> bool {
+        lock(&self.told).iter().any(|(key, _)| key == note)
+    }
+
+    /// Tells what others could not tell any more. One run that cannot be read keeps nobody from the rest.
     pub(super) async fn tell_for_others(self: &Arc<Self>, now: Timestamp) -> Result<()> {
         let due = self
             .store
@@ -72,58 +93,108 @@ impl Shared {
             .await
             .map_err(store_error("recover"))?;
         for record in due {
-            let Some((run, end)) = record.key.rsplit_once(':') else {
-                continue;
-            };
-            let (run, end): (Text, u64) = (run.to_owned().into(), end.parse().unwrap_or(0));
-            let run_record = self
-                .store
-                .get(RUNS, &run)
-                .await
-                .map_err(store_error("recover"))?;
-            if let Some(found) = run_record {
-                let found = RunRecord::read(&found)?;
-                let Some(workflow) = self.workflow(&found.workflow).cloned() else {
-                    self.leave_to_others(&record, now).await;
-                    continue;
-                };
-                if !found.body.cleared {
-                    self.tell_again(&run, &workflow, end).await?;
+            let told = match self.tell_for(&record, now).await {
+                Ok(told) => told,
+                Err(error) if error.kind() == ErrorKind::Store => return Err(error),
+                Err(error) => {
+                    tracing::error!(note = %record.key, %error, "what a run had to tell cannot be told");
+                    Told::Later(POSTPONED)
                 }
-            }
-            let gone = Commit::new().delete(OUTBOX, record.key, record.version);
+            };
+            let commit = match told {
+                Told::Settled => continue,
+                Told::Done => Commit::new().delete(OUTBOX, record.key, record.version),
+                Told::Later(wait) => {
+                    let index = record.index.clone().due(later(now, wait));
+                    Commit::new().replace(&record, index, record.body.clone())
+                }
+            };
             // Whoever was faster has told it, too.
-            let _ = self.store.commit(gone).await;
+            let _ = self.store.commit(commit).await;
         }
         Ok(())
     }
 
-    /// Lets others tell it that know the workflow, and does not let it hide what is due after it.
-    async fn leave_to_others(&self, record: &Record, now: Timestamp) {
-        let index = record.index.clone().due(later(now, POSTPONED));
-        // Whoever was faster has told it.
-        let _ = self
-            .store
-            .commit(Commit::new().replace(record, index, ""))
+    async fn tell_for(&self, note: &Record, now: Timestamp) -> Result<Told> {
+        let Some((run, end)) = note.key.rsplit_once(':') else {
+            return Ok(Told::Done);
+        };
+        let (run, end): (Text, u64) = (run.to_owned().into(), end.parse().unwrap_or(0));
+        let found = self.store.get(RUNS, &run).await;
+        let Some(found) = found.map_err(store_error("recover"))? else {
+            return Ok(Told::Done);
+        };
+        let record = RunRecord::read(&found)?;
+        if record.body.cleared {
+            return Ok(Told::Done);
+        }
+        let Some(workflow) = self.workflow(&record.workflow) else {
+            return Ok(Told::Later(POSTPONED));
+        };
+        if self.is_alive(&note.body, now).await? {
+            return Ok(Told::Later(self.options.lease));
+        }
+        let notices = match self.replay_until(&run, workflow, end).await {
+            Ok(mut replayed) => replayed.machine.take_notices(),
+            // What is left to tell is that it has ended.
+            Err(error) if error.kind() == ErrorKind::Corrupt && record.status.is_final() => {
+                vec![Notice::finish(&run, record.status)]
+            }
+            Err(error) => return Err(error),
+        };
+        self.tell_instead(note, &run, notices, now).await
+    }
+
+    /// Takes the telling over from a worker that is gone.
+    async fn tell_instead(
+        &self,
+        note: &Record,
+        run: &Text,
+        notices: Vec<Notice>,
+        now: Timestamp,
+    ) -> Result<Told> {
+        let index = note.index.clone().due(later(now, self.options.lease));
+        let ours = Commit::new().replace(note, index, self.worker().to_string());
+        let version = match self.store.commit(ours).await {
+            Ok(committed) => committed.version,
+            // Somebody else tells it.
+            Err(error) if error.conflict().is_some() => return Ok(Told::Settled),
+            Err(error) => return Err(crate::Error::store("recover", error)),
+        };
+        let voice = Voice::new(0);
+        self.publisher.tell_rest(run, &voice, notices, true).await;
+        self.publisher
+            .note(run, &voice, note.key.clone(), version)
             .await;
+        Ok(Told::Settled)
     }
 
-    async fn tell_again(&self, run: &Text, workflow: &crate::Workflow, end: u64) -> Result<()> {
-        let mut replayed = self.replay_until(run, workflow, end).await?;
-        let first = usize::try_from(replayed.published).unwrap_or(usize::MAX);
-        let notices = replayed
-            .machine
-            .take_notices()
-            .into_iter()
-            .skip(first)
-            .collect();
-        let progress = Arc::default();
-        for notice in self.untold(notices).await {
-            let topic = Topic::workflow_events(&notice.run_id);
-            self.publisher
-                .tell(&topic, &notice.run_id, notice.json, &progress)
-                .await;
+    /// Whether a worker holds a lease.
+    pub(super) async fn is_alive(&self, worker: &[u8], now: Timestamp) -> Result<bool> {
+        let Ok(worker) = std::str::from_utf8(worker) else {
+            return Ok(false);
+        };
+        if worker.is_empty() {
+            return Ok(false);
         }
-        Ok(())
+        let record = self.store.get(WORKERS, worker).await;
+        let record = record.map_err(store_error("recover"))?;
+        Ok(record.is_some_and(|record| record.index.due.is_none_or(|due| due > now)))
+    }
+
+    /// Tells what a run that nobody works on has to tell, and was not told yet.
+    pub(super) async fn tell_all(&self, run: &Text, workflow: &Workflow, note: (Text, u64)) {
+        let replayed = match self.replay(run, workflow).await {
+            Ok(replayed) => replayed,
+            Err(error) => {
+                tracing::warn!(run = %run, %error, "the end of a run is told later");
+                return;
+            }
+        };
+        let voice = Voice::new(replayed.published);
+        let mut machine = replayed.machine;
+        let notices = machine.take_notices();
+        self.publisher.tell_rest(run, &voice, notices, true).await;
+        self.publisher.note(run, &voice, note.0, note.1).await;
     }
 }

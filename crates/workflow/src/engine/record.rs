@@ -1,6 +1,7 @@
 //! What the store keeps of a run: one record, and the journal of its facts.
 
 use bowline_events::{Text, Timestamp};
+use bowline_store::limits::MAX_BODY;
 use bowline_store::{Index, LogName, Record, Table};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,9 @@ pub(crate) const RUNS: Table = Table::new("runs");
 
 /// One log of facts a run, by its id.
 pub(crate) const JOURNAL: Table = Table::new("journal");
+
+/// Bytes of results, errors and suspensions that a record has room for.
+const MAX_OUTCOME: usize = MAX_BODY / 4;
 
 /// The version of what is written here.
 const FORMAT: u32 = 1;
@@ -41,6 +45,12 @@ pub(crate) struct RunBody {
     /// The runs of nested workflows, whose topics go with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) nested: Vec<String>,
+    /// How many of its notices were published when it was given back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) told: Option<u64>,
+    /// What came out of it is too large for the record and is in the journal only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) large: bool,
     /// Its topics are cleared.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) cleared: bool,
@@ -72,20 +82,45 @@ impl RunBody {
             tripwire: None,
             suspended: Vec::new(),
             nested: Vec::new(),
+            told: None,
+            large: false,
             cleared: false,
         }
     }
 
-    /// Takes over what has come out of the run.
+    /// Takes over what has come out of the run, as far as a record has room for it.
     pub(crate) fn settle(&mut self, machine: &Machine, at: Timestamp) {
         const MAX_NESTED: usize = 10_000;
         self.worker = None;
+        self.ended = machine.status().is_final().then(|| at.as_millis());
+        self.nested = machine.nested_runs().take(MAX_NESTED).collect();
+        self.fill(machine);
+        let size = |data: &Option<Data>| data.as_ref().map_or(0, |data| data.as_str().len());
+        let outcome = size(&self.result) + size(&self.error) + size(&self.tripwire);
+        let suspended = self.suspended.iter().map(|step| {
+            let labels: usize = step.labels.iter().map(String::len).sum();
+            step.payload.as_str().len() + labels
+        });
+        self.large = outcome + suspended.sum::<usize>() > MAX_OUTCOME;
+        if self.large {
+            self.empty();
+        }
+    }
+
+    /// What came out of the run.
+    pub(crate) fn fill(&mut self, machine: &Machine) {
         self.result = machine.result().cloned();
         self.error = machine.error().cloned();
         self.tripwire = machine.tripwire().cloned();
         self.suspended = machine.suspended();
-        self.ended = machine.status().is_final().then(|| at.as_millis());
-        self.nested = machine.nested_runs().take(MAX_NESTED).collect();
+    }
+
+    /// Nothing has come out of the run.
+    pub(crate) fn empty(&mut self) {
+        self.result = None;
+        self.error = None;
+        self.tripwire = None;
+        self.suspended = Vec::new();
     }
 }
 
@@ -198,7 +233,7 @@ impl Replayed {
             );
             return Err(damaged(message));
         }
-        self.published = entry.published;
+        self.published = self.published.max(entry.published);
         self.last = Some(entry.fact.at());
         self.end = position + 1;
         Ok(())

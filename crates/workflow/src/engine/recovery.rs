@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::{Text, Timestamp, Topic};
-use bowline_store::{Commit, Cursor, Expect, Filter, Order, Query};
+use bowline_store::{Commit, Cursor, Expect, Filter, Order, Query, Record};
 use tokio::time::sleep;
 
 use super::commit::{later, store_error};
@@ -20,6 +20,8 @@ use crate::{Error, Result};
 const PAGE: usize = 500;
 /// How much later a run is looked at again that nobody here can work on.
 const POSTPONED: Duration = Duration::from_secs(5);
+/// How much later a record is looked at again that cannot be read.
+const SET_ASIDE: Duration = Duration::from_secs(60);
 
 /// Does what is due until the engine is closed.
 pub(super) async fn keep_watch(shared: Arc<Shared>) {
@@ -68,9 +70,13 @@ async fn look(shared: &Arc<Shared>, orphans: &mut Orphans, now: Timestamp) -> Re
     let long_ago = orphans
         .looked
         .is_none_or(|looked| later(looked, every * 3) <= now);
-    if !dead.is_empty() || long_ago {
+    let behind = shared.take_left_behind();
+    if !dead.is_empty() || long_ago || behind {
         orphans.looked = Some(now);
-        take_orphans(shared, now).await?;
+        if let Err(error) = take_orphans(shared, now).await {
+            shared.look_again();
+            return Err(error);
+        }
     }
     Ok(())
 }
@@ -87,9 +93,12 @@ async fn take_due(shared: &Arc<Shared>, now: Timestamp) -> Result<()> {
         let mut ended = Vec::new();
         let mut foreign = Vec::new();
         for record in due {
-            let Ok(record) = RunRecord::read(&record) else {
-                tracing::warn!(run = %record.key, "the record of a run is not readable");
-                continue;
+            let record = match RunRecord::read(&record) {
+                Ok(record) => record,
+                Err(error) => {
+                    set_aside(shared, &record, &error, now).await;
+                    continue;
+                }
             };
             if record.status.is_final() {
                 ended.push(record);
@@ -117,6 +126,17 @@ async fn take_due(shared: &Arc<Shared>, now: Timestamp) -> Result<()> {
     }
 }
 
+/// A record that cannot be read is left as it is, and does not hide those behind it.
+async fn set_aside(shared: &Shared, record: &Record, error: &Error, now: Timestamp) {
+    tracing::error!(run = %record.key, %error, "the record of a run cannot be read");
+    let index = record.index.clone().due(later(now, SET_ASIDE));
+    // Whoever was faster has done it.
+    let _ = shared
+        .store
+        .commit(Commit::new().replace(record, index, record.body.clone()))
+        .await;
+}
+
 async fn postpone(shared: &Shared, runs: Vec<RunRecord>, now: Timestamp) {
     for mut run in runs {
         run.due = Some(later(now, POSTPONED));
@@ -141,12 +161,8 @@ async fn retire(shared: &Shared, runs: Vec<RunRecord>) {
             delete.push(run);
         }
     }
-    for run in &clear {
-        clear_topics(shared, run).await;
-    }
-    for run in delete.iter().filter(|run| !run.body.cleared) {
-        clear_topics(shared, run).await;
-    }
+    let clear = without_topics(shared, clear).await;
+    let delete = without_topics(shared, delete).await;
     let kept = shared
         .options
         .run_retention
@@ -187,14 +203,27 @@ async fn commit_all(shared: &Shared, commits: Vec<Commit>) {
     }
 }
 
-async fn clear_topics(shared: &Shared, run: &RunRecord) {
+/// Clears the topics of runs. Those whose topics could not be cleared are not returned: they stay due.
+async fn without_topics(shared: &Shared, runs: Vec<RunRecord>) -> Vec<RunRecord> {
+    let mut done = Vec::with_capacity(runs.len());
+    for run in runs {
+        if run.body.cleared || clear_topics(shared, &run).await {
+            done.push(run);
+        }
+    }
+    done
+}
+
+async fn clear_topics(shared: &Shared, run: &RunRecord) -> bool {
     let nested = run.body.nested.iter().map(String::as_str);
     for id in std::iter::once(run.id.as_str()).chain(nested) {
         let topic = Topic::workflow_events(id);
         if let Err(error) = shared.bus.clear_topic(&topic).await {
-            tracing::debug!(run = %id, %error, "the events of a run that is over were not cleared");
+            tracing::debug!(run = %id, %error, "the events of a run that is over were not cleared; trying again");
+            return false;
         }
     }
+    true
 }
 
 /// Takes the runs of workers that do not exist any more.
@@ -220,7 +249,9 @@ async fn take_orphans(shared: &Arc<Shared>, now: Timestamp) -> Result<()> {
             let Some(worker) = run.body.worker.clone() else {
                 continue;
             };
-            if alive.contains(worker.as_str()) {
+            let own = worker == shared.worker().as_str();
+            let left_behind = own && shared.active(&run.id).is_none();
+            if alive.contains(worker.as_str()) && !left_behind {
                 continue;
             }
             if shared.workflow(&run.workflow).is_none() || !shared.has_room() {
@@ -230,6 +261,7 @@ async fn take_orphans(shared: &Arc<Shared>, now: Timestamp) -> Result<()> {
             tracing::info!(run = %run.id, %worker, "taking over a run from a worker that is gone");
             if let Err(error) = shared.take(run, true).await {
                 tracing::warn!(%error, "a run was not taken over");
+                shared.look_again();
                 left.insert(worker);
             }
         }
@@ -252,6 +284,7 @@ async fn take_orphans(shared: &Arc<Shared>, now: Timestamp) -> Result<()> {
 /// The ids of those that hold a lease, and of those whose lease is over, with their versions.
 async fn workers(shared: &Shared, now: Timestamp) -> Result<(HashSet<Text>, Vec<(Text, u64)>)> {
     let (mut alive, mut dead) = (HashSet::new(), Vec::new());
+    let own = shared.worker();
     let mut cursor: Option<Cursor> = None;
     loop {
         let query = Query::new(Filter::new()).limit(PAGE).after(cursor.take());
@@ -262,7 +295,10 @@ async fn workers(shared: &Shared, now: Timestamp) -> Result<(HashSet<Text>, Vec<
             .map_err(|error| Error::store("recover", error))?;
         for record in page.records {
             match record.index.due {
-                Some(due) if due <= now => dead.push((record.key, record.version)),
+                // Late with its own lease, but not dead.
+                Some(due) if due <= now && record.key != own => {
+                    dead.push((record.key, record.version));
+                }
                 _ => {
                     alive.insert(record.key);
                 }

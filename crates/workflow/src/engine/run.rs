@@ -108,7 +108,7 @@ impl Run {
         }
     }
 
-    async fn load(&self, record: RunRecord) -> Result<RunResult> {
+    async fn load(&self, mut record: RunRecord) -> Result<RunResult> {
         let workflow = self.engine.known(&record.workflow, "result")?;
         let machine = match self.engine.shared.replay(&self.id, &workflow).await {
             Ok(replayed) => replayed.machine,
@@ -118,6 +118,9 @@ impl Run {
             }
             Err(error) => return Err(error),
         };
+        if record.body.large {
+            record.body.fill(&machine);
+        }
         Ok(RunResult(Arc::new(Settled { record, machine })))
     }
 

@@ -9,7 +9,7 @@ use bowline_store::Store;
 use tokio::sync::{Notify, watch};
 
 use super::options::Options;
-use super::publish::Publisher;
+use super::publish::{Publisher, Told};
 use super::record::RunRecord;
 use crate::context::CancelSource;
 use crate::machine::Machine;
@@ -30,13 +30,15 @@ pub(crate) struct Shared {
     /// The time that steps had to end when the engine was closed is over.
     abandoning: AtomicBool,
     /// Notes of the outbox that are done with.
-    pub(super) told: Mutex<Vec<(Text, u64)>>,
+    pub(super) told: Told,
     /// Something may be due earlier than was known.
     pub(super) due: Notify,
     /// A run ended or left.
     pub(super) left: Notify,
     /// The engine is being closed.
     stop: Notify,
+    /// Runs were left without anybody working on them.
+    left_behind: AtomicBool,
 }
 
 /// A run that this engine works on.
@@ -75,8 +77,9 @@ impl Shared {
         options: Options,
         worker: Text,
     ) -> Self {
+        let told = Told::default();
         Self {
-            publisher: Arc::new(Publisher::new(Arc::clone(&bus))),
+            publisher: Arc::new(Publisher::new(Arc::clone(&bus), Arc::clone(&told))),
             store,
             bus,
             workflows,
@@ -85,10 +88,11 @@ impl Shared {
             active: Mutex::default(),
             closing: AtomicBool::new(false),
             abandoning: AtomicBool::new(false),
-            told: Mutex::default(),
+            told,
             due: Notify::new(),
             left: Notify::new(),
             stop: Notify::new(),
+            left_behind: AtomicBool::new(false),
         }
     }
 
@@ -117,6 +121,33 @@ impl Shared {
         if !self.is_closing() {
             stop.await;
         }
+    }
+
+    /// A run of this engine is not worked on although its record says so.
+    pub(super) fn leave_behind(&self) {
+        self.look_again();
+        self.due.notify_one();
+    }
+
+    /// After an error: what was to be written may have been, and then nobody works on the run.
+    pub(super) fn leave_behind_if(&self, error: &Error) {
+        if error.kind() == ErrorKind::Store {
+            self.leave_behind();
+        }
+    }
+
+    /// As [`leave_behind`](Self::leave_behind), and somebody looks for it at the next opportunity.
+    pub(super) fn look_again(&self) {
+        self.left_behind.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn has_left_behind(&self) -> bool {
+        self.left_behind.load(Ordering::SeqCst)
+    }
+
+    /// Whether runs were left behind since the last call.
+    pub(super) fn take_left_behind(&self) -> bool {
+        self.left_behind.swap(false, Ordering::SeqCst)
     }
 
     pub(super) fn is_abandoning(&self) -> bool {

@@ -147,11 +147,18 @@ async fn next(
     }
 }
 
+/// Whether a run waits for somebody to work on it now.
+fn is_wanted(record: &RunRecord) -> bool {
+    let now = bowline_events::Timestamp::now();
+    let due = record.due.is_none_or(|due| due <= now);
+    record.status.is_active() && record.body.worker.is_none() && due
+}
+
 /// Begins with a run that somebody told of, if nobody has.
 async fn begin(shared: &Arc<Shared>, run: &str) {
     match shared.store.get(RUNS, run).await {
         Ok(Some(record)) => match RunRecord::read(&record) {
-            Ok(record) if record.status.is_active() && record.body.worker.is_none() => {
+            Ok(record) if is_wanted(&record) => {
                 if let Err(error) = shared.take(record, false).await {
                     tracing::debug!(%error, "a run was not begun; it will be found");
                 }

@@ -1,16 +1,20 @@
 //! Resuming, cancelling, retrying runs, and beginning them again at a step.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bowline_events::{Text, Timestamp};
 use bowline_store::{Commit, Expect};
+use tokio::time::sleep;
 
 use super::Engine;
 use super::commit::later;
+use super::insist::{Insisted, a_few};
+use super::outbox::{self, OUTBOX};
 use super::record::{RUNS, Replayed, RunRecord, encode};
 use super::shared::Active;
 use super::signal::Signal;
-use crate::machine::{At, Fact, Machine, Notice, RunStatus, Travel};
+use crate::machine::{At, Fact, Machine, RunStatus, Travel};
 use crate::{Data, Error, ErrorKind, Result, Resume};
 
 /// How often a change is tried again that somebody else was faster with.
@@ -116,38 +120,41 @@ impl Engine {
             .map_err(|error| Error::store("cancel", error))?
             .map_or(0, |info| info.end);
         let at = Timestamp::now();
+        let worker = record.body.worker.take();
         record.status = RunStatus::Canceled;
-        record.body.worker = None;
-        record.body.suspended = Vec::new();
+        record.body.empty();
         record.body.ended = Some(at.as_millis());
         record.due = Some(later(at, self.shared.options.watch_retention));
+        let workflow = self.shared.workflow(&record.workflow).cloned();
+        // Who works on the run tells that, because he knows what is told; otherwise this engine, or whoever knows the workflow.
+        let (teller, wait) = match (&worker, &workflow) {
+            (Some(worker), _) => (worker.clone(), self.shared.options.lease),
+            (None, Some(_)) => (self.shared.worker().to_string(), self.shared.options.lease),
+            (None, None) => (String::new(), Duration::ZERO),
+        };
         let fact = Fact::Canceled { at: At(at) };
-        let expect = Expect::Version(record.version);
+        let (id, expect) = (record.id.clone(), Expect::Version(record.version));
         let commit = Commit::new()
-            .put(
-                RUNS,
-                record.id.clone(),
-                expect,
-                record.index(),
-                record.json()?,
-            )
+            .put(RUNS, id, expect, record.index(), record.json()?)
             .append_at(log, end, [encode(0, &fact)?]);
-        match self.shared.store.commit(commit).await {
-            Ok(committed) => record.version = committed.version,
-            Err(error) if error.conflict().is_some() => return Ok(false),
-            Err(error) => return Err(Error::store("cancel", error)),
+        let (commit, note) = outbox::note(commit, &record.id, end + 1, at, wait, &teller);
+        match self.shared.insist(&commit, a_few).await {
+            Insisted::Kept(version) => record.version = version,
+            Insisted::Lost(_) => return Ok(false),
+            Insisted::Failed(error) => {
+                return Err(Error::store("cancel", error).with_subject(record.id.clone()));
+            }
         }
         if let Some(active) = self.shared.active(&record.id) {
             active.cancel.cancel();
             active.doubt();
         }
-        let notice = Notice::finish(&record.id, RunStatus::Canceled);
-        let topic = bowline_events::Topic::workflow_events(&record.id);
-        let progress = Arc::default();
-        self.shared
-            .publisher
-            .tell(&topic, &record.id, notice.json, &progress)
-            .await;
+        if worker.is_none()
+            && let Some(workflow) = workflow
+        {
+            let note = (note, record.version);
+            self.shared.tell_all(&record.id, &workflow, note).await;
+        }
         self.shared
             .signal(Signal::Cancel, &record.id, &record.workflow)
             .await;
@@ -166,9 +173,8 @@ impl Engine {
         let workflow = self.known(&record.workflow, operation)?;
         let mut replayed = self.shared.replay(&record.id, &workflow).await?;
         let fact = choose(&replayed.machine)?;
-        let entry = encode(replayed.machine.noted(), &fact)?;
-        replayed.machine.take_notices();
-        replayed.published = replayed.machine.noted();
+        replayed.published = self.told(&record, &replayed, operation).await?;
+        let entry = encode(replayed.published, &fact)?;
         replayed.machine.take_commands();
         if let Err(mismatch) = replayed.machine.apply(&fact) {
             return Err(
@@ -181,14 +187,42 @@ impl Engine {
         };
         let changed = self.commit_change(operation, record, &mut replayed, entry, active.is_some());
         match (changed.await, active) {
-            (Ok(record), Some(active)) => self.shared.set_off(active, record, replayed),
+            (Ok(record), Some(active)) => self.shared.set_off(active, record, replayed, true),
             (Ok(record), None) => self.hand_on(&record).await,
             (Err(error), active) => {
                 self.forget(run, active);
+                self.shared.leave_behind_if(&error);
                 return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// How much of a run that halted or ended is told for certain: everything, if its note is gone. Who is about to tell it
+    /// gets a moment to do so.
+    async fn told(
+        &self,
+        record: &RunRecord,
+        replayed: &Replayed,
+        operation: &'static str,
+    ) -> Result<u64> {
+        const LOOKS: u32 = 5;
+        const PAUSE: Duration = Duration::from_millis(5);
+        let all = replayed.machine.noted();
+        let note = outbox::key(&record.id, replayed.end);
+        for look in 0..LOOKS {
+            if self.shared.has_told(&note) {
+                return Ok(all);
+            }
+            let noted = self.shared.store.get(OUTBOX, &note).await;
+            match noted.map_err(|error| Error::store(operation, error))? {
+                None => return Ok(all),
+                Some(note) if !self.shared.is_alive(&note.body, Timestamp::now()).await? => break,
+                Some(_) if look + 1 < LOOKS => sleep(PAUSE).await,
+                Some(_) => {}
+            }
+        }
+        Ok(replayed.published)
     }
 
     fn forget(&self, run: &str, active: Option<Arc<Active>>) {
@@ -213,31 +247,18 @@ impl Engine {
         record.due = (!take).then(Timestamp::now);
         record.body.worker = take.then(|| self.shared.worker().to_string());
         record.body.ended = None;
-        record.body.result = None;
-        record.body.error = None;
-        record.body.tripwire = None;
-        record.body.suspended = Vec::new();
+        record.body.cleared = false;
+        record.body.empty();
         let expect = Expect::Version(record.version);
+        let (id, index) = (record.id.clone(), record.index());
         let commit = Commit::new()
-            .put(
-                RUNS,
-                record.id.clone(),
-                expect,
-                record.index(),
-                record.json()?,
-            )
+            .put(RUNS, id, expect, index, record.json()?)
             .append_at(record.log(), replayed.end, [entry]);
         replayed.end += 1;
-        match self.shared.store.commit(commit).await {
-            Ok(committed) => {
-                record.version = committed.version;
-                Ok(record)
-            }
-            Err(error) if error.conflict().is_some() => {
-                Err(already(operation, &record.id).with_source(error))
-            }
-            Err(error) => Err(Error::store(operation, error)),
-        }
+        let changed = self.shared.insist(&commit, a_few).await;
+        let lost = || already(operation, &record.id);
+        record.version = changed.kept(operation, &record.id, lost)?;
+        Ok(record)
     }
 
     /// Leaves the rest to others.

@@ -1,15 +1,21 @@
 //! Taking runs: new ones, those that are due, and those of processes that are gone.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bowline_events::{Text, Timestamp};
 use bowline_store::{Commit, Expect, LogInfo};
 
-use super::commit::store_error;
+use futures_util::FutureExt;
+
+use super::commit::{later, store_error};
 use super::driver::Driver;
+use super::insist::{Insisted, a_few};
+use super::outbox;
+use super::publish::Voice;
 use super::record::{JOURNAL, RUNS, Replayed, RunBody, RunRecord, encode};
 use super::shared::{Active, Shared};
-use crate::machine::{At, Fact, RunStatus};
+use crate::machine::{At, Fact, Notice, RunStatus};
 use crate::{Error, ErrorKind, Result, Workflow};
 
 /// Entries of a journal that are read at a time.
@@ -58,13 +64,14 @@ impl Shared {
         let made = self.make(&mut record, workflow, &begin.fact).await;
         match (made, active) {
             (Ok(replayed), Some(active)) => {
-                self.set_off(Arc::clone(&active), record, replayed);
+                self.set_off(Arc::clone(&active), record, replayed, false);
                 Ok(Some(active))
             }
             (Ok(_), None) => Ok(None),
             (Err(error), _) => {
                 if take {
                     self.leave(&begin.run_id, None);
+                    self.leave_behind_if(&error);
                 }
                 Err(error)
             }
@@ -82,37 +89,36 @@ impl Shared {
             Error::new(ErrorKind::InvalidInput, "start", mismatch.0).with_subject(record.id.clone())
         })?;
         replayed.end = 1;
+        let (id, index) = (record.id.clone(), record.index());
         let commit = Commit::new()
-            .put(
-                RUNS,
-                record.id.clone(),
-                Expect::Absent,
-                record.index(),
-                record.json()?,
-            )
+            .put(RUNS, id, Expect::Absent, index, record.json()?)
             .append_at(record.log(), 0, [encode(0, fact)?]);
-        match self.store.commit(commit).await {
-            Ok(committed) => {
-                record.version = committed.version;
-                Ok(replayed)
-            }
-            Err(error) if error.conflict().is_some() => Err(exists(&record.id).with_source(error)),
-            Err(error) => Err(Error::store("start", error).with_subject(record.id.clone())),
-        }
+        let made = self.insist(&commit, a_few).await;
+        record.version = made.kept("start", &record.id, || exists(&record.id))?;
+        Ok(replayed)
     }
 
-    /// Works on a run from now on, on a task of its own.
+    /// Works on a run from now on, on a task of its own. `ask`: more of it may be told than its journal says.
     pub(super) fn set_off(
         self: &Arc<Self>,
         active: Arc<Active>,
         record: RunRecord,
-        mut replayed: Replayed,
+        replayed: Replayed,
+        ask: bool,
     ) {
-        let notices = replayed.machine.take_notices();
-        let mut driver = Driver::new(Arc::clone(self), active, record, replayed);
+        let run = record.id.clone();
+        let shared = Arc::clone(self);
+        let driver = Driver::new(Arc::clone(self), active, record, replayed);
         tokio::spawn(async move {
-            driver.tell(notices).await;
-            driver.drive().await;
+            if AssertUnwindSafe(driver.drive(ask))
+                .catch_unwind()
+                .await
+                .is_err()
+            {
+                tracing::error!(run = %run, "the driver of a run panicked; the run is taken over again");
+                shared.leave(&run, None);
+                shared.leave_behind();
+            }
         });
     }
 
@@ -160,7 +166,7 @@ impl Shared {
         let run = record.id.clone();
         match self.claim(record, &workflow, orphan).await {
             Ok(Some((record, replayed))) => {
-                self.set_off(active, record, replayed);
+                self.set_off(active, record, replayed, true);
                 Ok(())
             }
             Ok(None) => {
@@ -169,6 +175,7 @@ impl Shared {
             }
             Err(error) => {
                 self.leave(&run, None);
+                self.leave_behind_if(&error);
                 Err(error)
             }
         }
@@ -188,73 +195,42 @@ impl Shared {
             }
             Err(error) => return Err(error),
         };
-        let pending = self.to_tell(&mut replayed, record.status, orphan).await;
+        let told = record.body.told.unwrap_or(0);
+        replayed.published = replayed.published.max(told);
         let mut commit = Commit::new();
         if orphan {
             let fact = Fact::Recovered {
                 at: At(Timestamp::now()),
             };
-            // What this fact brings about is told after the commit.
             let entry = encode(replayed.published, &fact)?;
             if let Err(mismatch) = replayed.machine.apply(&fact) {
-                tracing::error!(run = %record.id, "a run cannot be recovered: {}", mismatch.0);
+                let message = format!("it cannot be recovered: {}", mismatch.0);
+                let error = Error::new(ErrorKind::Corrupt, "recover", message);
+                self.give_up_on(record, &error).await;
                 return Ok(None);
             }
             commit = commit.append_at(record.log(), replayed.end, [entry]);
             replayed.end += 1;
         }
-        let untold = pending.len() + replayed.machine.untaken();
-        replayed.published = replayed.machine.noted().saturating_sub(untold as u64);
-        replayed.machine.put_back(pending);
         replayed.machine.ask_again();
-        let ended = !replayed.machine.status().is_active();
-        if ended {
-            record.status = replayed.machine.status();
-            record.body.settle(&replayed.machine, Timestamp::now());
-            record.due = record
-                .status
-                .is_final()
-                .then(|| super::commit::later(Timestamp::now(), self.options.watch_retention));
-        } else {
-            record.status = RunStatus::Running;
-            record.due = None;
-            record.body.worker = Some(self.worker().to_string());
-        }
+        record.status = RunStatus::Running;
+        record.due = None;
+        record.body.worker = Some(self.worker().to_string());
         let expect = Expect::Version(record.version);
-        let commit = commit.put(
-            RUNS,
-            record.id.clone(),
-            expect,
-            record.index(),
-            record.json()?,
-        );
-        match self.store.commit(commit).await {
-            Ok(committed) => record.version = committed.version,
-            Err(error) if error.conflict().is_some() => return Ok(None),
-            Err(error) => return Err(Error::store("take", error)),
+        let (id, index) = (record.id.clone(), record.index());
+        let commit = commit.put(RUNS, id, expect, index, record.json()?);
+        match self.insist(&commit, a_few).await {
+            Insisted::Kept(version) => record.version = version,
+            Insisted::Lost(_) => return Ok(None),
+            Insisted::Failed(error) => {
+                return Err(Error::store("take", error).with_subject(record.id));
+            }
         }
         Ok(Some((record, replayed)))
     }
 
-    /// What is to be told of a run that is taken. Who gave it back has told everything, who made or changed it for others
-    /// nothing of that, and who died perhaps.
-    async fn to_tell(
-        &self,
-        replayed: &mut Replayed,
-        status: RunStatus,
-        orphan: bool,
-    ) -> Vec<crate::machine::Notice> {
-        let known = replayed.machine.take_notices();
-        let first = usize::try_from(replayed.published).unwrap_or(usize::MAX);
-        let after: Vec<_> = known.into_iter().skip(first).collect();
-        match status {
-            RunStatus::Waiting => Vec::new(),
-            _ if orphan => self.untold(after).await,
-            _ => after,
-        }
-    }
-
-    /// A run whose journal does not fit has failed, where everybody can see it.
+    /// A run whose journal does not fit has failed, where everybody can see it. Whoever believes that he works on it is
+    /// stopped.
     async fn give_up_on(&self, mut record: RunRecord, error: &Error) {
         tracing::error!(run = %record.id, %error, "a run cannot go on");
         let at = Timestamp::now();
@@ -263,45 +239,37 @@ impl Shared {
         record.body.error = Some(failure.error);
         record.body.worker = None;
         record.body.ended = Some(at.as_millis());
-        record.due = Some(super::commit::later(at, self.options.run_retention));
+        record.due = Some(later(at, self.options.watch_retention));
+        let end = match self.store.log_info(&record.log()).await {
+            Ok(info) => info.map_or(0, |info| info.end),
+            Err(error) => {
+                tracing::warn!(run = %record.id, %error, "a failed run was not written down");
+                return;
+            }
+        };
         let expect = Expect::Version(record.version);
-        let Ok(json) = record.json() else { return };
-        let commit = Commit::new().put(RUNS, record.id.clone(), expect, record.index(), json);
-        if let Err(error) = self.store.commit(commit).await {
-            tracing::warn!(run = %record.id, %error, "a failed run was not written down");
-        }
-    }
-
-    /// Of what was perhaps not told before a crash, what the bus does not have.
-    pub(super) async fn untold(
-        &self,
-        mut notices: Vec<crate::machine::Notice>,
-    ) -> Vec<crate::machine::Notice> {
-        const LOOK_BACK: usize = 1000;
-        if notices.is_empty() || !self.bus.capabilities().replay {
-            return notices;
-        }
-        let topics: std::collections::HashSet<Text> =
-            notices.iter().map(|notice| notice.run_id.clone()).collect();
-        for run in topics {
-            let topic = bowline_events::Topic::workflow_events(&run);
-            let mut from = 0;
-            while let Ok(events) = self.bus.history(&topic, from, LOOK_BACK).await {
-                let Some(last) = events.last() else { break };
-                from = last
-                    .index
-                    .map_or(from + events.len() as u64, |index| index + 1);
-                for event in &events {
-                    let Ok(json) = event.data.to_json() else {
-                        continue;
-                    };
-                    notices.retain(|notice| {
-                        notice.run_id != run || notice.json.as_bytes() != &json[..]
-                    });
-                }
+        let fence = Fact::Recovered { at: At(at) };
+        let (Ok(json), Ok(fence)) = (record.json(), encode(0, &fence)) else {
+            return;
+        };
+        let commit = Commit::new()
+            .put(RUNS, record.id.clone(), expect, record.index(), json)
+            .append_at(record.log(), end, [fence]);
+        let worker = self.worker();
+        let wait = self.options.lease;
+        let (commit, key) = outbox::note(commit, &record.id, end + 1, at, wait, &worker);
+        match self.insist(&commit, a_few).await {
+            Insisted::Kept(version) => {
+                let voice = Voice::new(0);
+                let notice = Notice::finish(&record.id, RunStatus::Failed);
+                self.publisher.tell(&record.id, &voice, notice).await;
+                self.publisher.note(&record.id, &voice, key, version).await;
+            }
+            Insisted::Lost(_) => {}
+            Insisted::Failed(error) => {
+                tracing::warn!(run = %record.id, %error, "a failed run was not written down");
             }
         }
-        notices
     }
 }
 

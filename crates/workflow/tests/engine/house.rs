@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_events::{InProcessPubSub, PubSub};
-use bowline_store::{MemoryStore, Store};
+use bowline_events::{Event, InProcessPubSub, PubSub, Reach, Topic};
+use bowline_store::{MemoryStore, Store, Table};
 use bowline_workflow::{Engine, EngineBuilder, Workflow};
 
+use crate::line::Line;
+use crate::wires::{FarBus, FarStore, Hints};
+
 /// What engines share.
+#[derive(Debug, Clone)]
 pub(crate) struct House {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) bus: Arc<dyn PubSub>,
@@ -15,8 +19,13 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn new() -> Self {
+        Self::on(Arc::new(MemoryStore::new()))
+    }
+
+    /// A house whose store is this.
+    pub(crate) fn on(store: Arc<dyn Store>) -> Self {
         Self {
-            store: Arc::new(MemoryStore::new()),
+            store,
             bus: Arc::new(InProcessPubSub::new()),
         }
     }
@@ -28,6 +37,28 @@ impl House {
             .poll(Duration::from_millis(20))
     }
 
+    /// An engine at the end of a line.
+    pub(crate) fn far(&self, line: &Arc<Line>) -> EngineBuilder {
+        self.far_with(line, Hints::Times(1), Reach::Process)
+    }
+
+    /// An engine at the end of a line, on a bus that is like this.
+    pub(crate) fn far_with(&self, line: &Arc<Line>, hints: Hints, reach: Reach) -> EngineBuilder {
+        let store = FarStore {
+            inner: Arc::clone(&self.store),
+            line: Arc::clone(line),
+        };
+        let bus = FarBus {
+            inner: Arc::clone(&self.bus),
+            line: Arc::clone(line),
+            hints,
+            reach,
+        };
+        Engine::builder(Arc::new(store), Arc::new(bus))
+            .lease(Duration::from_millis(100))
+            .poll(Duration::from_millis(20))
+    }
+
     pub(crate) async fn with(&self, workflow: &Workflow) -> Engine {
         self.engine()
             .workflow(workflow.clone())
@@ -35,4 +66,33 @@ impl House {
             .await
             .unwrap()
     }
+
+    /// What watchers of a run were told from the beginning on.
+    pub(crate) async fn told(&self, run: &str) -> Vec<Arc<Event>> {
+        let topic = Topic::workflow_events(run);
+        self.bus.history(&topic, 0, 100_000).await.unwrap()
+    }
+
+    /// The facts of a run, as they are kept.
+    pub(crate) async fn journal(&self, run: &str) -> Vec<serde_json::Value> {
+        let log = Table::new("journal").log(run.to_owned());
+        let mut facts = Vec::new();
+        loop {
+            let from = facts.len() as u64;
+            let page = self.store.read_log(&log, from, 1000).await.unwrap();
+            if page.entries.is_empty() {
+                return facts;
+            }
+            for entry in page.entries {
+                let entry: serde_json::Value = serde_json::from_slice(&entry.body).unwrap();
+                facts.push(entry["f"].clone());
+            }
+        }
+    }
+}
+
+/// How many facts are of a kind.
+pub(crate) fn count(facts: &[serde_json::Value], kind: &str) -> usize {
+    let is_kind = |fact: &&serde_json::Value| fact.get(kind).is_some();
+    facts.iter().filter(is_kind).count()
 }

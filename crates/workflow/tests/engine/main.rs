@@ -1,5 +1,19 @@
 //! Workflows that run on a real store and a real bus.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod away;
+mod boundaries;
+mod closing;
+mod competition;
+mod duplicates;
 mod house;
 mod life;
+mod line;
+mod poison;
+mod retention;
+mod scenes;
+mod simulation;
+mod stale;
 mod steering;
+mod wires;

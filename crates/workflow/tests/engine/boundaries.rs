@@ -1,0 +1,271 @@
+//! A process dies at every operation that it does, before and after the operation took effect; another one ends the run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bowline_events::Reach;
+use bowline_store::SqliteStore;
+use bowline_workflow::{Engine, ErrorKind, Resume, Run, RunStatus, Start};
+use futures_util::StreamExt;
+use serde_json::Value;
+
+use crate::house::{House, count};
+use crate::line::{Death, Line};
+use crate::scenes::{Effects, Hands, SCENES, Scene};
+use crate::wires::Hints;
+
+const RUN: &str = "run-1";
+/// Nothing here takes this long.
+const FOREVER: Duration = Duration::from_secs(20);
+
+/// What has come out of a run.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    status: RunStatus,
+    result: Option<String>,
+    state: String,
+    steps: Vec<(String, String)>,
+    told: Vec<String>,
+}
+
+/// A process that has the workflow of a scene.
+async fn process(
+    house: &House,
+    scene: &Scene,
+    effects: &Effects,
+    line: &Arc<Line>,
+    reach: Reach,
+) -> Engine {
+    let hands = Hands {
+        effects: effects.clone(),
+        line: Arc::clone(line),
+    };
+    let engine = house.far_with(line, Hints::Times(1), reach);
+    let engine = engine.workflow((scene.make)(&hands));
+    engine.start().await.unwrap()
+}
+
+/// Starts the run if it is not there, resumes it as often as it halts, and waits for its end.
+async fn see_to_it(engine: &Engine, scene: &Scene) -> Run {
+    let start = Start::with(&2_u64).unwrap().run_id(RUN);
+    match engine.start(scene.name, start).await {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}"),
+    }
+    let run = engine.run(RUN).await.unwrap();
+    loop {
+        let result = run.result().await.unwrap();
+        if result.status().is_final() {
+            return run;
+        }
+        match engine.resume(RUN, Resume::with(&7_u64).unwrap()).await {
+            Ok(()) => {}
+            Err(error) => assert!(
+                matches!(
+                    error.kind(),
+                    ErrorKind::WrongState | ErrorKind::AlreadyResumed
+                ),
+                "{error}"
+            ),
+        }
+    }
+}
+
+/// An event without what differs between one execution and the next.
+pub(crate) fn normal(event: &bowline_events::Event, in_order: bool) -> String {
+    fn strip(value: &mut Value, in_order: bool) {
+        match value {
+            Value::Object(members) => {
+                members.retain(|name, value| {
+                    let time = name.ends_with("At") && value.is_number();
+                    !time && (in_order || name != "completedCount")
+                });
+                members
+                    .values_mut()
+                    .for_each(|value| strip(value, in_order));
+            }
+            Value::Array(items) => items.iter_mut().for_each(|value| strip(value, in_order)),
+            _ => {}
+        }
+    }
+    let mut value: Value = serde_json::from_slice(&event.data.to_json().unwrap()).unwrap();
+    strip(&mut value, in_order);
+    value.to_string()
+}
+
+async fn outcome(house: &House, run: &Run, scene: &Scene) -> Outcome {
+    let result = run.result().await.unwrap();
+    let mut told = Vec::new();
+    loop {
+        let events = house.told(RUN).await;
+        let ended = events.last().is_some_and(|last| {
+            let last = normal(last, true);
+            last.contains("workflow-finish") && !last.contains("suspended")
+        });
+        if ended {
+            told.extend(events.iter().map(|event| normal(event, scene.in_order)));
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    if !scene.in_order {
+        told.sort();
+    }
+    let steps = result.steps().into_iter();
+    let steps = steps.map(|(id, step)| {
+        let output = step.output.map(|output| output.to_string());
+        (id, format!("{:?} {output:?}", step.status))
+    });
+    Outcome {
+        status: result.status(),
+        result: result.result().map(ToString::to_string),
+        state: result.state().to_string(),
+        steps: steps.collect(),
+        told,
+    }
+}
+
+/// A process that dies. Whether it did, or had nothing to do any more before.
+async fn live(house: &House, scene: &Scene, effects: &Effects, death: Death, reach: Reach) -> bool {
+    let line = Arc::new(Line::with_death(Some(death)));
+    let whole = async {
+        let engine = process(house, scene, effects, &line, reach).await;
+        see_to_it(&engine, scene).await;
+        engine.close().await;
+    };
+    let died = tokio::select! {
+        () = whole => false,
+        () = line.died() => true,
+    };
+    line.die();
+    died
+}
+
+/// What a run is like when nobody dies, how many executions it takes and how many operations.
+async fn undisturbed(house: &House, scene: &Scene, reach: Reach) -> (Outcome, u32, u64) {
+    let effects = Effects::default();
+    let line = Arc::new(Line::new(1));
+    let engine = process(house, scene, &effects, &line, reach).await;
+    let run = see_to_it(&engine, scene).await;
+    let outcome = outcome(house, &run, scene).await;
+    engine.close().await;
+    (outcome, effects.total(), line.passed())
+}
+
+/// What a run must be like whose processes die as `deaths` say, one after the other. How many of them died.
+async fn survives(
+    house: House,
+    scene: &Scene,
+    deaths: &[Death],
+    reach: Reach,
+    wanted: &(Outcome, u32, u64),
+) -> usize {
+    let what = format!("{} with {deaths:?} on a bus of {reach:?}", scene.name);
+    let survived = tokio::time::timeout(FOREVER, async {
+        let effects = Effects::default();
+        let mut died = 0;
+        for death in deaths {
+            died += usize::from(live(&house, scene, &effects, *death, reach).await);
+        }
+        let before = effects.total();
+        let committed = count(&house.journal(RUN).await, "ended");
+        let line = Arc::new(Line::new(1));
+        let engine = process(&house, scene, &effects, &line, reach).await;
+        let run = see_to_it(&engine, scene).await;
+        let outcome = outcome(&house, &run, scene).await;
+        assert_eq!(outcome, wanted.0, "{what}");
+        let after = (effects.total() - before) as usize;
+        let all = effects.all();
+        assert_eq!(
+            after + committed,
+            wanted.1 as usize,
+            "what was committed was executed again, or something never: {what}: {all:?}"
+        );
+        let at_once = if scene.in_order { 1 } else { 3 };
+        assert!(
+            effects.total() as usize <= wanted.1 as usize + deaths.len() * at_once,
+            "executions without a death: {what}: {all:?}"
+        );
+        engine.close().await;
+        let told = house.told(RUN).await.len();
+        assert_eq!(told, wanted.0.told.len(), "told after the end: {what}");
+        died
+    });
+    match survived.await {
+        Ok(died) => died,
+        Err(_) => panic!("it hangs: {what}"),
+    }
+}
+
+/// Every case of `deaths` for every scene, on houses of a kind; `deaths` is given the number of operations of a process.
+async fn at_boundaries<F: Future<Output = House>>(
+    scenes: &[Scene],
+    reach: Reach,
+    house: impl Fn() -> F,
+    deaths: impl Fn(u64) -> Vec<Vec<Death>>,
+) {
+    const AT_ONCE: usize = 48;
+    for scene in scenes {
+        let wanted = undisturbed(&house().await, scene, reach).await;
+        let (wanted, house) = (&wanted, &house);
+        let cases = deaths(wanted.2);
+        let most = cases.len();
+        let died: Vec<usize> =
+            futures_util::stream::iter(cases)
+                .map(|deaths| async move {
+                    survives(house().await, scene, &deaths, reach, wanted).await
+                })
+                .buffer_unordered(AT_ONCE)
+                .collect()
+                .await;
+        let deadly = died.iter().filter(|died| **died > 0).count();
+        assert!(
+            deadly * 2 > most,
+            "{}: of {most} processes only {deadly} have died",
+            scene.name
+        );
+    }
+}
+
+/// One death at every operation, before it and after it.
+fn one(operations: u64) -> Vec<Vec<Death>> {
+    let both = |n| [vec![Death::Before(n)], vec![Death::After(n)]];
+    // An engine looks into the store while it waits, too, so it is not always the same number.
+    (0..operations + 3).flat_map(both).collect()
+}
+
+/// A death, and another one of the process that goes on, at operations `apart` from each other.
+fn two(operations: u64, apart: u64) -> Vec<Vec<Death>> {
+    let firsts = (0..operations).step_by(usize::try_from(apart).unwrap());
+    let pairs = firsts.flat_map(|first| {
+        let seconds = (first % apart..operations).step_by(usize::try_from(apart).unwrap());
+        seconds.map(move |second| vec![Death::After(first), Death::After(second)])
+    });
+    pairs.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_death_at_any_boundary_costs_nothing_but_the_step_that_ran() {
+    at_boundaries(&SCENES, Reach::Process, || async { House::new() }, one).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_does_it_where_events_go_to_the_bus_in_the_background() {
+    at_boundaries(&SCENES, Reach::Host, || async { House::new() }, one).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_does_the_death_of_the_process_that_goes_on() {
+    let some = |operations| two(operations, 5);
+    at_boundaries(&SCENES, Reach::Process, || async { House::new() }, some).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_does_any_death_on_a_database() {
+    let scenes: Vec<Scene> = SCENES
+        .into_iter()
+        .filter(|scene| ["linear", "parallel", "suspend"].contains(&scene.name))
+        .collect();
+    let house = || async { House::on(Arc::new(SqliteStore::in_memory().await.unwrap())) };
+    at_boundaries(&scenes, Reach::Host, house, one).await;
+}

@@ -1,0 +1,181 @@
+//! What lies between a process and the rest of the world, and everything that happens to it there.
+
+use std::future::pending;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use tokio::sync::watch;
+
+/// When a process dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// Before its n-th operation took effect.
+    Before(u64),
+    /// After it did, and before anybody heard of it.
+    After(u64),
+}
+
+/// Where an operation goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Store,
+    Bus,
+}
+
+/// The connections of one process. When it is dead, every operation hangs for ever.
+#[derive(Debug)]
+pub(crate) struct Line {
+    death: Option<Death>,
+    passed: AtomicU64,
+    dead: watch::Sender<bool>,
+    held: watch::Sender<bool>,
+    /// Operations in a thousand that fail, half of them after they took effect.
+    store_faults: AtomicU32,
+    bus_faults: AtomicU32,
+    bus_cut: AtomicBool,
+    dice: Mutex<Dice>,
+}
+
+impl Line {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            death: None,
+            passed: AtomicU64::new(0),
+            dead: watch::channel(false).0,
+            held: watch::channel(false).0,
+            store_faults: AtomicU32::new(0),
+            bus_faults: AtomicU32::new(0),
+            bus_cut: AtomicBool::new(false),
+            dice: Mutex::new(Dice::new(seed)),
+        }
+    }
+
+    /// A line whose process dies at an operation.
+    pub(crate) fn with_death(death: Option<Death>) -> Self {
+        Self {
+            death,
+            ..Self::new(1)
+        }
+    }
+
+    /// How many operations there were.
+    pub(crate) fn passed(&self) -> u64 {
+        self.passed.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        *self.dead.borrow()
+    }
+
+    pub(crate) fn die(&self) {
+        self.dead.send_replace(true);
+    }
+
+    pub(crate) async fn died(&self) {
+        let mut dead = self.dead.subscribe();
+        // The sender is in `self`.
+        let _ = dead.wait_for(|dead| *dead).await;
+    }
+
+    /// Nothing of a dead process happens any more.
+    pub(crate) async fn alive(&self) {
+        if self.is_dead() {
+            pending::<()>().await;
+        }
+    }
+
+    /// Operations wait until it is released.
+    pub(crate) fn hold(&self) {
+        self.held.send_replace(true);
+    }
+
+    pub(crate) fn release(&self) {
+        self.held.send_replace(false);
+    }
+
+    pub(crate) fn store_faults(&self, in_a_thousand: u32) {
+        self.store_faults.store(in_a_thousand, Ordering::SeqCst);
+    }
+
+    pub(crate) fn bus_faults(&self, in_a_thousand: u32) {
+        self.bus_faults.store(in_a_thousand, Ordering::SeqCst);
+    }
+
+    /// Every operation of the bus fails from now on, or does not any more.
+    pub(crate) fn cut_bus(&self, cut: bool) {
+        self.bus_cut.store(cut, Ordering::SeqCst);
+    }
+
+    /// A number below `end`.
+    pub(crate) fn roll(&self, end: u32) -> u32 {
+        let rolled = self.dice.lock().unwrap().below(u64::from(end));
+        u32::try_from(rolled).unwrap()
+    }
+
+    /// Lets an operation happen, or not. `fault` makes its error; it is told what kind to make.
+    pub(crate) async fn pass<T, E>(
+        &self,
+        way: Way,
+        operation: impl Future<Output = Result<T, E>>,
+        fault: impl Fn(u64) -> E,
+    ) -> Result<T, E> {
+        self.alive().await;
+        let mut held = self.held.subscribe();
+        // The sender is in `self`.
+        let _ = held.wait_for(|held| !*held).await;
+        self.alive().await;
+        let n = self.passed.fetch_add(1, Ordering::SeqCst);
+        if self.death == Some(Death::Before(n)) {
+            self.die();
+        }
+        self.alive().await;
+        if way == Way::Bus && self.bus_cut.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+            return Err(fault(n));
+        }
+        let chance = match way {
+            Way::Store => &self.store_faults,
+            Way::Bus => &self.bus_faults,
+        };
+        let chance = u64::from(chance.load(Ordering::SeqCst));
+        let (fails, after, kind) = {
+            let mut dice = self.dice.lock().unwrap();
+            (dice.below(1000) < chance, dice.below(2) == 1, dice.next())
+        };
+        if fails && !after {
+            return Err(fault(kind));
+        }
+        let outcome = operation.await;
+        if self.death == Some(Death::After(n)) {
+            self.die();
+        }
+        self.alive().await;
+        match fails {
+            true => Err(fault(kind)),
+            false => outcome,
+        }
+    }
+}
+
+/// Numbers that look random and are the same for the same seed.
+#[derive(Debug, Clone)]
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut dice = Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        dice.next();
+        dice
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11
+    }
+
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}

@@ -1,0 +1,211 @@
+//! Runs that cannot go on, and that keep nobody else from going on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bowline_events::Timestamp;
+use bowline_store::{Commit, Expect, Index, Table};
+use bowline_workflow::{ErrorKind, RunStatus, Start, StepContext, StepError, Workflow, step};
+
+use crate::house::House;
+use crate::line::{Death, Line};
+use crate::scenes::{Effects, Hands, linear};
+
+const RUNS: Table = Table::new("runs");
+const JOURNAL: Table = Table::new("journal");
+const OUTBOX: Table = Table::new("outbox");
+
+/// A workflow whose step kills the process that runs it.
+fn deadly(hands: &Hands, limit: u32) -> Workflow {
+    let killer = hands.clone();
+    Workflow::builder("deadly")
+        .max_crashes(limit)
+        .input::<u64>()
+        .step(step("before", hands.add(1)))
+        .step(step("deadly", move |ctx: StepContext, n: u64| {
+            let hands = killer.clone();
+            async move {
+                hands.acts(&ctx).await;
+                hands.line.die();
+                hands.line.alive().await;
+                Ok::<_, StepError>(n)
+            }
+        }))
+        .build()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_kills_its_process_is_given_up() {
+    const LIMIT: u32 = 2;
+    let house = House::new();
+    let effects = Effects::default();
+    let hands = || Hands {
+        effects: effects.clone(),
+        line: Arc::new(Line::new(1)),
+    };
+    let mut processes = 0;
+    let result = loop {
+        let hands = hands();
+        let engine = house.far(&hands.line).workflow(deadly(&hands, LIMIT));
+        let engine = engine.start().await.unwrap();
+        if processes == 0 {
+            let start = Start::with(&1_u64).unwrap().run_id("r");
+            let _started = engine.start("deadly", start).await;
+        }
+        processes += 1;
+        let ends = async { engine.run("r").await.unwrap().result().await.unwrap() };
+        tokio::select! {
+            () = hands.line.died() => assert!(processes < 10, "it never ends"),
+            result = ends => {
+                engine.close().await;
+                break result;
+            }
+        }
+    };
+    assert_eq!(result.status(), RunStatus::Failed);
+    let error = result.error().unwrap().to_string();
+    assert!(error.contains("CrashLoopError"), "{error}");
+    assert_eq!(processes, LIMIT + 2);
+    let executions: Vec<u32> = effects.all().into_values().collect();
+    assert_eq!(executions, [1, LIMIT + 1]);
+    let told = house.told("r").await;
+    let last = told.last().unwrap().data.to_json().unwrap();
+    let last = String::from_utf8(last.to_vec()).unwrap();
+    assert!(
+        last.contains("workflow-finish") && last.contains("failed"),
+        "{last}"
+    );
+}
+
+/// Another workflow of the id of [`linear`].
+fn changed(hands: &Hands) -> Workflow {
+    Workflow::builder("linear")
+        .input::<u64>()
+        .sleep(Duration::from_millis(1))
+        .step(step("other", hands.add(1)))
+        .build()
+        .unwrap()
+}
+
+async fn is_told_to_have_failed(house: &House, run: &str) {
+    loop {
+        let told = house.told(run).await;
+        let last = told.last().map(|last| last.data.to_json().unwrap());
+        let last = last.map(|last| String::from_utf8(last.to_vec()).unwrap());
+        if last.is_some_and(|last| last.contains("workflow-finish") && last.contains("failed")) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_definition_has_changed_fails_where_it_can_be_seen() {
+    let house = House::new();
+    // So many operations that a step is committed and another is not.
+    let line = Arc::new(Line::with_death(Some(Death::Before(14))));
+    let hands = |line: &Arc<Line>| Hands {
+        effects: Effects::default(),
+        line: Arc::clone(line),
+    };
+    let engine = house.far(&line).workflow(linear(&hands(&line)));
+    let engine = engine.start().await.unwrap();
+    let start = Start::with(&1_u64).unwrap().run_id("r");
+    let run = engine.start("linear", start).await.unwrap();
+    tokio::select! {
+        () = line.died() => {}
+        result = run.result() => panic!("it ends: {result:?}"),
+    }
+    assert!(house.journal("r").await.len() > 1);
+
+    let line = Arc::new(Line::new(1));
+    let engine = house.far(&line).workflow(changed(&hands(&line)));
+    let engine = engine.start().await.unwrap();
+    let result = engine.run("r").await.unwrap().result().await.unwrap();
+    assert_eq!(result.status(), RunStatus::Failed);
+    let error = result.error().unwrap().to_string();
+    assert!(error.contains("definition has changed"), "{error}");
+    is_told_to_have_failed(&house, "r").await;
+    let other = engine.start("linear", Start::with(&1_u64).unwrap()).await;
+    let other = other.unwrap().result().await.unwrap();
+    assert_eq!(other.output::<u64>().unwrap(), 2);
+    engine.close().await;
+}
+
+/// A record of a run as an engine would find it.
+fn record(key: &str, status: &str, body: &'static str) -> Commit {
+    let now = Timestamp::now();
+    let index = Index::new(now).status(status.to_owned()).group("linear");
+    let index = if status == "running" {
+        index
+    } else {
+        index.due(now)
+    };
+    Commit::new().put(RUNS, key.to_owned(), Expect::Absent, index, body)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_keeps_nobody_else_from_working() {
+    let house = House::new();
+    let whole = r#"{"format":1,"graph":"","worker":"nobody"}"#;
+    let damaged = [
+        record("garbage-pending", "pending", "garbage"),
+        record("garbage-running", "running", "garbage"),
+        record("garbage-ended", "success", "garbage"),
+        record("unknown-status", "sleepwalking", whole),
+        record("newer", "pending", r#"{"format":99,"graph":""}"#),
+        record("no-fact", "running", whole).append(JOURNAL.log("no-fact"), ["garbage"]),
+        record("no-journal", "running", whole),
+        record("also-no-fact", "pending", r#"{"format":1,"graph":""}"#).append(
+            JOURNAL.log("also-no-fact"),
+            [r#"{"p":0,"f":{"woke":{"at":1,"spot":[9,9]}}}"#],
+        ),
+    ];
+    for commit in damaged {
+        house.store.commit(commit).await.unwrap();
+    }
+    for key in [
+        "garbage-pending:1",
+        "no-fact:1",
+        "nothing",
+        "garbage-running:x",
+        "r:",
+    ] {
+        let index = Index::new(Timestamp::now()).due(Timestamp::now());
+        let note = Commit::new().put(OUTBOX, key, Expect::Absent, index, "");
+        house.store.commit(note).await.unwrap();
+    }
+    let line = Arc::new(Line::new(1));
+    let hands = Hands {
+        effects: Effects::default(),
+        line: Arc::clone(&line),
+    };
+    let engine = house.far(&line).workflow(linear(&hands));
+    let engine = engine.start().await.unwrap();
+    // A run that another one has left behind, after all that.
+    let asks = house.engine().workers(false).workflow(linear(&hands));
+    let asks = asks.start().await.unwrap();
+    for _ in 0..5 {
+        let run = asks.start("linear", Start::with(&1_u64).unwrap()).await;
+        let result = run.unwrap().result().await.unwrap();
+        assert_eq!(result.status(), RunStatus::Success);
+    }
+    for run in ["no-fact", "also-no-fact", "no-journal"] {
+        let result = engine.run(run).await.unwrap().result().await.unwrap();
+        assert_eq!(result.status(), RunStatus::Failed, "{run}");
+        is_told_to_have_failed(&house, run).await;
+    }
+    for run in [
+        "garbage-pending",
+        "garbage-running",
+        "garbage-ended",
+        "unknown-status",
+        "newer",
+    ] {
+        let error = engine.run(run).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    }
+    engine.close().await;
+    asks.close().await;
+}

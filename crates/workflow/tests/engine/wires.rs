@@ -1,0 +1,230 @@
+//! A store and a bus at the other end of a line.
+
+use std::sync::Arc;
+
+use bowline_events::{
+    Capabilities, Event, LeaseProvider, NewEvent, OpFuture, PubSub, PublishOptions, Published,
+    Reach, SubscribeOptions, Subscription, Text, Timestamp, Topic, TopicInfo,
+};
+use bowline_store::{
+    BlobHash, Claim, Commit, Committed, Filter, LogName, LogPage, Page, Query, Record, Stats,
+    Store, StoreFuture, Table, Watch,
+};
+use bytes::Bytes;
+
+use crate::line::{Line, Way};
+
+/// A store as one process sees it.
+#[derive(Debug)]
+pub(crate) struct FarStore {
+    pub(crate) inner: Arc<dyn Store>,
+    pub(crate) line: Arc<Line>,
+}
+
+fn store_fault(kind: u64) -> bowline_store::Error {
+    use bowline_store::ErrorKind::{Io, Timeout, Unavailable};
+    let kinds = [Unavailable, Timeout, Io];
+    // The remainder is small.
+    let kind = kinds[(kind % 3) as usize];
+    bowline_store::Error::new(kind, "test", "the line is broken")
+}
+
+impl FarStore {
+    fn far<'a, T: Send + 'a>(&'a self, operation: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
+        StoreFuture::new(self.line.pass(Way::Store, operation, store_fault))
+    }
+}
+
+impl Store for FarStore {
+    fn id(&self) -> &Text {
+        self.inner.id()
+    }
+
+    fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
+        // What is done at once is done when it is called, so it is called late.
+        let late = StoreFuture::new(async move { self.inner.commit(commit).await });
+        self.far(late)
+    }
+
+    fn get<'a>(&'a self, table: Table, key: &'a str) -> StoreFuture<'a, Option<Record>> {
+        self.far(StoreFuture::new(
+            async move { self.inner.get(table, key).await },
+        ))
+    }
+
+    fn get_many<'a>(
+        &'a self,
+        table: Table,
+        keys: &'a [Text],
+    ) -> StoreFuture<'a, Vec<Option<Record>>> {
+        self.far(StoreFuture::new(async move {
+            self.inner.get_many(table, keys).await
+        }))
+    }
+
+    fn list<'a>(&'a self, table: Table, query: &'a Query) -> StoreFuture<'a, Page> {
+        self.far(StoreFuture::new(async move {
+            self.inner.list(table, query).await
+        }))
+    }
+
+    fn count<'a>(&'a self, table: Table, filter: &'a Filter) -> StoreFuture<'a, u64> {
+        self.far(StoreFuture::new(async move {
+            self.inner.count(table, filter).await
+        }))
+    }
+
+    fn due(&self, table: Table, at: Timestamp, limit: usize) -> StoreFuture<'_, Vec<Record>> {
+        self.far(StoreFuture::new(async move {
+            self.inner.due(table, at, limit).await
+        }))
+    }
+
+    fn claim_due(&self, table: Table, claim: Claim) -> StoreFuture<'_, Vec<Record>> {
+        self.far(StoreFuture::new(async move {
+            self.inner.claim_due(table, claim).await
+        }))
+    }
+
+    fn read_log<'a>(
+        &'a self,
+        log: &'a LogName,
+        from: u64,
+        limit: usize,
+    ) -> StoreFuture<'a, LogPage> {
+        self.far(StoreFuture::new(async move {
+            self.inner.read_log(log, from, limit).await
+        }))
+    }
+
+    fn logs<'a>(
+        &'a self,
+        table: Table,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<(Text, bowline_store::LogInfo)>> {
+        self.far(StoreFuture::new(async move {
+            self.inner.logs(table, after, limit).await
+        }))
+    }
+
+    fn blob(&self, hash: BlobHash) -> StoreFuture<'_, Option<Bytes>> {
+        self.far(StoreFuture::new(async move { self.inner.blob(hash).await }))
+    }
+
+    fn stats(&self) -> StoreFuture<'_, Stats> {
+        self.far(StoreFuture::new(async move { self.inner.stats().await }))
+    }
+
+    fn watch(&self, table: Table) -> Watch {
+        self.inner.watch(table)
+    }
+
+    fn close(&self) -> StoreFuture<'_, ()> {
+        self.far(StoreFuture::new(async move { self.inner.close().await }))
+    }
+}
+
+/// What happens to the hints of engines on a bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hints {
+    /// They arrive this many times.
+    Times(u32),
+    /// They arrive up to this many times, or not at all.
+    UpTo(u32),
+}
+
+/// A bus as one process sees it.
+#[derive(Debug)]
+pub(crate) struct FarBus {
+    pub(crate) inner: Arc<dyn PubSub>,
+    pub(crate) line: Arc<Line>,
+    pub(crate) hints: Hints,
+    /// How far it says that it reaches: what is in this process is never away.
+    pub(crate) reach: Reach,
+}
+
+fn bus_fault(_: u64) -> bowline_events::Error {
+    let kind = bowline_events::ErrorKind::Unavailable;
+    bowline_events::Error::new(kind, "test", "the line is broken")
+}
+
+impl FarBus {
+    fn far<'a, T: Send + 'a>(
+        &'a self,
+        operation: impl Future<Output = bowline_events::Result<T>> + Send + 'a,
+    ) -> OpFuture<'a, T> {
+        OpFuture::new(self.line.pass(Way::Bus, operation, bus_fault))
+    }
+}
+
+impl PubSub for FarBus {
+    fn publish_with<'a>(
+        &'a self,
+        topic: &'a Topic,
+        event: NewEvent,
+        options: PublishOptions,
+    ) -> OpFuture<'a, Published> {
+        let times = match self.hints {
+            _ if !topic.as_str().starts_with("rs.") => 1,
+            Hints::Times(times) => times,
+            Hints::UpTo(most) => self.line.roll(most + 1),
+        };
+        self.far(async move {
+            let mut published = Published::new(None, None);
+            for _ in 0..times {
+                let again = self.inner.publish_with(topic, event.clone(), options);
+                published = again.await?;
+            }
+            Ok(published)
+        })
+    }
+
+    fn subscribe_with<'a>(
+        &'a self,
+        topic: &'a Topic,
+        options: SubscribeOptions,
+    ) -> OpFuture<'a, Subscription> {
+        self.far(async move { self.inner.subscribe_with(topic, options).await })
+    }
+
+    fn history<'a>(
+        &'a self,
+        topic: &'a Topic,
+        offset: u64,
+        limit: usize,
+    ) -> OpFuture<'a, Vec<Arc<Event>>> {
+        self.far(async move { self.inner.history(topic, offset, limit).await })
+    }
+
+    fn clear_topic<'a>(&'a self, topic: &'a Topic) -> OpFuture<'a, ()> {
+        self.far(async move { self.inner.clear_topic(topic).await })
+    }
+
+    fn trim_topic<'a>(&'a self, topic: &'a Topic, before: u64) -> OpFuture<'a, ()> {
+        self.far(async move { self.inner.trim_topic(topic, before).await })
+    }
+
+    fn topics(&self) -> OpFuture<'_, Vec<TopicInfo>> {
+        self.far(async move { self.inner.topics().await })
+    }
+
+    fn flush(&self) -> OpFuture<'_, ()> {
+        self.far(async move { self.inner.flush().await })
+    }
+
+    fn close(&self) -> OpFuture<'_, ()> {
+        self.far(async move { self.inner.close().await })
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            reach: self.reach,
+            ..self.inner.capabilities()
+        }
+    }
+
+    fn lease_provider(&self) -> Option<Arc<dyn LeaseProvider>> {
+        self.inner.lease_provider()
+    }
+}
