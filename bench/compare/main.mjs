@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { measure, mixtures, subjects } from './measure.mjs';
 import { document } from './table.mjs';
 
-const PARTS = ['w1', 'w2', 'w3', 'w4.throughput', 'w4.mixed', 'w4.latency', 'w4.failover', 'w5.publish', 'w5.group', 'w5.fanout', 'w5.latency', 'w5.stream', 'w9'];
+const PARTS = ['w1', 'w2', 'w3', 'w4.throughput', 'w4.mixed', 'w4.latency', 'w4.failover', 'w5.publish', 'w5.group', 'w5.fanout', 'w5.latency', 'w5.stream', 'w6', 'w9'];
 
 const { values, positionals } = parseArgs({
   options: {
@@ -17,7 +17,9 @@ const { values, positionals } = parseArgs({
 });
 const rounds = Number(values.rounds);
 const parts = positionals.length > 0 ? positionals : PARTS;
-const unknown = parts.filter(part => !PARTS.includes(part));
+/** A part of a part is one too, such as w6.foreach. */
+const isPart = name => PARTS.some(part => name === part || name.startsWith(part + '.'));
+const unknown = parts.filter(part => !isPart(part));
 if (unknown.length > 0 || !(rounds >= 1)) {
   process.stderr.write(`usage: compare.sh [--rounds n] [--seconds s] [--failovers n] [--raw file] [${PARTS.join(' | ')}]…\n`);
   process.exit(2);

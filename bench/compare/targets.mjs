@@ -1,5 +1,8 @@
 // Which members of a line are compared, and what is wanted of them.
 
+const W6_OURS = ['store_bytes_per_step', 'rss_growth_mb'];
+const W6_COUNTS = ['failed', 'steps_extra', 'kept_after_retention', 'bus_bytes_after_retention'];
+
 /** Members where more is better are listed under `more`, the others under `less`; `counts` are shown, not divided. */
 export const MEMBERS = {
   W1: { more: ['deliveries_per_s'], less: ['p50_us', 'p99_us'], counts: ['lost', 'misordered'] },
@@ -42,6 +45,11 @@ export const MEMBERS = {
   },
   'W5.latency': { more: [], less: ['p50_us', 'p99_us', 'max_us', 'bare_p50_us', 'over_bare', 'bare_one_way_p50_us', 'over_bare_one_way', 'rss_mb'], counts: ['lost'] },
   'W5.stream': { more: ['events_per_s', 'chunks_per_round_trip'], less: ['p50_us', 'p99_us'], counts: ['lost', 'misordered'] },
+  'W6.linear10': { more: ['runs_per_s'], less: ['per_step_us', 'p50_us', 'p99_us', ...W6_OURS], counts: W6_COUNTS },
+  'W6.parallel100': { more: ['runs_per_s'], less: ['per_step_us', 'p50_us', 'p99_us', ...W6_OURS], counts: W6_COUNTS },
+  'W6.foreach': { more: ['runs_per_s'], less: ['per_step_us', 'p50_us', 'p99_us', ...W6_OURS], counts: W6_COUNTS },
+  'W6.long': { more: [], less: ['per_step_us', 'head10_us', 'tail10_us', 'tail_over_head', ...W6_OURS], counts: W6_COUNTS },
+  'W6.sqlite': { more: ['runs_per_s'], less: ['per_step_us', 'p50_us', 'p99_us', ...W6_OURS], counts: W6_COUNTS },
   'W9.startup': { more: [], less: ['p50_us', 'p99_us', 'rss_mb'], counts: [] },
 };
 
@@ -78,6 +86,13 @@ const TARGETS = [
   limit('W5.latency', '', 'over_bare', 1.5),
   limit('W5.latency', '', 'p99_us', 1000),
   atLeast('W5.stream', '"in_flight":256', 'chunks_per_round_trip', 64),
+  limit('W6.linear10', '{"concurrent_runs":1,', 'per_step_us', 8),
+  ratio('W6.linear10', '{"concurrent_runs":50,', 'runs_per_s', 10),
+  ratio('W6.parallel100', '', 'runs_per_s', 10),
+  limit('W6.foreach', '"items":1000,', 'p50_us', 50_000),
+  limit('W6.long', '"steps_per_run":10000', 'per_step_us', 8),
+  limit('W6.long', '"steps_per_run":10000', 'tail_over_head', 1.25),
+  limit('W6.sqlite', '{"concurrent_runs":50,', 'per_step_us', 150),
   limit('W9.startup', '"bus"', 'p50_us', 15_000),
   limit('W9.startup', '"bus"', 'rss_mb', 12),
 ];

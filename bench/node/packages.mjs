@@ -8,6 +8,10 @@ export const loadEvents = () => core('events');
 export const loadCache = () => core('cache');
 /** The engine: `Mastra`. */
 export const loadEngine = () => core('mastra');
+/** The evented workflows: `createWorkflow`, `createStep`. */
+export const loadWorkflows = () => core('workflows/evented');
+/** Schemas: `z`. */
+export const loadZod = () => interop('node_modules/zod/index.js');
 /** Storage backends: `InMemoryStore`. */
 export const loadStorage = () => core('storage');
 /** The bus on Redis: `RedisStreamsPubSub`. The package of the reference is not in the registry, so this one is ours. */

@@ -6,6 +6,7 @@
 mod args;
 mod clock;
 mod deliveries;
+mod directory;
 mod histogram;
 mod line;
 mod measurement;
@@ -21,6 +22,7 @@ mod w2;
 mod w3;
 mod w4;
 mod w5;
+mod w6;
 mod w9;
 
 use std::error::Error;
@@ -132,6 +134,7 @@ fn measurements(args: &BenchArgs, program: &[OsString]) -> Result<Vec<Measuremen
         settings.failover_rate,
     ));
     all.extend(w5::measurements(&roles, program));
+    all.extend(w6::measurements());
     all.extend(w9::measurements(program));
     Ok(all)
 }

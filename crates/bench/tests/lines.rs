@@ -193,6 +193,46 @@ fn a_stream_far_from_the_server_is_complete() {
     assert!(line["round_trip_ms"].as_f64() >= Some(25.0));
 }
 
+/// The extras of a line of W6.
+fn engine_extras(more: &[&'static str]) -> Vec<&'static str> {
+    let all = "runs failed runs_per_s per_step_us per_step_latency_us bus_events_per_run steps_extra rss_growth_mb \
+               commits_per_run store_bytes_per_step kept_after_retention bus_bytes_after_retention";
+    all.split_ascii_whitespace()
+        .chain(more.iter().copied())
+        .collect()
+}
+
+#[test]
+fn runs_do_their_steps_once_and_leave_nothing_behind() {
+    let lines = [
+        ("w6.linear10", "{\"concurrent_runs\":50", 10, 32.0),
+        ("w6.parallel100", "", 100, 302.0),
+        ("w6.foreach", "\"items\":50,", 50, 52.0),
+        ("w6.sqlite", "{\"concurrent_runs\":1,", 10, 32.0),
+    ];
+    for (workload, filter, steps, published) in lines {
+        let (names, line) = measure(&[workload, &format!("--filter={filter}")]);
+        assert_eq!(names, members(&engine_extras(&[])), "{workload}");
+        let runs = line["runs"].as_u64().expect("a count");
+        assert!(runs > 0, "{workload}: {line}");
+        assert_eq!(line["events"], runs * steps, "{workload}: {line}");
+        for nothing in ["failed", "steps_extra", "kept_after_retention"] {
+            assert_eq!(line[nothing], 0, "{workload}: {line}");
+        }
+        assert_eq!(line["bus_events_per_run"], published, "{workload}");
+        assert!(line["store_bytes_per_step"].as_f64() > Some(0.0));
+    }
+}
+
+#[test]
+fn a_long_run_tells_what_its_first_and_its_last_steps_cost() {
+    let (names, line) = measure(&["w6.long", "--filter=\"steps_per_run\":1000}"]);
+    let extras = engine_extras(&["head10_us", "tail10_us", "tail_over_head"]);
+    assert_eq!(names, members(&extras));
+    assert_eq!(line["steps_extra"], 0);
+    assert!(line["head10_us"].as_f64() > Some(0.0) && line["tail10_us"].as_f64() > Some(0.0));
+}
+
 #[test]
 fn a_role_that_cannot_go_on_says_so_and_ends_with_70() {
     let too_long = format!("/tmp/{}", "x".repeat(200));

@@ -65,6 +65,18 @@ impl Writer {
         self
     }
 
+    pub(crate) fn numbers(&mut self, key: &str, values: impl Iterator<Item = usize>) -> &mut Self {
+        let text = self.key(key);
+        text.push('[');
+        for (i, value) in values.enumerate() {
+            let comma = if i > 0 { "," } else { "" };
+            // Writing to a String does not fail.
+            let _ = write!(text, "{comma}{value}");
+        }
+        text.push(']');
+        self
+    }
+
     /// A member that is an object, written by `fill`.
     pub(crate) fn nested(&mut self, key: &str, fill: impl FnOnce(&mut Self)) -> &mut Self {
         self.key(key).push('{');

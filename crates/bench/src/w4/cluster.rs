@@ -1,14 +1,10 @@
 //! One broker, one publisher and some subscribers on a fresh socket.
 
-use std::env;
-use std::fs;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::Result;
+use crate::directory::Directory;
 use crate::line::Members;
 use crate::process::{self, Process};
 use crate::roles::Roles;
@@ -24,8 +20,8 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) fn start(roles: &Roles, subscribers: usize) -> Result<Self> {
-        let directory = Directory::make()?;
-        let socket = directory.0.join("bus.sock");
+        let directory = Directory::make("w4")?;
+        let socket = directory.path().join("bus.sock");
         let (mut broker, ready) = Process::start("broker", &roles.broker, socket.as_os_str())?;
         broker.ready(ready)?;
         broker.call::<Value>("subscribe-noop", json!({}))?;
@@ -92,30 +88,5 @@ impl Cluster {
                 .with("publisher", roles[1])
                 .with("subscriber", roles[2])
         })
-    }
-}
-
-struct Directory(PathBuf);
-
-impl Directory {
-    fn make() -> Result<Self> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let parent = env::var_os("BENCH_DIR").map_or_else(env::temp_dir, PathBuf::from);
-        let name = format!(
-            "bowline-w4-{}-{}",
-            std::process::id(),
-            NUMBER.fetch_add(1, Relaxed)
-        );
-        let path = parent.join(name);
-        fs::create_dir(&path)
-            .map_err(|error| format!("{} cannot be made: {error}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // A directory that is left behind in the temporary one harms nobody.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

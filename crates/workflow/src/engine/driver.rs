@@ -91,7 +91,7 @@ impl Driver {
     ) -> Self {
         let mut machine = replayed.machine;
         let before = machine.take_notices();
-        let voice = Voice::new(replayed.published);
+        let voice = Voice::new(&record.id, replayed.published);
         let chunks = Chunks {
             publisher: Arc::clone(&shared.publisher),
             run: record.id.clone(),
@@ -418,6 +418,9 @@ impl Driver {
                 Some(Some(_)) => {}
                 Some(None) | None => break,
             }
+        }
+        if self.timers.is_empty() {
+            return;
         }
         let now = Timestamp::now();
         while facts.len() < BATCH {

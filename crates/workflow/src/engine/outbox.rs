@@ -161,7 +161,7 @@ impl Shared {
             Err(error) if error.conflict().is_some() => return Ok(Told::Settled),
             Err(error) => return Err(crate::Error::store("recover", error)),
         };
-        let voice = Voice::new(0);
+        let voice = Voice::new(run, 0);
         self.publisher.tell_rest(run, &voice, notices, true).await;
         self.publisher
             .note(run, &voice, note.key.clone(), version)
@@ -200,7 +200,7 @@ impl Shared {
                 return;
             }
         };
-        let voice = Voice::new(replayed.published);
+        let voice = Voice::new(run, replayed.published);
         let mut machine = replayed.machine;
         let notices = machine.take_notices();
         self.publisher.tell_rest(run, &voice, notices, true).await;

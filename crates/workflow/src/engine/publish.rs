@@ -30,8 +30,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const NEAR: u32 = 5;
 
 /// What one driver tells of its run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Voice {
+    run: Text,
+    /// Where the run itself is told of.
+    topic: Topic,
     /// How much of what the run had to tell is published for certain.
     published: AtomicU64,
     /// Somebody else tells the rest.
@@ -79,8 +82,10 @@ enum Content {
 }
 
 impl Voice {
-    pub(super) fn new(published: u64) -> Arc<Self> {
+    pub(super) fn new(run: &Text, published: u64) -> Arc<Self> {
         Arc::new(Self {
+            run: run.clone(),
+            topic: Topic::workflow_events(run),
             published: AtomicU64::new(published),
             silent: AtomicBool::new(false),
         })
@@ -88,6 +93,14 @@ impl Voice {
 
     pub(super) fn published(&self) -> u64 {
         self.published.load(Ordering::SeqCst)
+    }
+
+    /// Where the run `id` is told of: the run itself, or one that is nested in it.
+    fn topic(&self, id: &Text) -> Topic {
+        match *id == self.run {
+            true => self.topic.clone(),
+            false => Topic::workflow_events(id),
+        }
     }
 
     /// Nothing more is told, also of what was said before and waits.
@@ -284,7 +297,7 @@ async fn notify(bus: &dyn PubSub, voice: &Voice, notice: Notice, attempts: u32) 
 
 /// Publishes what the bus takes, in so many attempts while it is away. `false` when somebody else is to tell it.
 async fn publish(bus: &dyn PubSub, voice: &Voice, notice: Notice, attempts: u32) -> bool {
-    let topic = Topic::workflow_events(&notice.run_id);
+    let topic = voice.topic(&notice.run_id);
     let event = watch_event(notice);
     let mut pause = FIRST_PAUSE;
     let mut attempt = 0;
@@ -308,7 +321,8 @@ async fn publish(bus: &dyn PubSub, voice: &Voice, notice: Notice, attempts: u32)
 }
 
 fn watch_event(notice: Notice) -> NewEvent {
-    let json = Bytes::from(notice.json);
+    // It may be kept for watchers, and needs no room to grow.
+    let json = Bytes::from(notice.json.into_bytes().into_boxed_slice());
     let data = Payload::from_valid_json(json, bowline_events::Dialect::Plain);
     NewEvent::new("watch", notice.run_id).with_data(data)
 }

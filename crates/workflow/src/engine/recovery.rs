@@ -51,10 +51,18 @@ async fn next_due(shared: &Shared, looked: Timestamp) -> Duration {
         return shared.options.poll;
     }
     let end = Timestamp::from_millis(i64::MAX);
-    let records = shared.store.due(RUNS, end, PAGE).await.unwrap_or_default();
-    let mut due = records.iter().filter_map(|record| record.index.due);
-    let next = due.find(|due| *due > looked);
-    next.map_or(shared.options.poll, until)
+    // The first is nearly always it: what was due before is rarely left for others.
+    for limit in [1, PAGE] {
+        let records = shared.store.due(RUNS, end, limit).await.unwrap_or_default();
+        let mut due = records.iter().filter_map(|record| record.index.due);
+        if let Some(next) = due.find(|due| *due > looked) {
+            return until(next);
+        }
+        if records.len() < limit {
+            break;
+        }
+    }
+    shared.options.poll
 }
 
 async fn look(shared: &Arc<Shared>, orphans: &mut Orphans, now: Timestamp) -> Result<()> {

@@ -263,7 +263,7 @@ impl Shared {
         let (commit, key) = outbox::note(commit, &record.id, end + 1, at, wait, &worker);
         match self.insist(&commit, a_few).await {
             Insisted::Kept(version) => {
-                let voice = Voice::new(0);
+                let voice = Voice::new(&record.id, 0);
                 let notice = Notice::finish(&record.id, RunStatus::Failed);
                 self.publisher.tell(&record.id, &voice, notice).await;
                 self.publisher.note(&record.id, &voice, key, version).await;

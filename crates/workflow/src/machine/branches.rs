@@ -47,25 +47,22 @@ impl Machine {
             return Ok(());
         }
         let frame = &self.frames[spot.frame];
-        let (settled, suspended) = match &frame.active {
-            Active::Branches(slots) => (
-                slots.iter().all(|slot| slot.phase.is_settled()),
-                slots.iter().any(|slot| slot.phase.is_suspended()),
-            ),
-            Active::Foreach(iteration) => (
-                iteration.running == 0 && iteration.next >= iteration.items.len(),
-                iteration.done < iteration.items.len(),
-            ),
+        let suspended = match &frame.active {
+            Active::Branches(slots) if slots.iter().all(|slot| slot.phase.is_settled()) => {
+                slots.iter().any(|slot| slot.phase.is_suspended())
+            }
+            Active::Foreach(iteration)
+                if iteration.running == 0 && iteration.next >= iteration.items.len() =>
+            {
+                iteration.done < iteration.items.len()
+            }
             _ => return Ok(()),
         };
-        match (settled, suspended) {
-            (false, _) => Ok(()),
-            (true, true) => {
-                self.mark_iterations(spot, at);
-                self.halt(spot.frame, at)
-            }
-            (true, false) => self.close(spot, at),
+        if suspended {
+            self.mark_iterations(spot, at);
+            return self.halt(spot.frame, at);
         }
+        self.close(spot, at)
     }
 
     fn close(&mut self, spot: Spot, at: Timestamp) -> Applied {

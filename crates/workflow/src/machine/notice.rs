@@ -7,12 +7,12 @@ use crate::json::Writer;
 
 impl Machine {
     fn note(&mut self, frame: usize, kind: &str, fill: impl FnOnce(&mut Writer)) {
-        let mut json = Writer::object();
-        json.text("type", kind).nested("payload", fill);
-        self.notices.push(Notice {
-            run_id: self.frames[frame].run_id.clone(),
-            json: json.end(),
-        });
+        self.push(frame, told(kind, fill));
+    }
+
+    fn push(&mut self, frame: usize, json: String) {
+        let run_id = self.frames[frame].run_id.clone();
+        self.notices.push(Notice { run_id, json });
         self.noted += 1;
     }
 
@@ -80,13 +80,14 @@ impl Machine {
 
     fn note_record(&mut self, spot: Spot, kind: &str) {
         let id = self.id_at(spot);
-        let Some(result) = self.result_at(spot).cloned() else {
+        let Some(result) = self.result_at(spot) else {
             return;
         };
-        self.note(spot.frame, kind, |json| {
+        let json = told(kind, |json| {
             json.text("id", &id);
-            StepResult::write(&result, json);
+            StepResult::write(result, json);
         });
+        self.push(spot.frame, json);
     }
 
     pub(super) fn note_step_finish(&mut self, spot: Spot) {
@@ -116,4 +117,10 @@ impl Machine {
                 .optional("iterationOutput", output);
         });
     }
+}
+
+fn told(kind: &str, fill: impl FnOnce(&mut Writer)) -> String {
+    let mut json = Writer::object();
+    json.text("type", kind).nested("payload", fill);
+    json.end()
 }

@@ -21,6 +21,11 @@ impl Spot {
         }
     }
 
+    /// The frame, the entry and the branch.
+    pub(crate) fn numbers(self) -> impl Iterator<Item = usize> {
+        [self.frame, self.entry].into_iter().chain(self.branch)
+    }
+
     /// The execution path of the reference, within the workflow that it belongs to.
     pub(crate) fn path(self) -> Vec<usize> {
         std::iter::once(self.entry).chain(self.branch).collect()

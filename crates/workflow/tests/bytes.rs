@@ -1,0 +1,169 @@
+//! What a run writes grows with the number of its steps, and with nothing else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bowline_events::{InProcessPubSub, Text, Timestamp};
+use bowline_store::{
+    BlobHash, Claim, Commit, Committed, Filter, LogName, LogPage, MemoryStore, Page, Query, Record,
+    Stats, Store, StoreFuture, Table, Watch,
+};
+use bowline_workflow::{Engine, RunStatus, Start, StepError, Typed, TypedStep, Workflow, step};
+use bytes::Bytes;
+use serde::Serialize;
+
+/// Counts the bytes of commits, except those by which an engine says that it lives.
+#[derive(Debug, Default)]
+struct Counting {
+    store: MemoryStore,
+    bytes: AtomicUsize,
+}
+
+impl Store for Counting {
+    fn id(&self) -> &Text {
+        self.store.id()
+    }
+
+    fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
+        let operations = commit.operations();
+        if operations
+            .iter()
+            .any(|operation| operation.table().as_str() != "workers")
+        {
+            self.bytes.fetch_add(commit.bytes(), Ordering::SeqCst);
+        }
+        self.store.commit(commit)
+    }
+
+    fn get<'a>(&'a self, table: Table, key: &'a str) -> StoreFuture<'a, Option<Record>> {
+        self.store.get(table, key)
+    }
+
+    fn get_many<'a>(
+        &'a self,
+        table: Table,
+        keys: &'a [Text],
+    ) -> StoreFuture<'a, Vec<Option<Record>>> {
+        self.store.get_many(table, keys)
+    }
+
+    fn list<'a>(&'a self, table: Table, query: &'a Query) -> StoreFuture<'a, Page> {
+        self.store.list(table, query)
+    }
+
+    fn count<'a>(&'a self, table: Table, filter: &'a Filter) -> StoreFuture<'a, u64> {
+        self.store.count(table, filter)
+    }
+
+    fn due(&self, table: Table, at: Timestamp, limit: usize) -> StoreFuture<'_, Vec<Record>> {
+        self.store.due(table, at, limit)
+    }
+
+    fn claim_due(&self, table: Table, claim: Claim) -> StoreFuture<'_, Vec<Record>> {
+        self.store.claim_due(table, claim)
+    }
+
+    fn read_log<'a>(
+        &'a self,
+        log: &'a LogName,
+        from: u64,
+        limit: usize,
+    ) -> StoreFuture<'a, LogPage> {
+        self.store.read_log(log, from, limit)
+    }
+
+    fn logs<'a>(
+        &'a self,
+        table: Table,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<(Text, bowline_store::LogInfo)>> {
+        self.store.logs(table, after, limit)
+    }
+
+    fn blob(&self, hash: BlobHash) -> StoreFuture<'_, Option<Bytes>> {
+        self.store.blob(hash)
+    }
+
+    fn stats(&self) -> StoreFuture<'_, Stats> {
+        self.store.stats()
+    }
+
+    fn watch(&self, table: Table) -> Watch {
+        self.store.watch(table)
+    }
+
+    fn close(&self) -> StoreFuture<'_, ()> {
+        self.store.close()
+    }
+}
+
+type Increment = TypedStep<Typed<u64>, Typed<u64>>;
+
+fn increment(number: usize) -> Increment {
+    step(format!("s{number}"), |n: u64| async move {
+        Ok::<_, StepError>(n + 1)
+    })
+}
+
+fn linear(steps: usize) -> Workflow {
+    let first = Workflow::builder("w").input::<u64>().step(increment(0));
+    let all = (1..steps).fold(first, |builder, number| builder.step(increment(number)));
+    all.build().expect("a workflow")
+}
+
+fn parallel(steps: usize) -> Workflow {
+    let all: Vec<Increment> = (0..steps).map(increment).collect();
+    Workflow::builder("w")
+        .input::<u64>()
+        .parallel(all)
+        .build()
+        .expect("a workflow")
+}
+
+fn foreach() -> Workflow {
+    let each = Workflow::builder("w")
+        .input::<Vec<u64>>()
+        .foreach(increment(0));
+    each.concurrency(10).build().expect("a workflow")
+}
+
+/// The bytes that one run commits from its start to its end.
+async fn bytes_of_a_run<T: Serialize>(workflow: Workflow, input: T) -> usize {
+    let store = Arc::new(Counting::default());
+    let bus = Arc::new(InProcessPubSub::new());
+    let engine = Engine::builder(Arc::clone(&store) as _, bus).workflow(workflow);
+    let engine = engine.start().await.expect("an engine");
+    let start = Start::with(&input).expect("an input").run_id("run");
+    let run = engine.start("w", start).await.expect("a run");
+    let result = run.result().await.expect("a result");
+    assert_eq!(result.status(), RunStatus::Success);
+    engine.close().await;
+    store.bytes.load(Ordering::SeqCst)
+}
+
+/// `sizes` are the bytes of runs of 10, 100 and 1000 steps.
+fn assert_linear(what: &str, sizes: [usize; 3]) {
+    let [small, medium, large] = sizes;
+    let (earlier, later) = ((medium - small) / 90, (large - medium) / 900);
+    assert!(earlier > 0, "{what}: the bytes were not counted: {sizes:?}");
+    // Positions and counts have one more digit.
+    let most = earlier + earlier / 10;
+    assert!(
+        later <= most,
+        "{what}: {later} bytes for each of the later steps, {earlier} for each of the earlier: {sizes:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_further_step_costs_the_same_number_of_bytes_in_a_long_run_as_in_a_short_one() {
+    let mut sizes = [[0; 3]; 3];
+    for (place, steps) in [10, 100, 1000].into_iter().enumerate() {
+        sizes[0][place] = bytes_of_a_run(linear(steps), 0u64).await;
+        sizes[1][place] = bytes_of_a_run(parallel(steps), 0u64).await;
+        sizes[2][place] = bytes_of_a_run(foreach(), vec![0u64; steps]).await;
+    }
+    for (what, sizes) in ["linear", "parallel", "foreach"].into_iter().zip(sizes) {
+        assert_linear(what, sizes);
+    }
+}
