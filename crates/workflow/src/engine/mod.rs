@@ -5,6 +5,7 @@ mod commit;
 mod driver;
 mod execute;
 mod graphs;
+mod history;
 mod launch;
 mod lease;
 mod list;
@@ -18,6 +19,7 @@ mod shared;
 mod signal;
 mod start;
 mod steer;
+mod submit;
 mod take;
 mod watch;
 
@@ -29,6 +31,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 pub use builder::EngineBuilder;
+pub use history::{RunEvent, RunHistory};
 pub use list::{RunCursor, RunInfo, RunPage, RunQuery};
 pub use run::{Run, RunResult};
 use shared::{Shared, lock};
