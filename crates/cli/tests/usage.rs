@@ -243,6 +243,8 @@ fn help_has_examples_and_completions_are_scripts() {
         "publish",
         "tail",
         "topics",
+        "runs",
+        "schedules",
         "doctor",
         "demo",
         "bench",
@@ -256,7 +258,9 @@ fn help_has_examples_and_completions_are_scripts() {
         let done = scratch.run(["completions", shell], "");
         assert_eq!(done.code, Some(0), "{shell}");
         assert!(
-            done.out.contains("publish") && done.out.contains("ndjson"),
+            ["publish", "ndjson", "schedules", "retry"]
+                .iter()
+                .all(|word| done.out.contains(word)),
             "{shell}"
         );
     }

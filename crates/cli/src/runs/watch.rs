@@ -1,0 +1,340 @@
+//! `bowline runs watch`.
+
+use std::time::Duration;
+
+use bowline_events::{PubSubExt, StartFrom, SubscribeOptions, Subscription, Topic};
+use bowline_workflow::{Data, RunEvent, RunHistory, RunStatus};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::args::WatchArgs;
+use super::info::{self, took, waits_for};
+use super::shorten;
+use crate::bus::note;
+use crate::colour::{Colour, Painter, visible};
+use crate::json;
+use crate::outcome::{Failure, Outcome};
+use crate::output::{Output, Written};
+use crate::signals::Signals;
+use crate::store::{Need, Workplace};
+use crate::time::iso;
+
+/// How often the journal is looked at, without and with a bus that tells when to look.
+const LOOK: Duration = Duration::from_millis(500);
+const LOOK_BESIDE_BUS: Duration = Duration::from_secs(2);
+
+/// How soon after an event on the bus: what it tells of may be committed a moment later.
+const LOOK_SOON: Duration = Duration::from_millis(20);
+
+/// What the types of the events of the engine begin with, and the one of what a step shows.
+const ENGINE: &str = "workflow-";
+const OUTPUT: &str = "workflow-step-output";
+
+/// Why watching ended.
+enum End {
+    Ended(RunStatus),
+    /// A signal, or nobody reads.
+    Stopped,
+    TimedOut,
+}
+
+pub(crate) async fn run(args: WatchArgs) -> Result<Outcome, Failure> {
+    let place = Workplace::open(&args.store, Need::Bus).await?;
+    let run = place.engine.run(&args.run).await?;
+    let bus = match place.is_shared {
+        true => listen(&place, &args.run).await?,
+        false => None,
+    };
+    let output = Output::stdout()?;
+    let mut signals = Signals::listen()?;
+    let limit = args
+        .timeout
+        .and_then(|limit| Instant::now().checked_add(limit.0));
+    let mut watch = Watch {
+        history: run.history().await?,
+        printer: Printer::new(&args, &output),
+        bus,
+        said: None,
+    };
+    let end = tokio::select! {
+        end = watch.follow() => end,
+        () = signals.end() => Ok(End::Stopped),
+        () = output.closed() => Ok(End::Stopped),
+        () = passed(limit) => Ok(End::TimedOut),
+    };
+    drop(watch);
+    let closed = place.close().await;
+    match end? {
+        End::Ended(status) => closed.map(|()| info::outcome(status)),
+        End::Stopped => Ok(Outcome::Done),
+        End::TimedOut => Ok(Outcome::TimedOut),
+    }
+}
+
+async fn passed(limit: Option<Instant>) {
+    match limit {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The events of the run on the bus from now on. What came before is in the journal.
+async fn listen(place: &Workplace, run: &str) -> Result<Option<Subscription>, Failure> {
+    let options = SubscribeOptions::new().start(StartFrom::Latest).skippable();
+    let events = place
+        .bus()
+        .subscribe(Topic::workflow_events(run), options)
+        .await?;
+    Ok(Some(events))
+}
+
+struct Watch<'a> {
+    history: RunHistory,
+    printer: Printer<'a>,
+    bus: Option<Subscription>,
+    /// The status that was told last.
+    said: Option<RunStatus>,
+}
+
+impl Watch<'_> {
+    /// Prints until the run has ended.
+    async fn follow(&mut self) -> Result<End, Failure> {
+        let longest = match self.bus {
+            Some(_) => LOOK_BESIDE_BUS,
+            None => LOOK,
+        };
+        let mut pause = longest;
+        loop {
+            let events = self.history.take_events();
+            if self.printer.print(&events).await? == Written::Closed {
+                return Ok(End::Stopped);
+            }
+            if let Some(problem) = self.history.problem() {
+                return Err(Failure::failed(problem.to_string()));
+            }
+            let status = self.history.status();
+            self.say(status);
+            if status.is_final() {
+                return Ok(End::Ended(status));
+            }
+            tokio::select! {
+                told = next(&mut self.bus) => {
+                    pause = LOOK_SOON;
+                    if let Some(event) = told && self.printer.print_chunk(&event).await? == Written::Closed {
+                        return Ok(End::Stopped);
+                    }
+                }
+                () = sleep(pause) => pause = (pause * 2).min(longest),
+            }
+            self.history.refresh().await?;
+        }
+    }
+
+    /// Tells what no event tells: that the run waits for somebody, or how it ended.
+    fn say(&mut self, status: RunStatus) {
+        let run = self.history.info();
+        if self.said.replace(status) == Some(status) {
+            return;
+        }
+        let now = bowline_events::Timestamp::now();
+        match status {
+            RunStatus::Suspended | RunStatus::Paused => {
+                note(format_args!(
+                    "the run is {status} and waits for {}",
+                    waits_for(run, now)
+                ));
+            }
+            _ if status.is_final() => {
+                note(format_args!(
+                    "the run ended after {}: {status}",
+                    took(run, now)
+                ));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The next event on the bus that the engine does not make: what a step wrote. `None` for any other.
+async fn next(bus: &mut Option<Subscription>) -> Option<Chunk> {
+    let Some(events) = bus else {
+        return std::future::pending().await;
+    };
+    match events.next().await {
+        Some(Ok(event)) => Chunk::read(&event),
+        // Something was missed; the journal has what matters.
+        Some(Err(_)) => None,
+        None => {
+            *bus = None;
+            None
+        }
+    }
+}
+
+/// What a step wrote.
+struct Chunk {
+    at: bowline_events::Timestamp,
+    head: Head,
+    data: Data,
+}
+
+/// What an event says of itself.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    payload: Origin,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Origin {
+    step_name: Option<String>,
+}
+
+impl Chunk {
+    fn read(event: &bowline_events::Event) -> Option<Self> {
+        let json = event.data.to_json().ok()?;
+        let data = Data::from_json(String::from_utf8(json.to_vec()).ok()?).ok()?;
+        let head: Head = data.parse().ok()?;
+        // The others are those of the engine, which are in the journal.
+        let is_written = head.kind == OUTPUT || !head.kind.starts_with(ENGINE);
+        is_written.then_some(Self {
+            at: event.created_at,
+            head,
+            data,
+        })
+    }
+}
+
+/// An event in JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u64>,
+    run_id: &'a str,
+    event: &'a Data,
+}
+
+struct Printer<'a> {
+    args: &'a WatchArgs,
+    output: &'a Output,
+    painter: Painter,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Printer<'a> {
+    fn new(args: &'a WatchArgs, output: &'a Output) -> Self {
+        Self {
+            args,
+            output,
+            painter: Painter::for_stream(&std::io::stdout()),
+            buffer: Vec::new(),
+        }
+    }
+
+    async fn print(&mut self, events: &[RunEvent]) -> Result<Written, Failure> {
+        for event in events {
+            let index = event.event.index;
+            if index.is_none_or(|index| index >= self.args.from) {
+                let line = Line {
+                    at: iso(event.at),
+                    index,
+                    run_id: &event.run_id,
+                    event: &event.event.data,
+                };
+                self.put(&line, &event.event.kind, event.event.step.as_deref())?;
+            }
+        }
+        self.output.write(&mut self.buffer).await
+    }
+
+    async fn print_chunk(&mut self, chunk: &Chunk) -> Result<Written, Failure> {
+        let line = Line {
+            at: iso(chunk.at),
+            index: None,
+            run_id: &self.args.run,
+            event: &chunk.data,
+        };
+        let step = chunk.head.payload.step_name.as_deref();
+        self.put(&line, &chunk.head.kind, step)?;
+        self.output.write(&mut self.buffer).await
+    }
+
+    fn put(&mut self, line: &Line<'_>, kind: &str, step: Option<&str>) -> Result<(), Failure> {
+        if self.args.store.json {
+            return json::line(line, &mut self.buffer);
+        }
+        let painter = self.painter;
+        let mut text = painter.paint(Colour::Dim, &line.at);
+        if let Some(index) = line.index {
+            text.push(' ');
+            painter.put(&mut text, Colour::Dim, &format!("#{index}"));
+        }
+        if line.run_id != self.args.run {
+            text.push(' ');
+            painter.put(&mut text, Colour::Dim, line.run_id);
+        }
+        text.push(' ');
+        painter.put(&mut text, Colour::Cyan, kind);
+        if let Some(step) = step {
+            text.push(' ');
+            painter.put(&mut text, Colour::Green, step);
+        }
+        let told = told(line.event, kind);
+        if !told.is_empty() {
+            text.push(' ');
+            visible(&mut text, &shorten(&told, self.args.full));
+        }
+        text.push('\n');
+        self.buffer.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// What is worth telling of an event beside its type and its step: how it ended, with what. All of it for an event of a step.
+fn told(event: &Data, kind: &str) -> String {
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Payload {
+        status: Option<String>,
+        workflow_status: Option<String>,
+        iteration_status: Option<String>,
+        completed_count: Option<u64>,
+        total_count: Option<u64>,
+        output: Option<Data>,
+        error: Option<Data>,
+        suspend_payload: Option<Data>,
+        final_workflow_result: Option<Data>,
+    }
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(default)]
+        payload: Payload,
+    }
+    if !kind.starts_with(ENGINE) {
+        return event.to_string();
+    }
+    let Ok(Body { payload }) = event.parse::<Body>() else {
+        return event.to_string();
+    };
+    let count = payload.completed_count.zip(payload.total_count);
+    let words = [
+        count.map(|(done, all)| format!("{done} of {all}")),
+        payload.iteration_status,
+        // That it runs is what its start says.
+        payload.status.filter(|status| status != "running"),
+        payload.workflow_status,
+        payload.error.as_ref().map(super::tree::message),
+        payload.suspend_payload.map(|data| data.to_string()),
+        payload
+            .output
+            .or(payload.final_workflow_result)
+            .map(|data| data.to_string()),
+    ];
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    words.join(" ")
+}
