@@ -3,6 +3,7 @@
 mod args;
 mod info;
 mod list;
+mod merge;
 mod show;
 mod steer;
 mod tree;

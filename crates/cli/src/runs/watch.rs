@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::args::WatchArgs;
 use super::info::{self, took, waits_for};
+use super::merge::{ENGINE, Item, Merge, Told};
 use super::shorten;
 use crate::bus::note;
 use crate::colour::{Colour, Painter, visible};
@@ -23,12 +24,11 @@ use crate::time::iso;
 const LOOK: Duration = Duration::from_millis(500);
 const LOOK_BESIDE_BUS: Duration = Duration::from_secs(2);
 
-/// How soon after an event on the bus: what it tells of may be committed a moment later.
+/// How often while journal and bus do not agree: what one of them tells, the other does a moment later.
 const LOOK_SOON: Duration = Duration::from_millis(20);
 
-/// What the types of the events of the engine begin with, and the one of what a step shows.
-const ENGINE: &str = "workflow-";
-const OUTPUT: &str = "workflow-step-output";
+/// How long that may last: then what the journal has is all there is.
+const AGREE_WITHIN: Duration = Duration::from_millis(500);
 
 /// Why watching ended.
 enum End {
@@ -54,6 +54,7 @@ pub(crate) async fn run(args: WatchArgs) -> Result<Outcome, Failure> {
         history: run.history().await?,
         printer: Printer::new(&args, &output),
         bus,
+        merge: Merge::new(),
         said: None,
     };
     let end = tokio::select! {
@@ -92,6 +93,7 @@ struct Watch<'a> {
     history: RunHistory,
     printer: Printer<'a>,
     bus: Option<Subscription>,
+    merge: Merge<RunEvent>,
     /// The status that was told last.
     said: Option<RunStatus>,
 }
@@ -99,35 +101,50 @@ struct Watch<'a> {
 impl Watch<'_> {
     /// Prints until the run has ended.
     async fn follow(&mut self) -> Result<End, Failure> {
-        let longest = match self.bus {
-            Some(_) => LOOK_BESIDE_BUS,
-            None => LOOK,
-        };
-        let mut pause = longest;
+        // What happened before the bus was listened to, it does not tell.
+        let mut agree_by = Instant::now();
         loop {
-            let events = self.history.take_events();
-            if self.printer.print(&events).await? == Written::Closed {
+            let events = self.history.take_events().into_iter();
+            self.merge
+                .happened(events.map(|event| (event.event.data.clone(), event)));
+            let items = match self.bus.is_some() && Instant::now() < agree_by {
+                true => self.merge.agreed(),
+                false => self.merge.all(),
+            };
+            if self.printer.print(&items).await? == Written::Closed {
                 return Ok(End::Stopped);
             }
-            if let Some(problem) = self.history.problem() {
-                return Err(Failure::failed(problem.to_string()));
+            if let Some(end) = self.ended()? {
+                return Ok(end);
             }
-            let status = self.history.status();
-            self.say(status);
-            if status.is_final() {
-                return Ok(End::Ended(status));
+            let pause = match (&self.bus, self.merge.waits()) {
+                (Some(_), true) => LOOK_SOON,
+                (Some(_), false) => LOOK_BESIDE_BUS,
+                (None, _) => LOOK,
+            };
+            if !items.is_empty() || !self.merge.waits() {
+                // What comes next has this long to come from both sides.
+                agree_by = Instant::now() + pause + AGREE_WITHIN;
             }
             tokio::select! {
-                told = next(&mut self.bus) => {
-                    pause = LOOK_SOON;
-                    if let Some(event) = told && self.printer.print_chunk(&event).await? == Written::Closed {
-                        return Ok(End::Stopped);
-                    }
-                }
-                () = sleep(pause) => pause = (pause * 2).min(longest),
+                told = next(&mut self.bus) => self.merge.told(told),
+                () = sleep(pause) => {}
             }
             self.history.refresh().await?;
         }
+    }
+
+    /// How it ends, if all of it was printed.
+    fn ended(&mut self) -> Result<Option<End>, Failure> {
+        if let Some(problem) = self.history.problem() {
+            return Err(Failure::failed(problem.to_string()));
+        }
+        if self.merge.waits() {
+            return Ok(None);
+        }
+        let status = self.history.status();
+        self.say(status);
+        Ok(status.is_final().then_some(End::Ended(status)))
     }
 
     /// Tells what no event tells: that the run waits for somebody, or how it ended.
@@ -155,57 +172,21 @@ impl Watch<'_> {
     }
 }
 
-/// The next event on the bus that the engine does not make: what a step wrote. `None` for any other.
-async fn next(bus: &mut Option<Subscription>) -> Option<Chunk> {
-    let Some(events) = bus else {
-        return std::future::pending().await;
-    };
-    match events.next().await {
-        Some(Ok(event)) => Chunk::read(&event),
-        // Something was missed; the journal has what matters.
-        Some(Err(_)) => None,
-        None => {
-            *bus = None;
-            None
+/// The next that the bus tells; waits for ever where there is none.
+async fn next(bus: &mut Option<Subscription>) -> Told {
+    while let Some(events) = bus {
+        match events.next().await {
+            Some(Ok(event)) => {
+                if let Some(told) = Told::read(&event) {
+                    return told;
+                }
+            }
+            // Something was missed, or the bus is away for a while; the journal has what matters.
+            Some(Err(error)) => note(error),
+            None => *bus = None,
         }
     }
-}
-
-/// What a step wrote.
-struct Chunk {
-    at: bowline_events::Timestamp,
-    head: Head,
-    data: Data,
-}
-
-/// What an event says of itself.
-#[derive(Deserialize)]
-struct Head {
-    #[serde(rename = "type", default)]
-    kind: String,
-    #[serde(default)]
-    payload: Origin,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Origin {
-    step_name: Option<String>,
-}
-
-impl Chunk {
-    fn read(event: &bowline_events::Event) -> Option<Self> {
-        let json = event.data.to_json().ok()?;
-        let data = Data::from_json(String::from_utf8(json.to_vec()).ok()?).ok()?;
-        let head: Head = data.parse().ok()?;
-        // The others are those of the engine, which are in the journal.
-        let is_written = head.kind == OUTPUT || !head.kind.starts_with(ENGINE);
-        is_written.then_some(Self {
-            at: event.created_at,
-            head,
-            data,
-        })
-    }
+    std::future::pending().await
 }
 
 /// An event in JSON.
@@ -236,32 +217,36 @@ impl<'a> Printer<'a> {
         }
     }
 
-    async fn print(&mut self, events: &[RunEvent]) -> Result<Written, Failure> {
-        for event in events {
-            let index = event.event.index;
-            if index.is_none_or(|index| index >= self.args.from) {
-                let line = Line {
-                    at: iso(event.at),
-                    index,
-                    run_id: &event.run_id,
-                    event: &event.event.data,
-                };
-                self.put(&line, &event.event.kind, event.event.step.as_deref())?;
+    async fn print(&mut self, items: &[Item<RunEvent>]) -> Result<Written, Failure> {
+        for item in items {
+            match item {
+                Item::Event(event) => self.put_event(event)?,
+                Item::Chunk(chunk) => {
+                    let line = Line {
+                        at: iso(chunk.at),
+                        index: None,
+                        run_id: &self.args.run,
+                        event: &chunk.data,
+                    };
+                    self.put(&line, &chunk.kind, chunk.step.as_deref())?;
+                }
             }
         }
         self.output.write(&mut self.buffer).await
     }
 
-    async fn print_chunk(&mut self, chunk: &Chunk) -> Result<Written, Failure> {
+    fn put_event(&mut self, event: &RunEvent) -> Result<(), Failure> {
+        let index = event.event.index;
+        if index.is_some_and(|index| index < self.args.from) {
+            return Ok(());
+        }
         let line = Line {
-            at: iso(chunk.at),
-            index: None,
-            run_id: &self.args.run,
-            event: &chunk.data,
+            at: iso(event.at),
+            index,
+            run_id: &event.run_id,
+            event: &event.event.data,
         };
-        let step = chunk.head.payload.step_name.as_deref();
-        self.put(&line, &chunk.head.kind, step)?;
-        self.output.write(&mut self.buffer).await
+        self.put(&line, &event.event.kind, event.event.step.as_deref())
     }
 
     fn put(&mut self, line: &Line<'_>, kind: &str, step: Option<&str>) -> Result<(), Failure> {

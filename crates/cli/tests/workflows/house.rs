@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bowline_events::{InProcessPubSub, PubSub};
 use bowline_runtime::{BusConfig, OpenBus, StoreConfig};
-use bowline_store::Store;
 use bowline_workflow::{
     Engine, RetryPolicy, RunStatus, Start, StepContext, StepError, Workflow, step,
 };
@@ -19,7 +18,6 @@ use crate::support::{Done, Scratch};
 pub(crate) struct House {
     pub(crate) scratch: Scratch,
     runtime: Runtime,
-    pub(crate) store: Arc<dyn Store>,
     pub(crate) engine: Engine,
     /// Whether the flaky step works.
     pub(crate) mended: Arc<AtomicBool>,
@@ -43,19 +41,17 @@ impl House {
         let runtime = Runtime::new().unwrap();
         let mended = Arc::new(AtomicBool::new(false));
         let url = format!("sqlite:{}", scratch.join("app.db").display());
-        let (store, engine) = runtime.block_on(async {
+        let engine = runtime.block_on(async {
             let store = StoreConfig::from_url(&url).unwrap().open().await.unwrap();
-            let mut engine =
-                Engine::builder(Arc::clone(&store), bus).poll(Duration::from_millis(20));
+            let mut engine = Engine::builder(store, bus).poll(Duration::from_millis(20));
             for workflow in workflows(&mended) {
                 engine = engine.workflow(workflow);
             }
-            (store, engine.start().await.unwrap())
+            engine.start().await.unwrap()
         });
         Self {
             scratch,
             runtime,
-            store,
             engine,
             mended,
         }
@@ -69,7 +65,10 @@ impl House {
     /// Starts a run and waits until it has ended or halted.
     pub(crate) fn start(&self, workflow: &str, id: &str, input: &Value) -> RunStatus {
         self.wait(async {
-            let start = Start::with(input).unwrap().run_id(id).resource("ann");
+            let start = Start::with(input)
+                .unwrap()
+                .run_id(id.to_owned())
+                .resource("ann");
             let run = self.engine.start(workflow, start).await.unwrap();
             run.result().await.unwrap().status()
         })
@@ -77,7 +76,7 @@ impl House {
 
     /// Starts a run and leaves it alone.
     pub(crate) fn set_off(&self, workflow: &str, id: &str) {
-        let start = Start::with(&json!(1)).unwrap().run_id(id);
+        let start = Start::with(&json!(1)).unwrap().run_id(id.to_owned());
         self.wait(self.engine.start(workflow, start)).unwrap();
     }
 

@@ -88,6 +88,10 @@ fn the_bus_of_the_workers_brings_what_steps_show() {
         .collect();
     assert_eq!(shown.len(), 1, "{events:?}");
     assert_eq!(shown[0]["event"]["payload"]["output"], "hi");
+    // Between the start and the end of the step that showed it.
+    let place = |kind: &str| seen.iter().rposition(|seen| seen == kind).unwrap();
+    let shown = place("workflow-step-output");
+    assert!(place("workflow-step-start") < shown && shown < place("workflow-step-result"));
 }
 
 #[test]
