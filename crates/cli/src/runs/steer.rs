@@ -129,11 +129,10 @@ fn line(run: &RunInfo) -> String {
     );
     let what = match run.status {
         RunStatus::Suspended => Some(info::waits_for(run, bowline_events::Timestamp::now())),
-        _ => run
-            .result
-            .as_ref()
-            .or(run.error.as_ref())
-            .map(ToString::to_string),
+        _ => {
+            let result = run.result.as_ref().map(ToString::to_string);
+            result.or_else(|| run.error.as_ref().map(super::tree::message))
+        }
     };
     if let Some(what) = what {
         text.push(' ');

@@ -314,7 +314,7 @@ fn told(event: &Data, kind: &str) -> String {
         payload.status.filter(|status| status != "running"),
         payload.workflow_status,
         payload.error.as_ref().map(super::tree::message),
-        payload.suspend_payload.map(|data| data.to_string()),
+        payload.suspend_payload.as_ref().map(suspended_with),
         payload
             .output
             .or(payload.final_workflow_result)
@@ -322,4 +322,76 @@ fn told(event: &Data, kind: &str) -> String {
     ];
     let words: Vec<String> = words.into_iter().flatten().collect();
     words.join(" ")
+}
+
+/// What a step suspended with, without what the engine added for those who resume it.
+fn suspended_with(payload: &Data) -> String {
+    const META: &str = "__workflow_meta";
+    // What is no object was made the one member of one.
+    const BARE: &str = "value";
+    let Ok(mut members) = payload.parse::<serde_json::Map<String, serde_json::Value>>() else {
+        return payload.to_string();
+    };
+    members.remove(META);
+    match (members.len(), members.remove(BARE)) {
+        (1, Some(value)) => value.to_string(),
+        (_, value) => {
+            members.extend(value.map(|value| (BARE.to_owned(), value)));
+            serde_json::Value::Object(members).to_string()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suspend_payload_is_told_without_its_meta() {
+        for (payload, told) in [
+            (r#"{"n":1,"__workflow_meta":{}}"#, r#"{"n":1}"#),
+            (r#"{"value":"a?","__workflow_meta":{}}"#, r#""a?""#),
+            (r#"{"value":1,"z":2}"#, r#"{"value":1,"z":2}"#),
+            (r#"{"__workflow_meta":{}}"#, "{}"),
+            ("[1]", "[1]"),
+        ] {
+            assert_eq!(suspended_with(&Data::from_json(payload).unwrap()), told);
+        }
+    }
+
+    #[test]
+    fn an_event_is_told_in_a_few_words() {
+        for (event, words) in [
+            (r#"{"type":"workflow-start","payload":{"runId":"r"}}"#, ""),
+            (r#"{"type":"workflow-paused","payload":{}}"#, ""),
+            (
+                r#"{"type":"workflow-step-result","payload":{"id":"s","status":"success","output":[1]}}"#,
+                "success [1]",
+            ),
+            (
+                r#"{"type":"workflow-step-progress","payload":{"id":"s","completedCount":1,"totalCount":2,"iterationStatus":"failed"}}"#,
+                "1 of 2 failed",
+            ),
+            (
+                r#"{"type":"workflow-step-output","payload":{"output":"hi"}}"#,
+                r#""hi""#,
+            ),
+            (
+                r#"{"type":"data-progress","data":1}"#,
+                r#"{"type":"data-progress","data":1}"#,
+            ),
+            (
+                r#"{"type":"workflow-finish","payload":7}"#,
+                r#"{"type":"workflow-finish","payload":7}"#,
+            ),
+        ] {
+            let data = Data::from_json(event).unwrap();
+            let head: serde_json::Value = data.parse().unwrap();
+            assert_eq!(
+                told(&data, head["type"].as_str().unwrap()),
+                words,
+                "{event}"
+            );
+        }
+    }
 }

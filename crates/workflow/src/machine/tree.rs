@@ -204,10 +204,13 @@ impl Machine {
         part.status = Some(status);
         part.attempts = attempts(slot, end);
         part.due = due(frame, spot);
-        if let Some(child) = self
-            .frames
-            .iter()
-            .rposition(|frame| frame.parent == Some(spot))
+        let nested = || {
+            self.frames
+                .iter()
+                .rposition(|frame| frame.parent == Some(spot))
+        };
+        if kind == PartKind::Workflow
+            && let Some(child) = nested()
         {
             part.parts = self.parts_of(child, ends);
         }
@@ -232,17 +235,16 @@ fn current(frame: &Frame, spot: Spot) -> Option<&Slot> {
 }
 
 fn attempts(slot: Option<&Slot>, end: Option<&LastEnd>) -> u32 {
-    let begun = match slot {
-        Some(slot) if slot.phase == Phase::Pending => 0,
-        // A slot that waits for its pause has counted the attempt that follows.
-        Some(slot) if matches!(slot.phase, Phase::Pausing(_)) => slot.attempt,
-        Some(slot) => slot.attempt.saturating_add(1),
-        None => 0,
-    };
-    begun.max(match slot {
-        Some(_) => 0,
-        None => end.map_or(0, |end| end.attempt.saturating_add(1)),
-    })
+    match (slot, end) {
+        (Some(slot), _) => match slot.phase {
+            Phase::Pending | Phase::Skipped => 0,
+            // It counts the attempt that follows already.
+            Phase::Pausing(_) => slot.attempt,
+            _ => slot.attempt.saturating_add(1),
+        },
+        (None, Some(end)) => end.attempt.saturating_add(1),
+        (None, None) => 0,
+    }
 }
 
 fn due(frame: &Frame, spot: Spot) -> Option<Timestamp> {
