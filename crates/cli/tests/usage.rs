@@ -254,6 +254,28 @@ fn help_has_examples_and_completions_are_scripts() {
         assert_eq!(done.code, Some(0), "{command}");
         assert!(done.out.contains("Examples:") && done.out.contains(&format!("bowline {command}")));
     }
+    for (command, parts) in [
+        (
+            "runs",
+            &[
+                "list", "show", "watch", "start", "resume", "cancel", "retry",
+            ][..],
+        ),
+        (
+            "schedules",
+            &["list", "show", "pause", "resume", "run", "delete"],
+        ),
+    ] {
+        for part in parts {
+            let done = scratch.run([command, part, "--help"], "");
+            assert_eq!(done.code, Some(0), "{command} {part}");
+            let example = format!("bowline {command} {part}");
+            assert!(
+                done.out.contains("Examples:") && done.out.contains(&example),
+                "{done:?}"
+            );
+        }
+    }
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let done = scratch.run(["completions", shell], "");
         assert_eq!(done.code, Some(0), "{shell}");

@@ -1,6 +1,7 @@
 //! `bowline runs`: the runs of workflows in a store.
 
 mod args;
+mod event;
 mod info;
 mod list;
 mod merge;

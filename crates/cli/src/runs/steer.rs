@@ -1,6 +1,9 @@
 //! `bowline runs start`, `resume`, `cancel` and `retry`.
 
+use std::time::Duration;
+
 use bowline_workflow::{Data, Resume, RunInfo, RunStatus, Start};
+use tokio::time::timeout;
 
 use super::args::{CancelArgs, ResumeArgs, RetryArgs, StartArgs};
 use super::info::{self, Line};
@@ -17,6 +20,9 @@ use crate::store::{Need, Workplace};
 /// Bytes of JSON that a run takes at a time.
 const DATA_LIMIT: usize = 4 * 1024 * 1024;
 
+/// After what time a user is told that something takes long.
+const SAID_AFTER: Duration = Duration::from_secs(3);
+
 pub(crate) async fn start(args: StartArgs) -> Result<Outcome, Failure> {
     let mut start = Start::with_data(data("--input", &args.input)?);
     if let Some(id) = args.run_id {
@@ -26,7 +32,7 @@ pub(crate) async fn start(args: StartArgs) -> Result<Outcome, Failure> {
         start = start.resource(resource);
     }
     let place = Workplace::open(&args.store, Need::Bus).await?;
-    let run = place.engine.submit(&args.workflow, start).await?;
+    let run = patiently(place.engine.submit(&args.workflow, start)).await?;
     finish(&place, &args.store, run.id(), args.wait).await
 }
 
@@ -44,15 +50,15 @@ pub(crate) async fn resume(args: ResumeArgs) -> Result<Outcome, Failure> {
     let place = Workplace::open(&args.store, Need::Bus).await?;
     let run = place.engine.run(&args.run).await?;
     match run.status().await? {
-        RunStatus::Paused => place.engine.go_on(&args.run, false).await?,
-        _ => place.engine.resume(&args.run, resume).await?,
+        RunStatus::Paused => patiently(place.engine.go_on(&args.run, false)).await?,
+        _ => patiently(place.engine.resume(&args.run, resume)).await?,
     }
     finish(&place, &args.store, &args.run, args.wait).await
 }
 
 pub(crate) async fn retry(args: RetryArgs) -> Result<Outcome, Failure> {
     let place = Workplace::open(&args.store, Need::Bus).await?;
-    place.engine.retry(&args.run).await?;
+    patiently(place.engine.retry(&args.run)).await?;
     finish(&place, &args.store, &args.run, args.wait).await
 }
 
@@ -60,7 +66,7 @@ pub(crate) async fn cancel(args: CancelArgs) -> Result<Outcome, Failure> {
     let place = Workplace::open(&args.store, Need::Bus).await?;
     let mut failures = Vec::new();
     for run in &args.runs {
-        match place.engine.cancel(run).await {
+        match patiently(place.engine.cancel(run)).await {
             Ok(()) => print(&place, &args.store, run).await?,
             Err(error) => failures.push(Failure::from(error)),
         }
@@ -75,6 +81,20 @@ pub(crate) async fn cancel(args: CancelArgs) -> Result<Outcome, Failure> {
             let (count, all) = (failures.len(), args.runs.len());
             let message = format!("{count} of {all} runs were not cancelled, see the notes");
             Err(Failure::failed(message))
+        }
+    }
+}
+
+/// Waits for `change`, and says so when it takes long: a change is in the store first, and the workers are told afterwards.
+async fn patiently<T>(change: impl Future<Output = T>) -> T {
+    tokio::pin!(change);
+    match timeout(SAID_AFTER, &mut change).await {
+        Ok(done) => done,
+        Err(_) => {
+            note(
+                "the store or the bus is slow to answer; what is in the store counts, even if the workers are not told",
+            );
+            change.await
         }
     }
 }

@@ -18,6 +18,8 @@ use crate::support::{Done, Scratch};
 pub(crate) struct House {
     pub(crate) scratch: Scratch,
     runtime: Runtime,
+    /// The URL of the store, as the command gets it.
+    url: String,
     pub(crate) engine: Engine,
     /// Whether the flaky step works.
     pub(crate) mended: Arc<AtomicBool>,
@@ -26,7 +28,13 @@ pub(crate) struct House {
 impl House {
     /// A program whose bus nobody else is on.
     pub(crate) fn new() -> Self {
-        Self::on(Scratch::new(), Arc::new(InProcessPubSub::new()))
+        Self::on(Scratch::new(), None, Arc::new(InProcessPubSub::new()))
+    }
+
+    /// A program whose store is at `url`.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn at(url: String) -> Self {
+        Self::on(Scratch::new(), Some(url), Arc::new(InProcessPubSub::new()))
     }
 
     /// A program on the Unix bus of its folder.
@@ -34,16 +42,18 @@ impl House {
         let scratch = Scratch::new();
         let config = BusConfig::from_url(&scratch.bus()).unwrap();
         let bus = OpenBus::open(&config).unwrap().shared();
-        Self::on(scratch, bus)
+        Self::on(scratch, None, bus)
     }
 
-    fn on(scratch: Scratch, bus: Arc<dyn PubSub>) -> Self {
+    fn on(scratch: Scratch, url: Option<String>, bus: Arc<dyn PubSub>) -> Self {
         let runtime = Runtime::new().unwrap();
         let mended = Arc::new(AtomicBool::new(false));
-        let url = format!("sqlite:{}", scratch.join("app.db").display());
+        let url = url.unwrap_or_else(|| format!("sqlite:{}", scratch.join("app.db").display()));
         let engine = runtime.block_on(async {
             let store = StoreConfig::from_url(&url).unwrap().open().await.unwrap();
-            let mut engine = Engine::builder(store, bus).poll(Duration::from_millis(20));
+            let mut engine = Engine::builder(store, bus)
+                .poll(Duration::from_millis(20))
+                .drain(Duration::from_millis(20));
             for workflow in workflows(&mended) {
                 engine = engine.workflow(workflow);
             }
@@ -52,6 +62,7 @@ impl House {
         Self {
             scratch,
             runtime,
+            url,
             engine,
             mended,
         }
@@ -92,7 +103,7 @@ impl House {
 
     /// The same with something on its standard input.
     pub(crate) fn feed(&self, args: &[&str], input: &str) -> Done {
-        let args = [args, &["--store", "sqlite:app.db"]].concat();
+        let args = [args, &["--store", &self.url]].concat();
         self.scratch.run(args, input)
     }
 

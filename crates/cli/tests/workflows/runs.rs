@@ -278,3 +278,29 @@ fn a_run_is_started_where_the_workflow_is() {
     assert_eq!(unknown.code, Some(1));
     assert!(unknown.failure().contains("nothing"), "{unknown:?}");
 }
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_server_holds_runs_too() {
+    use bowline_testkit::{PostgresServer, skips_postgres};
+
+    if skips_postgres() {
+        return;
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = runtime.block_on(PostgresServer::start()).unwrap();
+    let missing =
+        crate::support::Scratch::new().run(["runs", "list", "--store", &server.url()], "");
+    assert_eq!(missing.code, Some(1), "{missing:?}");
+    assert!(
+        missing.failure().contains("there is no store"),
+        "{missing:?}"
+    );
+    let house = House::at(server.url());
+    house.start("order", "o1", &json!(1));
+    let done = house.run(&["runs", "resume", "o1", "--data", "true", "--wait"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let events = house.json(&["runs", "watch", "o1"]);
+    assert_eq!(events.last().unwrap()["event"]["type"], "workflow-finish");
+    assert_eq!(house.json(&["runs", "list"])[0]["status"], "success");
+}

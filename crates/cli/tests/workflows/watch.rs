@@ -94,6 +94,27 @@ fn the_bus_of_the_workers_brings_what_steps_show() {
     assert!(place("workflow-step-start") < shown && shown < place("workflow-step-result"));
 }
 
+#[cfg(feature = "redis")]
+#[test]
+fn a_bus_that_is_away_is_done_without() {
+    let house = House::new();
+    let events = through_a_resume(&house, &["--bus", "redis://127.0.0.1:1?publish_timeout=1s"]);
+    let seen = kinds(&events, 0);
+    assert_eq!(
+        (seen.len(), seen.last().unwrap().as_str()),
+        (8, "workflow-finish")
+    );
+    house.start("pair", "p1", &json!(1));
+    let away = ["--bus", "redis://127.0.0.1:1?publish_timeout=1s"];
+    let args = ["runs", "resume", "p1", "--step", "one", "--wait"];
+    let done = house.run(&[&args[..], &away].concat());
+    assert_eq!(
+        (done.code, &*done.out),
+        (Some(0), "p1 suspended two\n"),
+        "{done:?}"
+    );
+}
+
 #[test]
 fn the_exit_code_is_that_of_the_run() {
     let house = House::new();
