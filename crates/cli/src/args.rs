@@ -8,6 +8,9 @@ use bowline_events::StartFrom;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::runs::RunsArgs;
+use crate::schedules::SchedulesArgs;
+
 const EXAMPLES: &str = "\
 Examples:
   bowline tail orders --bus unix:///tmp/shop/events.sock
@@ -15,7 +18,8 @@ Examples:
   export BOWLINE_BUS=unix:///tmp/shop/events.sock
 
 The bus is taken from --bus, else from BOWLINE_BUS, else from bowline.toml in the working folder (bus = \"unix:///...\");
-the cache from --cache, BOWLINE_CACHE or cache = \"sqlite:events.db\" in the same way.
+the cache from --cache, BOWLINE_CACHE or cache = \"sqlite:events.db\" in the same way, the store from --store, BOWLINE_STORE or
+store = \"sqlite:app.db\".
 Exit codes: 0 done, 1 failed, 2 wrong call or configuration, 3 timed out before the limit.";
 
 const PUBLISH_EXAMPLES: &str = "\
@@ -71,7 +75,7 @@ Examples:
   bowline completions bash > ~/.local/share/bash-completion/completions/bowline
   bowline completions zsh > ~/.zfunc/_bowline";
 
-/// Publish, tail, inspect and try out an event bus.
+/// Publish, tail and inspect an event bus; look at workflow runs and schedules, and steer them
 #[derive(Debug, Parser)]
 #[command(name = "bowline", version, after_help = EXAMPLES, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -84,6 +88,8 @@ pub(crate) enum Command {
     Publish(PublishArgs),
     Tail(TailArgs),
     Topics(TopicsArgs),
+    Runs(RunsArgs),
+    Schedules(SchedulesArgs),
     Doctor(DoctorArgs),
     Demo(DemoArgs),
     /// Measure the bus with the workloads of the project
@@ -106,6 +112,19 @@ pub(crate) struct BusArgs {
     /// A configuration file to read instead of ./bowline.toml
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+}
+
+/// Which store to work on, and which bus its workers listen to.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// The store of the runs: sqlite:app.db or postgres://user:password@host/database [env: BOWLINE_STORE]
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
+    #[command(flatten)]
+    pub(crate) bus: BusArgs,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Publish events to a topic

@@ -75,6 +75,13 @@ pub(crate) fn visible(out: &mut String, text: &str) {
     }
 }
 
+/// `text`, fit for a terminal.
+pub(crate) fn shown(text: &str) -> String {
+    let mut out = String::new();
+    visible(&mut out, text);
+    out
+}
+
 /// Characters that reorder what stands around them on a terminal.
 fn is_bidi_control(character: char) -> bool {
     matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

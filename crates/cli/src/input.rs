@@ -14,6 +14,11 @@ const CHUNK: usize = 64 * 1024;
 
 /// The data that `--data` names: JSON text, `@file`, or `-` for standard input; at most `limit` bytes. Blocks while it reads.
 pub(crate) fn data(argument: &str, limit: usize) -> Result<Payload, Failure> {
+    of_option("--data", argument, limit)
+}
+
+/// The same for `option`.
+pub(crate) fn of_option(option: &str, argument: &str, limit: usize) -> Result<Payload, Failure> {
     let (what, text) = match (argument, argument.strip_prefix('@')) {
         ("-", _) => ("standard input".to_owned(), read(io::stdin().lock(), limit)),
         (_, Some(path)) => (
@@ -22,7 +27,7 @@ pub(crate) fn data(argument: &str, limit: usize) -> Result<Payload, Failure> {
                 .map_err(unreadable)
                 .and_then(|file| read(file, limit)),
         ),
-        _ => ("--data".to_owned(), Ok(argument.to_owned().into())),
+        _ => (option.to_owned(), Ok(argument.to_owned().into())),
     };
     text.and_then(json).map_err(|failure| failure.about(what))
 }
@@ -55,7 +60,7 @@ fn unreadable(error: io::Error) -> Failure {
 
 fn too_large(limit: usize) -> Failure {
     Failure::failed(format!(
-        "the data is larger than the {limit} bytes that the bus takes in one event; split it, or publish a reference to it"
+        "the data is larger than the {limit} bytes that are taken at a time; split it, or pass a reference to it"
     ))
 }
 

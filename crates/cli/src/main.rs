@@ -1,4 +1,4 @@
-//! The `bowline` command: publish, tail, inspect and try out an event bus.
+//! The `bowline` command: an event bus, and the workflow runs and schedules of a store.
 //!
 //! Exit codes: 0 done, 1 failed, 2 the call or the configuration is wrong, 3 a timeout came before the limit was reached.
 //! Results go to standard output, everything else to standard error; an error is one line.
@@ -10,13 +10,18 @@ mod completions;
 mod demo;
 mod doctor;
 mod input;
+mod json;
 mod outcome;
 mod output;
 mod publish;
 mod record;
+mod runs;
+mod schedules;
 mod signals;
+mod store;
 mod table;
 mod tail;
+mod time;
 mod topics;
 
 use std::process::ExitCode;
@@ -55,6 +60,8 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Publish(args) => on_runtime(publish::run(args)),
         Command::Tail(args) => on_runtime(tail::run(args)),
         Command::Topics(args) => on_runtime(topics::run(args)),
+        Command::Runs(args) => on_runtime(runs::run(args)),
+        Command::Schedules(args) => on_runtime(schedules::run(args)),
         Command::Doctor(args) => on_runtime(doctor::run(args)),
         Command::Demo(args) => on_runtime(demo::run(args)),
         #[cfg(feature = "bench")]

@@ -1,6 +1,5 @@
 //! How a command ends: an exit code, and one line when it failed.
 
-use std::error::Error as _;
 use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -93,7 +92,7 @@ impl From<Failure> for ExitCode {
 }
 
 /// What an error says, with its causes, as far as they add something.
-pub(crate) fn explain(error: &Error) -> String {
+pub(crate) fn explain(error: &dyn std::error::Error) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {
@@ -110,6 +109,17 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match error.kind() {
             ErrorKind::InvalidInput | ErrorKind::InvalidPayload | ErrorKind::Unsupported => 2,
+            _ => 1,
+        };
+        let message = explain(&error);
+        Self { code, message }
+    }
+}
+
+impl From<bowline_workflow::Error> for Failure {
+    fn from(error: bowline_workflow::Error) -> Self {
+        let code = match error.kind() {
+            bowline_workflow::ErrorKind::InvalidInput => 2,
             _ => 1,
         };
         let message = explain(&error);

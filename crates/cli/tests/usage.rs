@@ -243,6 +243,8 @@ fn help_has_examples_and_completions_are_scripts() {
         "publish",
         "tail",
         "topics",
+        "runs",
+        "schedules",
         "doctor",
         "demo",
         "bench",
@@ -252,11 +254,35 @@ fn help_has_examples_and_completions_are_scripts() {
         assert_eq!(done.code, Some(0), "{command}");
         assert!(done.out.contains("Examples:") && done.out.contains(&format!("bowline {command}")));
     }
+    for (command, parts) in [
+        (
+            "runs",
+            &[
+                "list", "show", "watch", "start", "resume", "cancel", "retry",
+            ][..],
+        ),
+        (
+            "schedules",
+            &["list", "show", "pause", "resume", "run", "delete"],
+        ),
+    ] {
+        for part in parts {
+            let done = scratch.run([command, part, "--help"], "");
+            assert_eq!(done.code, Some(0), "{command} {part}");
+            let example = format!("bowline {command} {part}");
+            assert!(
+                done.out.contains("Examples:") && done.out.contains(&example),
+                "{done:?}"
+            );
+        }
+    }
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let done = scratch.run(["completions", shell], "");
         assert_eq!(done.code, Some(0), "{shell}");
         assert!(
-            done.out.contains("publish") && done.out.contains("ndjson"),
+            ["publish", "ndjson", "schedules", "retry"]
+                .iter()
+                .all(|word| done.out.contains(word)),
             "{shell}"
         );
     }

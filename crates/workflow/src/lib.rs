@@ -21,14 +21,19 @@ pub use context::{StepContext, TestContext};
 pub use data::Data;
 pub use definition::{RetryPolicy, Workflow};
 pub use engine::{
-    Engine, EngineBuilder, Run, RunCursor, RunInfo, RunPage, RunQuery, RunResult, RunWatch, Start,
-    TimeTravel, WatchEvent,
+    Engine, EngineBuilder, Run, RunCursor, RunEvent, RunHistory, RunInfo, RunPage, RunQuery,
+    RunResult, RunWatch, Start, TimeTravel, WatchEvent,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use graph::StepRegistry;
-pub use machine::{Resume, RunStatus, StepResult, StepStatus, SuspendedStep};
+pub use machine::{PartKind, Resume, RunPart, RunStatus, StepResult, StepStatus, SuspendedStep};
 pub use predicate::{Operand, Predicate, Scalar};
 pub use step::{
     Any, Feeds, FeedsEach, IntoStep, Shape, Step, StepError, Tripwire, Typed, TypedStep,
     Undeclared, step,
 };
+
+/// Compiles and runs the examples of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/workflows.md")]
+mod guide {}

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::args::TopicsArgs;
 use crate::bus;
-use crate::colour::visible;
+use crate::colour::{shown, visible};
 use crate::outcome::{Failure, Outcome};
 use crate::output::Output;
 
@@ -87,13 +87,6 @@ fn table(topics: &[TopicInfo]) -> String {
         ]
     }));
     crate::table::align(&rows)
-}
-
-/// `text`, fit for a terminal.
-fn shown(text: &str) -> String {
-    let mut out = String::new();
-    visible(&mut out, text);
-    out
 }
 
 fn number(value: Option<u64>) -> String {

@@ -7,8 +7,9 @@ use bowline_redis::inspect::{self, BUS_PREFIX, GroupReport, StreamReport};
 use bowline_runtime::{BusConfig, CacheConfig, Settings, Stores};
 use serde::Serialize;
 
-use super::{number, shown};
+use super::number;
 use crate::bus;
+use crate::colour::shown;
 use crate::outcome::{Failure, Outcome};
 use crate::output::Output;
 

@@ -35,6 +35,10 @@ impl Run {
         Self { engine, id, active }
     }
 
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Its id.
     pub fn id(&self) -> &Text {
         &self.id

@@ -130,7 +130,7 @@ impl Engine {
 }
 
 /// Whether `id` can be a run.
-fn checked(id: Text) -> Result<Text> {
+pub(super) fn checked(id: Text) -> Result<Text> {
     const MAX: usize = 256;
     if id.is_empty() || id.len() > MAX || id.chars().any(char::is_control) {
         let message = format!("it is no id of a run: 1 to {MAX} bytes, no control characters");
@@ -139,7 +139,11 @@ fn checked(id: Text) -> Result<Text> {
     Ok(id)
 }
 
-fn check_objects(run: &Text, state: Option<&Data>, context: Option<&Data>) -> Result<()> {
+pub(super) fn check_objects(
+    run: &Text,
+    state: Option<&Data>,
+    context: Option<&Data>,
+) -> Result<()> {
     for (what, data) in [("state", state), ("request context", context)] {
         if data.is_some_and(|data| !data.is_object()) {
             let message = format!("the {what} is no object");

@@ -8,8 +8,8 @@ use tokio::time::sleep;
 
 use super::Engine;
 use super::commit::later;
-use super::launch;
 use super::insist::{Insisted, a_few};
+use super::launch;
 use super::outbox::{self, OUTBOX};
 use super::record::{RUNS, Replayed, RunRecord, encode};
 use super::signal::Signal;

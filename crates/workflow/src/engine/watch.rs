@@ -116,6 +116,12 @@ impl WatchEvent {
             .to_json()
             .map_err(|error| broken(error.to_string()))?;
         let text = String::from_utf8(json.to_vec()).map_err(|error| broken(error.to_string()))?;
+        Self::from_json(text, event.index)
+    }
+
+    /// The event that is `text` on the wire.
+    pub(super) fn from_json(text: String, index: Option<u64>) -> Result<Self> {
+        let broken = |message: String| Error::new(ErrorKind::Corrupt, "watch", message);
         let head: Head<'_> = serde_json::from_str(&text)
             .map_err(|error| broken(format!("it is no event of a run: {error}")))?;
         let payload: Payload = head
@@ -125,7 +131,7 @@ impl WatchEvent {
         Ok(Self {
             kind: head.kind,
             step: payload.id.or(payload.step_name),
-            index: event.index,
+            index,
             data: Data::made(text),
         })
     }

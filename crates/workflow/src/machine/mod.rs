@@ -22,6 +22,7 @@ mod suspend;
 #[cfg(test)]
 mod tests;
 mod travel;
+mod tree;
 mod view;
 
 use bowline_events::{Text, Timestamp};
@@ -34,6 +35,8 @@ pub use record::{StepResult, StepStatus};
 pub use select::{Resume, SuspendedStep};
 pub(crate) use spot::Spot;
 pub use status::RunStatus;
+pub(crate) use tree::LastEnd;
+pub use tree::{PartKind, RunPart};
 pub(crate) use view::View;
 
 use crate::data::Fields;

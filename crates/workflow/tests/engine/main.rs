@@ -7,6 +7,7 @@ mod closing;
 mod competition;
 mod duplicates;
 mod endings;
+mod history;
 mod house;
 mod life;
 mod line;

@@ -1,0 +1,174 @@
+//! Instants and durations, as people write and read them.
+
+use std::str::FromStr;
+
+use bowline_events::Timestamp;
+use bowline_events::codec::date::format_iso;
+use jiff::tz::TimeZone;
+
+/// An instant on the command line: a date, a date with a time, or an age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    At(Timestamp),
+    /// Milliseconds before the present.
+    Ago(i64),
+}
+
+impl When {
+    /// The instant, seen from `now`.
+    pub(crate) fn from(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(millis) => Timestamp::from_millis(now.as_millis().saturating_sub(millis)),
+        }
+    }
+}
+
+impl FromStr for When {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            "write an age such as 90s, 15m, 2h or 7d, a date such as 2026-05-01, or an instant such as 2026-05-01T12:00:00Z; without a zone it is UTC".to_owned()
+        };
+        if let Some(age) = age(text) {
+            return Ok(Self::Ago(age));
+        }
+        if let Ok(instant) = text.parse::<jiff::Timestamp>() {
+            return Ok(Self::At(Timestamp::from_millis(instant.as_millisecond())));
+        }
+        let local: jiff::civil::DateTime = text.parse().map_err(|_| wrong())?;
+        let instant = local.to_zoned(TimeZone::UTC).map_err(|_| wrong())?;
+        let millis = instant.timestamp().as_millisecond();
+        Ok(Self::At(Timestamp::from_millis(millis)))
+    }
+}
+
+/// The milliseconds of `90s`, `15m`, `2h` or `7d`.
+fn age(text: &str) -> Option<i64> {
+    let unit = text.chars().last()?;
+    let count: u32 = text.strip_suffix(unit)?.parse().ok()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    Some(i64::from(count) * seconds * 1000)
+}
+
+/// ISO text, for JSON.
+pub(crate) fn iso(at: Timestamp) -> String {
+    format_iso(at.as_millis())
+}
+
+/// `5s ago`, `in 3m`.
+pub(crate) fn relative(at: Timestamp, now: Timestamp) -> String {
+    let millis = at.as_millis().saturating_sub(now.as_millis());
+    match millis {
+        1.. => format!("in {}", rough(millis)),
+        _ => format!("{} ago", rough(millis.saturating_neg())),
+    }
+}
+
+/// A duration in one unit.
+fn rough(millis: i64) -> String {
+    match millis / 1000 {
+        seconds @ 0..60 => format!("{seconds}s"),
+        seconds @ 60..3_600 => format!("{}m", seconds / 60),
+        seconds @ 3_600..86_400 => format!("{}h", seconds / 3_600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// A duration in at most two units.
+pub(crate) fn duration(millis: i64) -> String {
+    let millis = millis.max(0);
+    let seconds = millis / 1000;
+    match seconds {
+        0 => format!("{millis}ms"),
+        1..60 => format!("{seconds}.{}s", millis % 1000 / 100),
+        60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+/// The instant on the wall clock of an IANA zone, or of UTC.
+pub(crate) fn in_zone(at: Timestamp, zone: Option<&str>) -> String {
+    let zone = zone.and_then(|name| TimeZone::get(name).ok());
+    match jiff::Timestamp::from_millisecond(at.as_millis()) {
+        Ok(instant) => {
+            let zoned = instant.to_zoned(zone.unwrap_or(TimeZone::UTC));
+            zoned.strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+        }
+        // Farther away than calendars go.
+        Err(_) => iso(at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn instants_and_ages_are_read() {
+        for (text, expected) in [
+            ("90s", Ok(When::Ago(90_000))),
+            ("7d", Ok(When::Ago(7 * 86_400_000))),
+            ("1970-01-02", Ok(When::At(at(86_400_000)))),
+            ("1970-01-01T00:00:01", Ok(When::At(at(1000)))),
+            ("1970-01-01T01:00:00.5+01:00", Ok(When::At(at(500)))),
+            ("", Err(())),
+            ("5", Err(())),
+            ("-5m", Err(())),
+            ("5y", Err(())),
+            ("m", Err(())),
+            ("99999999999d", Err(())),
+            ("5\u{fc}", Err(())),
+            ("yesterday", Err(())),
+        ] {
+            assert_eq!(text.parse::<When>().map_err(|_| ()), expected, "{text}");
+        }
+        assert_eq!(When::Ago(i64::MAX).from(at(-2)), at(i64::MIN));
+    }
+
+    #[test]
+    fn durations_have_the_unit_that_matters() {
+        for (millis, text) in [
+            (-5, "0ms"),
+            (999, "999ms"),
+            (1_250, "1.2s"),
+            (61_000, "1m01s"),
+            (3_660_000, "1h01m"),
+            (90_000_000, "1d01h"),
+        ] {
+            assert_eq!(duration(millis), text);
+        }
+        for (millis, text) in [
+            (0, "0s ago"),
+            (-59_999, "59s ago"),
+            (-60_000, "1m ago"),
+            (7_200_000, "in 2h"),
+            (i64::MIN, "106751991167d ago"),
+        ] {
+            assert_eq!(relative(at(millis), at(0)), text);
+        }
+    }
+
+    #[test]
+    fn a_zone_has_its_own_wall_clock() {
+        let noon = at(1_767_355_200_000);
+        assert_eq!(in_zone(noon, None), "2026-01-02 12:00:00 UTC");
+        assert_eq!(
+            in_zone(noon, Some("Europe/Stockholm")),
+            "2026-01-02 13:00:00 CET"
+        );
+        assert_eq!(in_zone(at(i64::MAX), None), iso(at(i64::MAX)));
+    }
+}
