@@ -104,7 +104,7 @@ async fn is_told_to_have_failed(house: &House, run: &str) {
 async fn a_run_whose_definition_has_changed_fails_where_it_can_be_seen() {
     let house = House::new();
     // So many operations that a step is committed and another is not.
-    let line = Arc::new(Line::with_death(Some(Death::Before(14))));
+    let line = Arc::new(Line::with_death(Some(Death::Before(16))));
     let hands = |line: &Arc<Line>| Hands {
         effects: Effects::default(),
         line: Arc::clone(line),
