@@ -40,13 +40,6 @@ impl Members {
         Some(self.0.remove(place).1)
     }
 
-    /// Takes every member of `other` over its own.
-    pub(super) fn merge(&mut self, other: Self) {
-        for (name, value) in other.0 {
-            self.set(&name, value);
-        }
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -3,15 +3,36 @@
 //!
 //! | who orchestrates | who executes | with |
 //! |---|---|---|
-//! | Node | we | [`StepServer`] |
+//! | Node | we | [`StepServer`], behind any HTTP server or `StepEndpoint` (feature `bridge-server`) |
+//! | we | Node | `RemoteStep` (feature `bridge-client`) |
 
 mod chunks;
+#[cfg(feature = "bridge-server")]
+mod endpoint;
 mod executions;
 mod members;
+#[cfg(feature = "bridge-client")]
+mod remote_answer;
+#[cfg(feature = "bridge-client")]
+mod remote_request;
+#[cfg(feature = "bridge-client")]
+mod remote_step;
+#[cfg(any(feature = "bridge-client", feature = "bridge-server"))]
+mod route;
+#[cfg(feature = "bridge-client")]
+mod step_client;
 mod step_request;
 mod step_response;
 mod step_result;
 mod step_server;
+#[cfg(feature = "bridge-server")]
+mod token;
 
+#[cfg(feature = "bridge-server")]
+pub use endpoint::{StepEndpoint, StepEndpointBuilder};
+#[cfg(feature = "bridge-client")]
+pub use remote_step::{Remote, RemoteStep};
+#[cfg(feature = "bridge-client")]
+pub use step_client::StepClient;
 pub use step_response::StepResponse;
 pub use step_server::{StepServer, StepServerBuilder};

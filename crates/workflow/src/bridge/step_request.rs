@@ -103,9 +103,6 @@ impl StepRequest {
             Entry::Foreach(_) => self.foreach_idx.or(branch),
             _ => self.foreach_idx,
         };
-        if index.is_none() && matches!(found, Entry::Foreach(_)) {
-            return Err(self.nowhere(workflow, "it does not say which element of the array"));
-        }
         Ok(Place {
             step: Arc::clone(step),
             index,
@@ -159,10 +156,10 @@ impl StepRequest {
         self.step_results.get(INPUT).cloned().unwrap_or_default()
     }
 
-    /// What the step gets: the element of an array that it is to work on, or all of the input.
-    pub(super) fn element(&self, index: Option<usize>) -> Data {
+    /// What the step gets: an element of the input when it says which, otherwise all of it.
+    pub(super) fn element(&self) -> Data {
         let input = self.input.clone().unwrap_or_default();
-        let Some(index) = index else {
+        let Some(index) = self.foreach_idx else {
             return input;
         };
         let elements = input.elements().unwrap_or_default();

@@ -89,13 +89,6 @@ impl Executed<'_> {
 
     /// What the step suspended with, and how to resume it.
     fn suspend_payload(&self, suspension: &Suspension) -> Data {
-        let mut payload = Members::of(&suspension.payload).unwrap_or_else(|| {
-            let mut payload = Members::default();
-            if !suspension.payload.is_null() {
-                payload.set(VALUE, suspension.payload.clone());
-            }
-            payload
-        });
         let id = self.request.step_id.as_str();
         let index = self
             .place
@@ -119,9 +112,18 @@ impl Executed<'_> {
                 }
             });
         }
-        payload.set(META, Data::made(meta.end()));
-        payload.to_data()
+        with_meta(&suspension.payload, Data::made(meta.end()))
     }
+}
+
+/// What a step suspended with, and how to resume it.
+pub(super) fn with_meta(payload: &Data, meta: Data) -> Data {
+    let mut members = Members::of(payload).unwrap_or_default();
+    if !payload.is_object() && !payload.is_null() {
+        members.set(VALUE, payload.clone());
+    }
+    members.set(META, meta);
+    members.to_data()
 }
 
 fn fail(result: &mut Members, failure: &Failure, ended: Timestamp) {

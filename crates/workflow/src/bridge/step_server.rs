@@ -201,7 +201,7 @@ impl StepServer {
             workflow: workflow.clone(),
             run_id: run.clone(),
             step: place.step.id.clone(),
-            input: request.element(place.index),
+            input: request.element(),
             initial: request.initial(),
             state: request.state.to_data(),
             request_context: request.request_context.to_data(),

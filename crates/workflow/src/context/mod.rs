@@ -121,6 +121,7 @@ impl StepContext {
     }
 
     /// All that the attempt sees of its run.
+    #[cfg(feature = "bridge-client")]
     pub(crate) fn view(&self) -> &View {
         &self.0.view
     }
