@@ -5,12 +5,19 @@
 //! |---|---|---|
 //! | Node | we | [`StepServer`], behind any HTTP server or `StepEndpoint` (feature `bridge-server`) |
 //! | we | Node | `RemoteStep` (feature `bridge-client`) |
+//! | Node, started by us | Node | [`NodeWorkflows`] on a bus that we share |
+//! | we, started by Node | we | [`ExposedWorkflows`] on a bus that we share |
 
 mod chunks;
 #[cfg(feature = "bridge-server")]
 mod endpoint;
 mod executions;
+mod exposed;
+mod finish;
 mod members;
+mod node_event;
+mod node_result;
+mod node_workflows;
 #[cfg(feature = "bridge-client")]
 mod remote_answer;
 #[cfg(feature = "bridge-client")]
@@ -30,6 +37,9 @@ mod token;
 
 #[cfg(feature = "bridge-server")]
 pub use endpoint::{StepEndpoint, StepEndpointBuilder};
+pub use exposed::{ExposedWorkflows, ExposedWorkflowsBuilder};
+pub use node_result::NodeResult;
+pub use node_workflows::{NodeRun, NodeWorkflows};
 #[cfg(feature = "bridge-client")]
 pub use remote_step::{Remote, RemoteStep};
 #[cfg(feature = "bridge-client")]
