@@ -47,6 +47,10 @@ async function act({ inputData, resumeData, suspendData, suspend, bail, setState
 const workflows = {
   // Executed in this process.
   here: workflow('here').then(step('act', act)).then(step('last', async ({ inputData }) => inputData)).commit(),
+  sides: workflow('sides')
+    .then(step('both', async ({ inputData }) => inputData))
+    .parallel([step('one', async () => ({ side: 1 })), step('two', async () => [2])])
+    .commit(),
   // Executed by the server at MASTRA_STEP_EXECUTION_URL.
   there: workflow('there')
     .then(elsewhere('first'))

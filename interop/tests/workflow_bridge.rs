@@ -323,69 +323,82 @@ async fn we_start_and_cancel_workflows_of_node() {
     if !have_node() {
         return;
     }
-    for we_are_the_broker in [true, false] {
-        let (_folder, path) = socket();
-        let connect = async || {
-            let nodes = NodeWorkflows::connect(bus(&path)).await;
-            nodes.unwrap()
-        };
-        let (nodes, node) = if we_are_the_broker {
-            let nodes = connect().await;
-            (nodes, Node::start(json!({ "socket": path }), &[]).await)
-        } else {
-            let node = Node::start(json!({ "socket": path }), &[]).await;
-            (connect().await, node)
-        };
-        let call = async |input: &Value| {
-            let start = Start::with(input)
-                .unwrap()
-                .state(Data::of(&json!({ "s": 1 })).unwrap());
-            let run = nodes.start("here", start).await.unwrap();
-            run.result_within(PATIENCE).await.unwrap()
-        };
-        let done = call(&json!({ "n": 1 })).await;
-        assert_eq!(done.status(), RunStatus::Success);
-        let output = json!({ "n": 2, "state": { "s": 1 }, "initial": { "n": 1 } });
-        assert_eq!(done.output::<Value>().unwrap(), output);
-        assert_eq!(
-            done.state().parse::<Value>().unwrap(),
-            json!({ "s": 1, "set": true })
-        );
-        assert!(done.step("last").is_some());
+    let (_folder, path) = socket();
+    // Node is the broker: see the next test.
+    let node = Node::start(json!({ "socket": path }), &[]).await;
+    let nodes = NodeWorkflows::connect(bus(&path)).await.unwrap();
+    let call = async |input: &Value| {
+        let start = Start::with(input).unwrap();
+        let start = start.state(Data::of(&json!({ "s": 1 })).unwrap());
+        let run = nodes.start("here", start).await.unwrap();
+        run.result_within(PATIENCE).await.unwrap()
+    };
+    let done = call(&json!({ "n": 1 })).await;
+    assert_eq!(done.status(), RunStatus::Success, "{done:?}");
+    let output = json!({ "n": 2, "state": { "s": 1 }, "initial": { "n": 1 } });
+    assert_eq!(done.output::<Value>().unwrap(), output);
+    assert_eq!(
+        done.state().parse::<Value>().unwrap(),
+        json!({ "s": 1, "set": true })
+    );
+    assert_eq!(
+        node.call("executed", json!({})).await["executed"],
+        json!({ "act": 1, "last": 1 })
+    );
 
-        let failed = call(&json!({ "mode": "fail" })).await;
-        assert_eq!(failed.status(), RunStatus::Failed);
-        assert_eq!(
-            failed.error().unwrap().as_str(),
-            r#"{"message":"nope","name":"TypeError"}"#
-        );
-        assert_eq!(
-            call(&json!({ "mode": "ask" })).await.status(),
-            RunStatus::Suspended
-        );
-        let bailed = call(&json!({ "mode": "bail" })).await;
-        assert_eq!(bailed.output::<Value>().unwrap(), json!({ "early": true }));
+    let failed = call(&json!({ "mode": "fail" })).await;
+    assert_eq!(failed.status(), RunStatus::Failed);
+    assert_eq!(
+        failed.error().unwrap().as_str(),
+        r#"{"message":"nope","name":"TypeError"}"#
+    );
+    let bailed = call(&json!({ "mode": "bail" })).await;
+    assert_eq!(bailed.output::<Value>().unwrap(), json!({ "early": true }));
+    let sides = nodes.start("sides", Start::with(&json!({ "n": [1] })).unwrap());
+    let sides = sides.await.unwrap().result_within(PATIENCE).await.unwrap();
+    assert_eq!(
+        sides.output::<Value>().unwrap(),
+        json!({ "one": { "side": 1 }, "two": [2] })
+    );
+    assert_eq!(
+        call(&json!({ "mode": "ask" })).await.status(),
+        RunStatus::Suspended
+    );
 
-        let wait = Start::with(&json!({ "mode": "wait" })).unwrap();
-        let run = nodes.start("here", wait).await.unwrap();
-        let early = run
-            .result_within(Duration::from_millis(200))
-            .await
-            .unwrap_err();
-        assert_eq!(early.kind(), ErrorKind::Timeout);
-        run.cancel().await.unwrap();
-        let canceled = run.result_within(PATIENCE).await.unwrap();
-        assert_eq!(canceled.status(), RunStatus::Canceled);
+    let wait = Start::with(&json!({ "mode": "wait" })).unwrap();
+    let run = nodes.start("here", wait).await.unwrap();
+    let early = run.result_within(Duration::from_millis(200)).await;
+    assert_eq!(early.unwrap_err().kind(), ErrorKind::Timeout);
+    run.cancel().await.unwrap();
+    let canceled = run.result_within(PATIENCE).await.unwrap();
+    assert_eq!(canceled.status(), RunStatus::Canceled);
 
-        // Node skips what it does not have, on a socket.
-        let run = nodes.start("nobody", Start::default()).await.unwrap();
-        let nothing = run
-            .result_within(Duration::from_millis(200))
-            .await
-            .unwrap_err();
-        assert_eq!(nothing.kind(), ErrorKind::Timeout);
-        drop(node);
+    // Node skips what it does not have, on a socket.
+    let run = nodes.start("nobody", Start::default()).await.unwrap();
+    let nothing = run.result_within(Duration::from_millis(200)).await;
+    assert_eq!(nothing.unwrap_err().kind(), ErrorKind::Timeout);
+}
+
+/// Nothing of ours is in this one: the codec of core 1.71 writes `null` for the second of two references to one value, and the
+/// input is in a step's event twice. The broker's own subscribers get the event itself, a client's come back from the socket.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_process_that_is_not_the_broker_loses_the_inputs_of_its_steps() {
+    if !have_node() {
+        return;
     }
+    let (_folder, path) = socket();
+    let _broker = Node::start(json!({ "socket": path, "workers": false }), &[]).await;
+    let client = Node::start(json!({ "socket": path }), &[]).await;
+    let start = json!({ "workflow": "here", "input": { "n": 1 } });
+    let result = &client.call("start", start).await["result"];
+    assert_eq!(
+        result["status"], "failed",
+        "it works now, say so in docs/workflows-interop.md: {result}"
+    );
+    assert!(
+        result["error"]["message"].to_string().contains("null"),
+        "{result}"
+    );
 }
 
 async fn stub(ctx: StepContext, input: Value) -> Result<Value, StepError> {
@@ -480,13 +493,14 @@ async fn node_workers_leave_a_workflow_of_ours_alone() {
             end["data"]["prevResult"],
             json!({ "status": "success", "output": output })
         );
-        // Node's own workflows are not disturbed.
-        let own = json!({ "workflow": "here", "input": { "n": 1 } });
-        assert_eq!(node.call("start", own).await["result"]["status"], "success");
-        assert_eq!(
-            engine.run("r").await.unwrap().status().await.unwrap(),
-            RunStatus::Success
-        );
+        let run = engine.run("r").await.unwrap();
+        assert_eq!(run.status().await.unwrap(), RunStatus::Success);
+        if node_is_the_broker {
+            // Node's own workflows are not disturbed.
+            let own = json!({ "workflow": "here", "input": { "n": 1 } });
+            let own = node.call("start", own).await;
+            assert_eq!(own["result"]["status"], "success", "{own}");
+        }
         exposed.close().await;
     }
 }

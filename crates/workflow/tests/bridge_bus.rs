@@ -451,6 +451,45 @@ async fn the_ends_that_the_reference_tells_are_understood() {
     }
 }
 
+/// Captured from a Unix socket, whose codec drops the second of two references to one value.
+#[tokio::test]
+async fn what_the_codec_of_the_reference_drops_is_found_again() {
+    let bus = bus();
+    let nodes = NodeWorkflows::connect(Arc::clone(&bus)).await.unwrap();
+    for (event, (status, value, state)) in recorded("socket-finish").iter().zip([
+        (
+            RunStatus::Success,
+            r#"{"n":2,"state":{"s":1},"initial":{"n":1}}"#,
+            r#"{"s":1,"set":true}"#,
+        ),
+        (
+            RunStatus::Failed,
+            r#"{"message":"nope","name":"TypeError"}"#,
+            "{}",
+        ),
+        (RunStatus::Suspended, "", "{}"),
+        (RunStatus::Success, r#"{"early":true}"#, "{}"),
+        (RunStatus::Success, r#"{"one":{"side":1},"two":[2]}"#, "{}"),
+    ]) {
+        let (kind, run) = (
+            event["type"].as_str().unwrap(),
+            event["runId"].as_str().unwrap(),
+        );
+        let start = Start::default().run_id(run.to_owned());
+        let waits = nodes.start("here", start).await.unwrap();
+        publish(&bus, Topic::workflows_finish(), kind, run, &event["data"]).await;
+        let result = waits.result_within(Duration::from_secs(20)).await.unwrap();
+        let told = result.result().or(result.error()).map_or("", Data::as_str);
+        let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
+        assert_eq!(
+            (result.status(), parsed(told)),
+            (status, parsed(value)),
+            "{run}"
+        );
+        assert_eq!(result.state().as_str(), state, "{run}");
+    }
+}
+
 #[tokio::test]
 async fn our_ends_have_the_members_of_the_references() {
     let (bus, engine) = (bus(), engine().await);

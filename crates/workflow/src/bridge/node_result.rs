@@ -25,11 +25,10 @@ impl NodeResult {
         if ![END, FAIL, SUSPEND].contains(&kind) {
             return None;
         }
-        let last = data.get("prevResult").and_then(Members::of);
-        let last = last.unwrap_or_default();
-        let mut steps = data.get("stepResults").and_then(Members::of);
-        let state_of_steps = steps.as_mut().and_then(|steps| steps.remove("__state"));
-        let steps = steps.unwrap_or_default();
+        let steps = data.get("stepResults").and_then(Members::of);
+        let mut steps = steps.unwrap_or_default();
+        let state_of_steps = steps.remove("__state");
+        let last = restored(data.get("prevResult"), &steps);
         let tripwire = tripwire(&steps);
         let paused = data
             .get("perStep")
@@ -54,6 +53,7 @@ impl NodeResult {
             tripwire: tripwire.filter(|_| status == RunStatus::Tripwire),
             state: data
                 .get("state")
+                .filter(|state| state.is_object())
                 .cloned()
                 .or(state_of_steps)
                 .unwrap_or_else(Data::object),
@@ -117,6 +117,59 @@ impl NodeResult {
         let found = self.steps.iter().find(|(step, _)| step == id);
         found.map(|(_, result)| result)
     }
+}
+
+/// The last result of the run. The codec of core 1.71 writes a value that an event has twice only once, and `null` the second
+/// time; the results of the steps come first, so that what is missing here is there.
+fn restored(last: Option<&Data>, steps: &Members) -> Members {
+    let results = || steps.iter().filter_map(|(_, result)| Members::of(result));
+    let Some(mut last) = last.and_then(Members::of) else {
+        let ended = |result: &Members| result.get("endedAt").and_then(|at| at.parse::<i64>().ok());
+        return results().max_by_key(ended).unwrap_or_default();
+    };
+    if last.get("output").is_some_and(Data::is_null) {
+        let mut same = results().filter(|result| is_same(result, &last));
+        if let Some(output) = same.find_map(|mut result| result.remove("output")) {
+            last.set("output", output);
+        }
+    } else if last.get("startedAt").is_none()
+        && let Some(mut outputs) = last.get("output").and_then(Members::of)
+    {
+        // What branches returned, by their ids.
+        fill(&mut outputs, steps);
+        last.set("output", outputs.to_data());
+    }
+    if last.get("error").is_some_and(|error| !has_message(error)) {
+        let mut errors = results().filter_map(|mut result| result.remove("error"));
+        if let Some(error) = errors.find(has_message) {
+            last.set("error", error);
+        }
+    }
+    last
+}
+
+/// Whether two results are of the same execution.
+fn is_same(one: &Members, other: &Members) -> bool {
+    let members = ["startedAt", "endedAt", "status"];
+    members.iter().all(|name| one.get(name) == other.get(name))
+}
+
+fn fill(outputs: &mut Members, steps: &Members) {
+    let absent: Vec<String> = outputs
+        .iter()
+        .filter(|(_, output)| output.is_null())
+        .map(|(id, _)| id.to_owned())
+        .collect();
+    for id in absent {
+        let result = steps.get(&id).and_then(Members::of);
+        if let Some(output) = result.and_then(|mut result| result.remove("output")) {
+            outputs.set(&id, output);
+        }
+    }
+}
+
+fn has_message(error: &Data) -> bool {
+    Members::of(error).is_some_and(|error| error.text("message").is_some())
 }
 
 fn tripwire(steps: &Members) -> Option<Data> {
