@@ -46,3 +46,8 @@ pub use remote_step::{Remote, RemoteStep};
 pub use step_client::StepClient;
 pub use step_response::StepResponse;
 pub use step_server::{StepServer, StepServerBuilder};
+
+/// The examples of the guide.
+#[cfg(all(doctest, feature = "bridge-client", feature = "bridge-server"))]
+#[doc = include_str!("../../../../docs/workflows-interop.md")]
+mod guide {}
