@@ -5,7 +5,8 @@ import { Mastra } from '@mastra/core';
 import { EventEmitterPubSub, UnixSocketPubSub } from '@mastra/core/events';
 import { createStep, createWorkflow } from '@mastra/core/workflows/evented';
 import { z } from 'zod';
-import { serve } from './lib/channel.mjs';
+import { HttpRemoteStrategy } from '@mastra/core/worker';
+import { messageOf, serve } from './lib/channel.mjs';
 
 const { socket, workers = true } = JSON.parse(process.argv[2] ?? '{}');
 const any = z.any();
@@ -24,7 +25,7 @@ function step(id, execute, more = {}) {
 const elsewhere = (id, more) => step(id, () => Promise.reject(new Error(`${id} was executed in Node`)), more);
 const workflow = id => createWorkflow({ id, inputSchema: any, outputSchema: any });
 
-async function act({ inputData, resumeData, suspendData, suspend, bail, setState, state, retryCount, getInitData }) {
+async function act({ requestContext, inputData, resumeData, suspendData, suspend, bail, setState, state, retryCount, getInitData }) {
   switch (inputData.mode) {
     case 'fail':
       throw new TypeError('nope');
@@ -36,6 +37,8 @@ async function act({ inputData, resumeData, suspendData, suspend, bail, setState
     case 'ask':
       if (resumeData) return { resumeData, suspendData };
       return suspend({ why: 1 }, { resumeLabel: 'label' });
+    case 'context':
+      return Object.fromEntries(requestContext.entries());
     case 'wait':
       return new Promise(() => {});
     default:
@@ -128,4 +131,15 @@ async function listen() {
   return { url: `http://127.0.0.1:${server.address().port}/api` };
 }
 
-serve({ handlers: { start, resume, call, listen, executed: () => ({ executed }) }, onUnhandled: () => {} });
+/** Has the package's own client ask for a step again and again, each time giving up after `timeoutMs`. */
+async function ask({ url: serverUrl, token, timeoutMs, times, params }) {
+  const strategy = new HttpRemoteStrategy({ serverUrl, auth: { type: 'bearer', token }, timeoutMs });
+  const outcomes = [];
+  for (let time = 0; time < times; time++) {
+    const outcome = await strategy.executeStep(params).then(result => ({ result }), error => ({ error: messageOf(error) }));
+    outcomes.push(outcome);
+  }
+  return { outcomes };
+}
+
+serve({ handlers: { ask, start, resume, call, listen, executed: () => ({ executed }) }, onUnhandled: () => {} });

@@ -239,6 +239,61 @@ async fn a_node_orchestrator_has_its_steps_executed_by_us() {
     endpoint.close().await;
 }
 
+/// The reference's own client, with a shorter patience than its 30 s.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_takes_longer_than_node_waits_is_executed_once() {
+    if !have_node() {
+        return;
+    }
+    let executions = Arc::new(AtomicUsize::new(0));
+    let release = Arc::new(tokio::sync::Notify::new());
+    let (count, wait) = (Arc::clone(&executions), Arc::clone(&release));
+    let slow = step("slow", move |_: Value| {
+        let (count, wait) = (Arc::clone(&count), Arc::clone(&wait));
+        async move {
+            let number = count.fetch_add(1, Ordering::SeqCst);
+            wait.notified().await;
+            Ok::<_, StepError>(number)
+        }
+    });
+    let workflow = Workflow::builder("slow")
+        .untyped()
+        .step(slow)
+        .untyped()
+        .build()
+        .unwrap();
+    let steps = StepServer::builder().workflow(workflow).build().unwrap();
+    let endpoint = StepEndpoint::builder(steps).token("secret");
+    let endpoint = endpoint.bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let node = Node::start(json!({}), &[]).await;
+    let ask = async |token: &str, patience: u64, times: u64| {
+        let params = json!({
+            "workflowId": "slow", "runId": "r", "stepId": "slow", "executionPath": [0], "input": 1, "state": {},
+            "stepResults": { "input": 1 }, "requestContext": {}, "retryCount": 0,
+        });
+        let members = json!({
+            "url": endpoint.base_url(), "token": token, "timeoutMs": patience, "times": times, "params": params,
+        });
+        node.call("ask", members).await["outcomes"].clone()
+    };
+    let refused = ask("wrong", 10_000, 1).await;
+    assert!(refused[0]["error"].to_string().contains("401"), "{refused}");
+    let early = ask("secret", 300, 2).await;
+    assert!(
+        early[0]["error"].is_string() && early[1]["error"].is_string(),
+        "{early}"
+    );
+    release.notify_one();
+    let late = ask("secret", 10_000, 2).await;
+    assert_eq!(
+        (&late[0]["result"]["output"], &late[0]),
+        (&json!(0), &late[1]),
+        "{late}"
+    );
+    assert_eq!(executions.load(Ordering::SeqCst), 1);
+    endpoint.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_server_executes_steps_of_ours() {
     if !have_node() {
@@ -259,7 +314,8 @@ async fn a_node_server_executes_steps_of_ours() {
         .build()
         .unwrap();
     let run = async |input: &Value| {
-        let mut run = Trial::of(&workflow).with_state(&json!({ "s": 1 })).unwrap();
+        let run = Trial::of(&workflow).with_state(&json!({ "s": 1 })).unwrap();
+        let mut run = run.with_request_context(&json!({ "tenant": "t" })).unwrap();
         let status = run.start(input).await.unwrap();
         (status, run)
     };
@@ -301,6 +357,15 @@ async fn a_node_server_executes_steps_of_ours() {
     assert_eq!(asked.resume(resume).await.unwrap(), RunStatus::Success);
     let output = json!({ "resumeData": { "ok": 1 }, "suspendData": { "why": 1 } });
     assert_eq!(asked.result::<Value>().unwrap(), Some(output));
+
+    // The server of 1.71 puts a request context of its own in the place of ours.
+    let (_, done) = run(&json!({ "mode": "context" })).await;
+    let context = done.result::<Value>().unwrap().unwrap();
+    assert_eq!(
+        context["tenant"],
+        Value::Null,
+        "it arrives now, say so in docs/workflows-interop.md"
+    );
 
     let gone = RemoteStep::new(&client, "nobody", "act").at([0]);
     let workflow = Workflow::builder("gone")

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bowline_events::{Delivery, PubSub, StartFrom, SubscribeOptions, Subscription, Text, Topic};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::finish;
@@ -18,8 +18,6 @@ use crate::{Data, Error, ErrorKind, Result, Resume, Workflow};
 
 /// The group in which the reference's workers share the work.
 const ORCHESTRATION: &str = "mastra-orchestration";
-/// Events that are worked on at a time.
-const AT_ONCE: usize = 64;
 /// How often something is tried while the store or the bus is away, and the first pause; each further one is twice as long.
 const ATTEMPTS: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -120,8 +118,8 @@ impl ExposedWorkflowsBuilder {
     /// Without it every process gets every event. That is right where Node processes skip workflows that they do not have (the
     /// Unix socket).
     ///
-    /// Where it is not true, runs are lost: the group hands events of Node's own workflows to this process. It gives them back,
-    /// and they come again.
+    /// Where it is not true, the group hands events of Node's own workflows to this process, which gives them back: they are late.
+    /// A Node worker in the group that does not know one of ours fails its runs.
     pub fn every_workflow_is_known(mut self) -> Self {
         self.shares = true;
         self
@@ -166,31 +164,22 @@ impl ExposedWorkflowsBuilder {
     }
 }
 
+/// Works on events one after the other, so that a cancel does not overtake its start; only the ends of runs are waited for
+/// beside each other.
 async fn listen(shared: Arc<Shared>, mut events: Subscription, mut stopped: watch::Receiver<bool>) {
-    let room = Arc::new(Semaphore::new(AT_ONCE));
-    let mut tasks = JoinSet::new();
+    let mut ends = JoinSet::new();
     loop {
-        let next = async {
-            // The semaphore is never closed.
-            let permit = Arc::clone(&room).acquire_owned().await;
-            (events.next().await, permit)
-        };
-        let (delivery, permit) = tokio::select! {
-            next = next => next,
+        let delivery = tokio::select! {
+            delivery = events.next() => delivery,
             _ = stopped.wait_for(|stopped| *stopped) => return,
         };
-        while tasks.try_join_next().is_some() {}
+        while ends.try_join_next().is_some() {}
         match delivery {
             Some(Ok(delivery)) => {
-                let shared = Arc::clone(&shared);
-                tasks.spawn(async move {
-                    let run = shared.take(delivery).await;
-                    // Waiting for the end of a run is not work.
-                    drop(permit);
-                    if let Some((workflow, run, context)) = run {
-                        shared.tell(&workflow, &run, &context).await;
-                    }
-                });
+                if let Some((workflow, run, context)) = shared.take(delivery).await {
+                    let shared = Arc::clone(&shared);
+                    ends.spawn(async move { shared.tell(&workflow, &run, &context).await });
+                }
             }
             Some(Err(error)) => tracing::warn!(%error, "events for exposed workflows were lost"),
             None => return,
@@ -333,6 +322,8 @@ impl Shared {
                 tracing::warn!(run, %error, "an event for an exposed workflow was not worked on");
                 return Verdict::Later;
             }
+            // Another member of the group may be about to start it.
+            ErrorKind::NotFound if self.shares => return Verdict::Later,
             ErrorKind::InvalidInput | ErrorKind::TooLarge if kind == START => {
                 let error = Failure::new("Error", &error.to_string()).error;
                 let data = finish::refusal(workflow.id(), run, &error);
