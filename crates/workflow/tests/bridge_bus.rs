@@ -228,6 +228,38 @@ async fn a_start_that_comes_again_begins_nothing() {
 }
 
 #[tokio::test]
+async fn the_end_is_told_when_the_process_that_took_the_start_is_gone() {
+    let (bus, engine) = (bus(), engine().await);
+    let expose = async || {
+        let exposed = ExposedWorkflows::builder(&engine, Arc::clone(&bus)).allow("open");
+        let exposed = exposed.takeover(Duration::from_millis(100));
+        exposed.start().await.unwrap()
+    };
+    let mut ends = listen(&bus, Topic::workflows_finish()).await;
+    let first = expose().await;
+    for run in ["ends", "goes-on"] {
+        let start = json!({ "workflowId": "open", "runId": run, "prevResult": { "output": { "mode": "wait" } } });
+        publish(&bus, Topic::workflows(), "workflow.start", run, &start).await;
+        while engine.run(run).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    drop(first);
+    engine.cancel("ends").await.unwrap();
+    engine.run("ends").await.unwrap().result().await.unwrap();
+    let _second = expose().await;
+    let end = next(&mut ends).await;
+    assert_eq!(
+        (end.event_type.as_str(), end.run_id.as_str()),
+        ("workflow.end", "ends")
+    );
+    assert_eq!(data(&end)["prevResult"]["status"], "canceled");
+    // And of a run that it has to wait for.
+    engine.cancel("goes-on").await.unwrap();
+    assert_eq!(next(&mut ends).await.run_id, "goes-on");
+}
+
+#[tokio::test]
 async fn what_is_not_allowed_is_never_answered() {
     let (bus, engine) = (bus(), engine().await);
     let _exposed = expose(&engine, &bus).await;

@@ -8,16 +8,24 @@ use std::time::Duration;
 use bowline_events::{Delivery, PubSub, StartFrom, SubscribeOptions, Subscription, Text, Topic};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::MissedTickBehavior;
 
+use super::debts::{Debt, Debts, Owed};
 use super::finish;
 use super::members::Members;
 use super::node_event::{CANCEL, FAIL, RESUME, START, data_of, failed, publish};
-use crate::engine::{Engine, Run, Start};
+use crate::engine::{Engine, Start};
 use crate::machine::Failure;
-use crate::{Data, Error, ErrorKind, Result, Resume, Workflow};
+use crate::{Data, Error, ErrorKind, Result, Resume, RunStatus, Workflow};
 
 /// The group in which the reference's workers share the work.
 const ORCHESTRATION: &str = "mastra-orchestration";
+/// How long another process waits before it tells what this one has not told.
+const TAKEOVER: Duration = Duration::from_secs(30);
+const SHORTEST_TAKEOVER: Duration = Duration::from_millis(100);
+/// How often it is looked, and after which pauses, whether the halt of a run was told that is resumed already.
+const LOOKS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(25);
 /// How often something is tried while the store or the bus is away, and the first pause; each further one is twice as long.
 const ATTEMPTS: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -32,8 +40,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// No Node process that has a workflow of that id may take the event as well: it would run its own one. A Node caller has a stub of
 /// the workflow and `workers: false`, or publishes the event itself.
 ///
-/// The run is in the store of the engine as soon as it began, and survives this process. Telling how it ended does not: if the
-/// process dies in between, the Node caller is not told.
+/// The run is in the store of the engine as soon as it began, and survives this process. So does the duty to tell how it ended:
+/// another process with the same engine's store, workflow and bus does it after a while. It may be told twice then.
 pub struct ExposedWorkflows {
     stop: watch::Sender<bool>,
     listening: Mutex<Option<JoinHandle<()>>>,
@@ -47,6 +55,7 @@ pub struct ExposedWorkflowsBuilder {
     bus: Arc<dyn PubSub>,
     allowed: Vec<Text>,
     shares: bool,
+    takeover: Duration,
 }
 
 struct Shared {
@@ -54,6 +63,7 @@ struct Shared {
     bus: Arc<dyn PubSub>,
     allowed: HashMap<Text, Workflow>,
     shares: bool,
+    debts: Debts,
 }
 
 /// What becomes of an event.
@@ -75,10 +85,12 @@ impl ExposedWorkflows {
             bus,
             allowed: Vec::new(),
             shares: false,
+            takeover: TAKEOVER,
         }
     }
 
-    /// Takes no further events. Runs go on, and how they end is not told any more. Closing again is fine.
+    /// Takes no further events. Runs go on; how they end is told by other processes with the same store and bus, or when this is
+    /// started again. Closing again is fine.
     pub async fn close(&self) {
         self.stop.send_replace(true);
         let listening = self.take();
@@ -125,6 +137,12 @@ impl ExposedWorkflowsBuilder {
         self
     }
 
+    /// How long other processes wait before they tell how a run ended whose process is silent; 30 s unless set, at least 100 ms.
+    pub fn takeover(mut self, wait: Duration) -> Self {
+        self.takeover = wait.max(SHORTEST_TAKEOVER);
+        self
+    }
+
     /// Begins to listen. Must be called in a Tokio runtime.
     ///
     /// # Errors
@@ -149,7 +167,9 @@ impl ExposedWorkflowsBuilder {
         let topic = Topic::workflows();
         let events = self.bus.subscribe_with(&topic, options).await;
         let events = events.map_err(|error| failed("expose", topic.as_str(), error))?;
+        let store = Arc::clone(self.engine.store());
         let shared = Arc::new(Shared {
+            debts: Debts::new(store, self.takeover),
             engine: self.engine,
             bus: self.bus,
             allowed,
@@ -168,32 +188,37 @@ impl ExposedWorkflowsBuilder {
 /// beside each other.
 async fn listen(shared: Arc<Shared>, mut events: Subscription, mut stopped: watch::Receiver<bool>) {
     let mut ends = JoinSet::new();
+    let mut round = tokio::time::interval(shared.debts.pace());
+    round.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let delivery = tokio::select! {
-            delivery = events.next() => delivery,
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+        let stop = async { drop(stopped.wait_for(|stopped| *stopped).await) };
+        let debts = tokio::select! {
+            delivery = events.next() => match delivery {
+                Some(Ok(delivery)) => shared.take(delivery).await.into_iter().collect(),
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "events for exposed workflows were lost");
+                    Vec::new()
+                }
+                None => return,
+            },
+            _ = round.tick() => shared.debts.take_over().await.unwrap_or_else(|error| {
+                tracing::debug!(%error, "what others have not told was not looked for");
+                Vec::new()
+            }),
+            () = stop => return,
         };
         while ends.try_join_next().is_some() {}
-        match delivery {
-            Some(Ok(delivery)) => {
-                if let Some((workflow, run, context)) = shared.take(delivery).await {
-                    let shared = Arc::clone(&shared);
-                    ends.spawn(async move { shared.tell(&workflow, &run, &context).await });
-                }
-            }
-            Some(Err(error)) => tracing::warn!(%error, "events for exposed workflows were lost"),
-            None => return,
+        for debt in debts {
+            let shared = Arc::clone(&shared);
+            ends.spawn(async move { shared.pay(debt).await });
         }
     }
 }
 
-/// A run whose end is told, and its request context.
-type Begun = (Workflow, Run, Data);
-
 impl Shared {
     /// Works on an event, and settles it.
-    async fn take(&self, delivery: Delivery) -> Option<Begun> {
-        let (verdict, begun) = match self.read(&delivery) {
+    async fn take(&self, delivery: Delivery) -> Option<Debt> {
+        let (verdict, debt) = match self.read(&delivery) {
             Some((workflow, data)) => self.handle(&delivery.event_type, &workflow, &data).await,
             None => (Verdict::Foreign, None),
         };
@@ -208,7 +233,7 @@ impl Shared {
                 tracing::debug!(%error, "an event for an exposed workflow was not settled");
             }
         }
-        begun
+        debt
     }
 
     fn read(&self, delivery: &Delivery) -> Option<(Workflow, Members)> {
@@ -222,7 +247,7 @@ impl Shared {
         kind: &str,
         workflow: &Workflow,
         data: &Members,
-    ) -> (Verdict, Option<Begun>) {
+    ) -> (Verdict, Option<Debt>) {
         let Some(run) = data.text("runId") else {
             return (Verdict::Done, None);
         };
@@ -230,24 +255,62 @@ impl Shared {
         if data.get("parentWorkflow").is_some_and(Data::is_object) {
             return (Verdict::Done, None);
         }
-        let done = match kind {
-            START => self.start(workflow, &run, data).await,
-            RESUME => self.resume(&run, data).await,
-            CANCEL => self.cancel(&run).await,
-            _ => Ok(None),
+        if ![START, RESUME, CANCEL].contains(&kind) {
+            return (Verdict::Done, None);
+        }
+        let owed = match self.owe(kind, workflow, &run, data).await {
+            Ok(owed) => owed,
+            Err(error) => return (self.failed(kind, workflow, &run, &error).await, None),
         };
-        match done {
-            Ok(run) => {
-                let context = data.get("requestContext").filter(|data| data.is_object());
-                let context = context.cloned().unwrap_or_else(Data::object);
-                let begun = run.map(|run| (workflow.clone(), run, context));
-                (Verdict::Done, begun)
+        let done = match (kind, &owed) {
+            (START, Owed::Told) => Ok(()),
+            (START, _) => self.start(workflow, &run, data).await,
+            (RESUME, _) => self.resume(&run, data).await,
+            _ => self.engine.cancel(&run).await,
+        };
+        match (done, owed) {
+            (Ok(()), Owed::Here(debt)) => (Verdict::Done, Some(debt)),
+            (Ok(()), _) => (Verdict::Done, None),
+            (Err(error), owed) => {
+                match owed {
+                    Owed::Here(debt) if kind == START => self.debts.forget(debt).await,
+                    Owed::Here(debt) => self.debts.settle(debt).await,
+                    _ => {}
+                }
+                (self.failed(kind, workflow, &run, &error).await, None)
             }
-            Err(error) => (self.failed(kind, workflow, &run, &error).await, None),
         }
     }
 
-    async fn start(&self, workflow: &Workflow, run: &str, data: &Members) -> Result<Option<Run>> {
+    /// Takes on the end of the run that the event is about, before anything happens to the run.
+    async fn owe(
+        &self,
+        kind: &str,
+        workflow: &Workflow,
+        run: &str,
+        data: &Members,
+    ) -> Result<Owed> {
+        let context = data.get("requestContext").filter(|data| data.is_object());
+        let context = context.cloned().unwrap_or_else(Data::object);
+        if kind == START {
+            return self.debts.owe(run, workflow.id(), &context, false).await;
+        }
+        let status = self.engine.run(run).await?.status().await?;
+        let halted = matches!(status, RunStatus::Suspended | RunStatus::Paused);
+        let mut owed = self.debts.owe(run, workflow.id(), &context, true).await?;
+        // Whoever told that the run halted is about to write that down.
+        for _ in 0..LOOKS {
+            if !halted || !matches!(owed, Owed::Elsewhere) {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+            owed = self.debts.owe(run, workflow.id(), &context, true).await?;
+        }
+        Ok(owed)
+    }
+
+    /// Starts a run. That it was started already is fine: by another process, or by an attempt whose answer was lost.
+    async fn start(&self, workflow: &Workflow, run: &str, data: &Members) -> Result<()> {
         if let Some(what) = ["timeTravel", "restart"]
             .into_iter()
             .find(|what| data.get(what).is_some_and(Data::is_object))
@@ -271,24 +334,18 @@ impl Shared {
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
             match self.engine.start(workflow.id(), start.clone()).await {
-                Ok(run) => return Ok(Some(run)),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt == 1 => {
-                    return Ok(None);
-                }
-                // An attempt whose answer was lost has begun it.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                    return self.engine.run(run).await.map(Some);
-                }
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
                 Err(error) if !error.is_retryable() || attempt >= ATTEMPTS => return Err(error),
                 Err(error) => tracing::debug!(run, %error, attempt, "a run was not begun"),
             }
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
-        Ok(None)
+        Ok(())
     }
 
-    async fn resume(&self, run: &str, data: &Members) -> Result<Option<Run>> {
+    async fn resume(&self, run: &str, data: &Members) -> Result<()> {
         let steps = data.get("resumeSteps").and_then(|steps| steps.parse().ok());
         let resume = Resume {
             step: steps.unwrap_or_default(),
@@ -305,14 +362,7 @@ impl Shared {
                 .get("perStep")
                 .is_some_and(|per| per.as_str() == "true"),
         };
-        self.engine.resume(run, resume).await?;
-        self.engine.run(run).await.map(Some)
-    }
-
-    /// The end is told here too: nobody waits for a run that was suspended.
-    async fn cancel(&self, run: &str) -> Result<Option<Run>> {
-        self.engine.cancel(run).await?;
-        self.engine.run(run).await.map(Some)
+        self.engine.resume(run, resume).await
     }
 
     /// What becomes of an event that failed. Who started a run that cannot begin is told.
@@ -336,11 +386,37 @@ impl Shared {
     }
 
     /// Waits for the end of a run, and tells it.
-    async fn tell(&self, workflow: &Workflow, run: &Run, context: &Data) {
-        match run.result().await {
+    async fn pay(&self, mut debt: Debt) {
+        let Some(workflow) = self.allowed.get(debt.workflow()) else {
+            // It is claimed for a while only.
+            return;
+        };
+        let run = match self.engine.run(debt.run()).await {
+            Ok(run) => run,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return self.debts.forget(debt).await;
+            }
+            Err(error) => return tracing::warn!(%error, "an exposed run was not found"),
+        };
+        let mut result = std::pin::pin!(run.result());
+        let result = loop {
+            tokio::select! {
+                result = result.as_mut() => break result,
+                () = tokio::time::sleep(self.debts.pace()) => {}
+            }
+            match self.debts.renew(&debt).await {
+                Ok(Some(renewed)) => debt = renewed,
+                // Somebody else tells it.
+                Ok(None) => return,
+                Err(error) => tracing::warn!(%error, "a debt to a Node caller was not renewed"),
+            }
+        };
+        match result {
             Ok(result) => {
-                let (kind, data) = finish::event(workflow, &result, context);
-                self.publish(kind, run.id(), &data).await;
+                let (kind, data) = finish::event(workflow, &result, &debt.context());
+                if self.publish(kind, run.id(), &data).await {
+                    self.debts.settle(debt).await;
+                }
             }
             Err(error) => {
                 tracing::warn!(run = %run.id(), %error, "how an exposed run ended is not known");
@@ -348,15 +424,16 @@ impl Shared {
         }
     }
 
-    async fn publish(&self, kind: &'static str, run: &str, data: &Data) {
+    /// Whether it was published.
+    async fn publish(&self, kind: &'static str, run: &str, data: &Data) -> bool {
         let topic = Topic::workflows_finish();
         let mut pause = FIRST_PAUSE;
         for attempt in 1..=ATTEMPTS {
             match publish(&*self.bus, &topic, kind, run, data).await {
-                Ok(()) => return,
+                Ok(()) => return true,
                 Err(error) if attempt == ATTEMPTS || !error.is_retryable() => {
                     tracing::error!(run, %error, "nobody was told how an exposed run ended");
-                    return;
+                    return false;
                 }
                 Err(error) => {
                     tracing::debug!(run, %error, attempt, "the end of a run was not told");
@@ -365,6 +442,7 @@ impl Shared {
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
+        false
     }
 }
 

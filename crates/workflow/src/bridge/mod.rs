@@ -9,6 +9,7 @@
 //! | we, started by Node | we | [`ExposedWorkflows`] on a bus that we share |
 
 mod chunks;
+mod debts;
 #[cfg(feature = "bridge-server")]
 mod endpoint;
 mod executions;
