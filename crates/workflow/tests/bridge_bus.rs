@@ -509,7 +509,8 @@ async fn what_the_codec_of_the_reference_drops_is_found_again() {
         let waits = nodes.start("here", start).await.unwrap();
         publish(&bus, Topic::workflows_finish(), kind, run, &event["data"]).await;
         let result = waits.result_within(Duration::from_secs(20)).await.unwrap();
-        let told = result.result().or(result.error()).map_or("", Data::as_str);
+        let told = result.result().or_else(|| result.error());
+        let told = told.map_or("", Data::as_str);
         let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
         assert_eq!(
             (result.status(), parsed(told)),

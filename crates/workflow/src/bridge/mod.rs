@@ -14,6 +14,7 @@ mod debts;
 mod endpoint;
 mod executions;
 mod exposed;
+mod exposed_events;
 mod finish;
 mod members;
 mod node_event;

@@ -1,5 +1,7 @@
 //! What a program that orchestrates a run sends to have one of its steps executed.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 
@@ -7,9 +9,8 @@ use super::members::{Members, given};
 use super::step_response::StepResponse;
 use crate::definition::{Entry, Node, StepDefinition};
 use crate::{Data, Workflow};
-use std::sync::Arc;
 
-/// Where the key of a step's own result from before is kept in the results of the run: beside it, this is what the run got.
+/// What the run got, among the results of its steps.
 const INPUT: &str = "input";
 
 /// The body of a request. Members that are not listed are of no use here: the ids of workflow and run are in the path, and
