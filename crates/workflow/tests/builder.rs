@@ -384,8 +384,7 @@ async fn a_failed_step_is_tried_again_as_its_policy_says() {
 async fn what_a_step_writes_is_told_to_watchers_before_it_ends() {
     async fn talk(ctx: StepContext, n: u32) -> Done<u32> {
         ctx.write(&json!({ "n": n })).await?;
-        ctx.custom(&json!({ "type": "data-progress", "data": 50 }))
-            .await?;
+        ctx.custom(&json!({ "type": "data-progress", "data": 50 })).await?;
         assert!(ctx.custom(&json!({ "data": 50 })).await.is_err());
         assert!(ctx.custom("data-progress").await.is_err());
         Ok(n)
