@@ -45,7 +45,7 @@ struct Attempt {
     services: Arc<RunServices>,
     /// What it has set of the state.
     changes: Mutex<Fields>,
-    /// Outputs of steps that a test made up.
+    /// Outputs of steps that are not in the view: of a test, or of a run that another program orchestrates.
     given: Vec<(Text, Data)>,
 }
 
@@ -55,7 +55,12 @@ impl StepContext {
         Self::with_outputs(view, services, Vec::new())
     }
 
-    fn with_outputs(view: View, services: Arc<RunServices>, given: Vec<(Text, Data)>) -> Self {
+    /// As [`new`](Self::new), with outputs of steps that come from elsewhere.
+    pub(crate) fn with_outputs(
+        view: View,
+        services: Arc<RunServices>,
+        given: Vec<(Text, Data)>,
+    ) -> Self {
         Self(Arc::new(Attempt {
             view,
             services,
@@ -113,6 +118,12 @@ impl StepContext {
     /// Which element of the array it is, in a `foreach`.
     pub fn index(&self) -> Option<usize> {
         self.0.view.index
+    }
+
+    /// All that the attempt sees of its run.
+    #[cfg(feature = "bridge-client")]
+    pub(crate) fn view(&self) -> &View {
+        &self.0.view
     }
 
     /// The members of the state that were set; `None` when none were.

@@ -15,6 +15,7 @@ mod outbox;
 mod publish;
 mod record;
 mod recovery;
+mod remote;
 mod run;
 mod shared;
 mod signal;
