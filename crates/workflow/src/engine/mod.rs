@@ -75,17 +75,13 @@ impl Engine {
     /// with them at once, and signs off. Closing again is fine.
     pub async fn close(&self) {
         self.shared.begin_closing();
-        for (_, active) in self.shared.all_active() {
-            active.doubt();
-        }
+        self.shared.doubt_all();
         self.shared.due.notify_one();
         self.shared.stop();
         let deadline = Instant::now() + self.shared.options.drain;
         if !self.all_left(deadline).await {
             self.shared.abandon();
-            for (_, active) in self.shared.all_active() {
-                active.doubt();
-            }
+            self.shared.doubt_all();
             let deadline = Instant::now() + self.shared.options.drain;
             self.all_left(deadline).await;
         }

@@ -51,10 +51,17 @@ async fn next_due(shared: &Shared, looked: Timestamp) -> Duration {
         return shared.options.poll;
     }
     let end = Timestamp::from_millis(i64::MAX);
-    let records = shared.store.due(RUNS, end, PAGE).await.unwrap_or_default();
-    let mut due = records.iter().filter_map(|record| record.index.due);
-    let next = due.find(|due| *due > looked);
-    next.map_or(shared.options.poll, until)
+    // Mostly there is nothing that is for others.
+    for limit in [1, PAGE] {
+        let records = shared.store.due(RUNS, end, limit).await.unwrap_or_default();
+        let mut due = records.iter().filter_map(|record| record.index.due);
+        match due.find(|due| *due > looked) {
+            Some(next) => return until(next),
+            None if records.len() < limit => break,
+            None => {}
+        }
+    }
+    shared.options.poll
 }
 
 async fn look(shared: &Arc<Shared>, orphans: &mut Orphans, now: Timestamp) -> Result<()> {
