@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::Reach;
-use bowline_workflow::{Engine, RunStatus, Start, Workflow};
+use bowline_workflow::{Engine, ErrorKind, RunStatus, Start, Workflow};
 
 use crate::house::{House, count};
 use crate::line::Line;
@@ -194,4 +194,32 @@ async fn an_engine_listens_again_when_a_subscription_has_ended() {
     assert_eq!(status.expect("it never listens again"), RunStatus::Success);
     works.close().await;
     asks.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_result_waits_until_the_store_is_back() {
+    let house = House::new();
+    let line = Arc::new(Line::new(1));
+    let hands = Hands {
+        effects: Effects::default(),
+        line: Arc::clone(&line),
+    };
+    let looks = house.far(&line).workers(false).workflow(linear(&hands));
+    let looks = looks.start().await.unwrap();
+    let start = Start::with(&1_u64).unwrap();
+    let run = looks.start("linear", start).await.unwrap();
+    line.store_faults(1000);
+    let works = house.engine().workflow(linear(&hands));
+    let works = works.start().await.unwrap();
+    let there = works.run(run.id()).await.unwrap().result().await.unwrap();
+    assert_eq!(there.status(), RunStatus::Success);
+    assert_eq!(run.status().await.unwrap_err().kind(), ErrorKind::Store);
+    let back = async {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        line.store_faults(0);
+    };
+    let (result, ()) = tokio::join!(run.result(), back);
+    assert_eq!(result.unwrap().status(), RunStatus::Success);
+    works.close().await;
+    looks.close().await;
 }

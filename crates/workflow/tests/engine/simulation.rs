@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::Reach;
+use bowline_store::SqliteStore;
 use bowline_workflow::{Engine, Resume, Run, RunStatus, Start};
 
 use crate::boundaries::normal;
@@ -48,11 +49,15 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    async fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
+        let house = match dice.below(4) {
+            0 => House::on(Arc::new(SqliteStore::in_memory().await.unwrap())),
+            _ => House::new(),
+        };
         let reach = [Reach::Process, Reach::Host][usize::from(dice.below(2) == 1)];
         Self {
-            house: House::new(),
+            house,
             effects: Effects::default(),
             gentle: dice.below(2) == 0,
             dice,
@@ -121,7 +126,7 @@ impl World {
 }
 
 async fn undisturbed(scene: &Scene) -> Undisturbed {
-    let mut world = World::new(1);
+    let mut world = World::new(1).await;
     let process = world.process(true).await;
     let start = Start::with(&2_u64).unwrap().run_id("r");
     process.engine.start(scene.name, start).await.unwrap();
@@ -195,7 +200,7 @@ fn check_told(seed: u64, run: &str, scene: &Scene, told: &[String], wanted: &[St
 
 async fn simulate(seed: u64, wanted: &[Undisturbed]) {
     println!("seed {seed}");
-    let mut world = World::new(seed);
+    let mut world = World::new(seed).await;
     for _ in 0..ENGINES {
         world.add().await;
     }
