@@ -1,31 +1,20 @@
 //! Working on one run until it ends, waits, or is somebody else's.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::{Text, Timestamp};
-use futures_util::future::abortable;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 
-use super::execute::{Task, answer};
+use super::execute::answer;
 use super::launch;
 use super::outbox;
 use super::publish::{Chunks, Voice};
 use super::record::{RUNS, Replayed, RunRecord};
 use super::shared::{Active, Settled, Shared};
+use super::tasks::Tasks;
 use crate::context::RunServices;
-use crate::definition::BoxFuture;
-use crate::machine::{At, Command, Fact, Machine, Notice, Outcome, RunStatus, Spot};
-
-/// Facts that are committed together at most, and bytes of them after which no more are.
-const BATCH: usize = 256;
-const BATCH_BYTES: usize = 16 * 1024 * 1024;
-/// How long steps that were aborted are waited for before the run is given back: they end where they wait next.
-const ENDING: Duration = Duration::from_secs(1);
+use crate::machine::{Command, Fact, Machine, Notice, RunStatus, Spot};
 
 /// Works on one run.
 pub(super) struct Driver {
@@ -41,22 +30,7 @@ pub(super) struct Driver {
     pub(super) voice: Arc<Voice>,
     /// What it had to tell before this driver took it.
     before: Vec<Notice>,
-    tasks: FuturesUnordered<Begun>,
-    /// How to abort what was begun, by the frame that it belongs to.
-    begun: Vec<(usize, Handle)>,
-    aborted: Vec<usize>,
-    timers: BinaryHeap<Reverse<(Timestamp, Spot)>>,
-}
-
-/// What will have happened; `None` when it was aborted.
-type Begun = BoxFuture<Option<(usize, Fact)>>;
-
-/// What aborts something that was begun.
-enum Handle {
-    /// On a task of its own.
-    Beside(tokio::task::AbortHandle),
-    /// On the task of the driver.
-    Here(futures_util::future::AbortHandle),
+    tasks: Tasks,
 }
 
 /// What a driver does next.
@@ -114,10 +88,7 @@ impl Driver {
             to_tell: None,
             voice,
             before,
-            tasks: FuturesUnordered::new(),
-            begun: Vec::new(),
-            aborted: Vec::new(),
-            timers: BinaryHeap::new(),
+            tasks: Tasks::default(),
         }
     }
 
@@ -279,160 +250,65 @@ impl Driver {
     }
 
     fn obey(&mut self, commands: Vec<Command>) {
-        let work =
-            |command: &&Command| !matches!(command, Command::Wake { .. } | Command::Abort { .. });
-        let alone = self.tasks.is_empty() && commands.iter().filter(work).count() < 2;
+        let work = commands.iter().filter(|command| spot_of(command).is_some());
+        let alone = self.tasks.is_empty() && work.count() < 2;
         for command in commands {
             match command {
-                Command::Wake { spot, at } => self.timers.push(Reverse((at, spot))),
-                Command::Abort { frame } => self.abort(frame),
+                Command::Wake { spot, at } => self.tasks.wake(spot, at),
+                Command::Abort { frame: 0 } => self.abort_all(),
+                Command::Abort { frame } => self.tasks.abort(frame),
                 command => {
-                    let Some(task) = answer(&self.machine, &self.services, &command) else {
-                        continue;
-                    };
-                    self.begin(&command, task, alone);
+                    let task = answer(&self.machine, &self.services, &command);
+                    if let (Some(spot), Some(task)) = (spot_of(&command), task) {
+                        self.tasks.begin(spot.frame, task, alone);
+                    }
                 }
             }
         }
     }
 
-    /// Steps side by side run on tasks of their own, so that one that computes does not keep the others waiting.
-    fn begin(&mut self, command: &Command, task: Task, alone: bool) {
-        const MANY: usize = 2 * BATCH;
-        let (Command::Execute { spot, .. }
-        | Command::Decide { spot }
-        | Command::Test { spot }
-        | Command::Measure { spot }
-        | Command::Time { spot }
-        | Command::Wake { spot, .. }) = *command
-        else {
-            return;
-        };
-        let (begun, handle): (Begun, Handle) = if alone {
-            let (task, handle) = abortable(task);
-            (Box::pin(task.map(Result::ok)), Handle::Here(handle))
-        } else {
-            let spawned = tokio::spawn(task);
-            let handle = spawned.abort_handle();
-            // Functions of the application do not panic out of their task.
-            (Box::pin(spawned.map(Result::ok)), Handle::Beside(handle))
-        };
-        if self.tasks.is_empty() {
-            self.begun.clear();
-        } else if self.begun.len() > MANY {
-            self.begun.retain(|(_, handle)| !handle.is_finished());
-        }
-        self.begun.push((spot.frame, handle));
-        self.tasks.push(begun);
-    }
-
-    fn abort(&mut self, frame: usize) {
-        if frame == 0 {
-            self.abort_all();
-            return;
-        }
-        self.aborted.push(frame);
-        self.begun.retain(|(of, task)| {
-            if *of == frame {
-                task.abort();
-            }
-            *of != frame
-        });
-        self.timers.retain(|Reverse((_, spot))| spot.frame != frame);
-    }
-
     fn abort_all(&mut self) {
         self.active.cancel.cancel();
-        for (_, task) in self.begun.drain(..) {
-            task.abort();
-        }
-        self.timers.clear();
+        self.tasks.abort_all();
     }
 
     /// Ends everything that this driver has begun, and waits for that as long as can be expected of steps. What ended by
     /// itself is returned.
     pub(super) async fn stop(&mut self) -> Vec<Fact> {
         self.abort_all();
-        let mut facts = Vec::new();
-        let ended = async {
-            while let Some(done) = self.tasks.next().await {
-                if let Some((frame, fact)) = done
-                    && !self.aborted.contains(&frame)
-                {
-                    facts.push(fact);
-                }
-            }
-        };
-        if timeout_at(Instant::now() + ENDING, ended).await.is_err() {
-            tracing::warn!(run = %self.record.id, "a step does not let itself be aborted; it may still run");
-        }
-        self.tasks.clear();
-        facts
+        self.tasks.ended(&self.record.id).await
     }
 
     async fn next(&mut self) -> Next {
         loop {
-            let mut facts = Vec::new();
-            self.take_ready(&mut facts);
+            let facts = self.tasks.take_ready(Vec::new());
             if !facts.is_empty() {
                 return Next::Apply(facts);
             }
             if self.active.take_doubt() {
                 return Next::Doubt;
             }
-            if self.shared.is_closing() && (self.tasks.is_empty() || self.shared.is_abandoning()) {
+            let idle = self.tasks.is_empty();
+            if self.shared.is_closing() && (idle || self.shared.is_abandoning()) {
                 return Next::Release;
             }
-            let wait = self.timers.peek().map(|Reverse((at, _))| until(*at));
-            if let (Some(wait), true) = (wait, self.tasks.is_empty())
-                && wait >= self.shared.options.park_after
-            {
-                let at = self.timers.peek().map(|Reverse((at, _))| *at);
-                return Next::Park(at.unwrap_or_else(Timestamp::now));
-            }
+            let wait = match self.tasks.wakes_at() {
+                Some(at) if idle && until(at) >= self.shared.options.park_after => {
+                    return Next::Park(at);
+                }
+                None if idle => return Next::Stuck,
+                at => at.map(until),
+            };
             tokio::select! {
                 biased;
-                Some(done) = self.tasks.next(), if !self.tasks.is_empty() => {
-                    if let Some((frame, fact)) = done && !self.aborted.contains(&frame) {
-                        let mut facts = vec![fact];
-                        self.take_ready(&mut facts);
+                fact = self.tasks.next(), if !idle => {
+                    let facts = self.tasks.take_ready(fact.into_iter().collect());
+                    if !facts.is_empty() {
                         return Next::Apply(facts);
                     }
                 }
                 () = self.active.doubted.notified() => {}
                 () = sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => {}
-                () = std::future::ready(()), if self.tasks.is_empty() && wait.is_none() => return Next::Stuck,
-            }
-        }
-    }
-
-    /// Takes what has happened by now.
-    fn take_ready(&mut self, facts: &mut Vec<Fact>) {
-        let mut bytes = facts.iter().map(size).sum::<usize>();
-        while facts.len() < BATCH && bytes < BATCH_BYTES {
-            match self.tasks.next().now_or_never() {
-                Some(Some(Some((frame, fact)))) if !self.aborted.contains(&frame) => {
-                    bytes += size(&fact);
-                    facts.push(fact);
-                }
-                Some(Some(_)) => {}
-                Some(None) | None => break,
-            }
-        }
-        if self.timers.is_empty() {
-            return;
-        }
-        let now = Timestamp::now();
-        while facts.len() < BATCH {
-            match self.timers.peek() {
-                Some(Reverse((at, spot))) if *at <= now => {
-                    facts.push(Fact::Woke {
-                        at: At(now),
-                        spot: *spot,
-                    });
-                    self.timers.pop();
-                }
-                _ => break,
             }
         }
     }
@@ -442,19 +318,15 @@ impl Driver {
     }
 }
 
-impl Handle {
-    fn abort(&self) {
-        match self {
-            Self::Beside(handle) => handle.abort(),
-            Self::Here(handle) => handle.abort(),
-        }
-    }
-
-    fn is_finished(&self) -> bool {
-        match self {
-            Self::Beside(handle) => handle.is_finished(),
-            Self::Here(_) => false,
-        }
+/// Where the work is that a command asks for.
+fn spot_of(command: &Command) -> Option<Spot> {
+    match *command {
+        Command::Execute { spot, .. }
+        | Command::Decide { spot }
+        | Command::Test { spot }
+        | Command::Measure { spot }
+        | Command::Time { spot } => Some(spot),
+        Command::Wake { .. } | Command::Abort { .. } => None,
     }
 }
 
@@ -469,24 +341,6 @@ fn frame_of(fact: &Fact) -> Option<usize> {
         | Fact::Woke { spot, .. } => Some(spot.frame),
         _ => None,
     }
-}
-
-/// About how many bytes a fact has.
-fn size(fact: &Fact) -> usize {
-    let Fact::Ended { completion, .. } = fact else {
-        return 0;
-    };
-    let state = completion
-        .state
-        .as_ref()
-        .map_or(0, |state| state.as_str().len());
-    state
-        + match &completion.outcome {
-            Outcome::Success(data) | Outcome::Bailed(data) => data.as_str().len(),
-            Outcome::Suspended(suspension) => suspension.payload.as_str().len(),
-            Outcome::Failed(failure) => failure.error.as_str().len(),
-            Outcome::Canceled => 0,
-        }
 }
 
 /// How long it is until `at`.

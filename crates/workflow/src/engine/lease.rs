@@ -49,7 +49,7 @@ pub(super) async fn renew(shared: Arc<Shared>, mut version: u64) {
                 version = committed.version;
                 renewed = Instant::now();
                 // Hints get lost: a run that was cancelled elsewhere is noticed now at the latest.
-                doubt_all(&shared);
+                shared.doubt_all();
                 continue;
             }
             // Nobody else writes it: an answer was lost. Others only remove it.
@@ -71,7 +71,7 @@ pub(super) async fn renew(shared: Arc<Shared>, mut version: u64) {
             }
             Err(error) => {
                 tracing::warn!(%error, "this engine may have lost its lease; others may take its runs");
-                doubt_all(&shared);
+                shared.doubt_all();
                 continue;
             }
         }
@@ -80,13 +80,7 @@ pub(super) async fn renew(shared: Arc<Shared>, mut version: u64) {
             version = new;
             renewed = Instant::now();
         }
-        doubt_all(&shared);
-    }
-}
-
-fn doubt_all(shared: &Shared) {
-    for (_, active) in shared.all_active() {
-        active.doubt();
+        shared.doubt_all();
     }
 }
 

@@ -23,6 +23,7 @@ mod start;
 mod steer;
 mod submit;
 mod take;
+mod tasks;
 mod untold;
 mod watch;
 
@@ -46,6 +47,22 @@ pub use watch::{RunWatch, WatchEvent};
 ///
 /// Engines of any number of processes on one store share the work; a run is worked on by one of them at a time. When a process
 /// dies, another one goes on with its runs where their last committed step ended, after the lease of the dead one is over.
+///
+/// # What is guaranteed
+/// - A run that was started ends, halts or is cancelled as long as some engine with its workflow is there, whatever dies.
+/// - A step whose completion was committed is never executed again. A step that runs when its process dies, loses its lease or
+///   is closed before the step has ended is executed again: steps are done at least once. Their context is cancelled then.
+/// - Of several starts with one id, resumes of one suspension, or cancels, one wins; the others get a typed error.
+/// - Watchers are told every event of a run once and in order, also across crashes, on a bus that keeps its events. Three
+///   things can double an event: a bus that did not answer whether it took it (the copies follow each other), a process that
+///   was believed dead and froze between two events, and a bus without replay after a crash (from the last commit on). What
+///   steps write themselves is told as often as they write it.
+/// - A store or a bus that is away costs time: runs go on when the store is back and while the bus is away, and events are
+///   told when it is back.
+///
+/// # Limits
+/// A process that is silent for as long as its lease is taken for dead. What a step returns may have 16 MiB less 64 KiB; what
+/// cannot be written fails the run, visibly.
 ///
 /// Cheap to clone. Dropping the last clone does not stop it; [`close`](Self::close) does.
 #[derive(Debug, Clone)]
@@ -80,20 +97,17 @@ impl Engine {
     }
 
     /// Takes no further run, lets steps end for a while (the drain of the builder), gives the runs back so that others go on
-    /// with them at once, and signs off. Closing again is fine.
+    /// with them at once, and signs off. Steps that have not ended by then are aborted first, and run again elsewhere. Closing
+    /// again is fine.
     pub async fn close(&self) {
         self.shared.begin_closing();
-        for (_, active) in self.shared.all_active() {
-            active.doubt();
-        }
+        self.shared.doubt_all();
         self.shared.due.notify_one();
         self.shared.stop();
         let deadline = Instant::now() + self.shared.options.drain;
         if !self.all_left(deadline).await {
             self.shared.abandon();
-            for (_, active) in self.shared.all_active() {
-                active.doubt();
-            }
+            self.shared.doubt_all();
             let deadline = Instant::now() + self.shared.options.drain;
             self.all_left(deadline).await;
         }

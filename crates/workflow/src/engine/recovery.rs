@@ -51,15 +51,14 @@ async fn next_due(shared: &Shared, looked: Timestamp) -> Duration {
         return shared.options.poll;
     }
     let end = Timestamp::from_millis(i64::MAX);
-    // The first is nearly always it: what was due before is rarely left for others.
+    // Mostly there is nothing that is for others.
     for limit in [1, PAGE] {
         let records = shared.store.due(RUNS, end, limit).await.unwrap_or_default();
         let mut due = records.iter().filter_map(|record| record.index.due);
-        if let Some(next) = due.find(|due| *due > looked) {
-            return until(next);
-        }
-        if records.len() < limit {
-            break;
+        match due.find(|due| *due > looked) {
+            Some(next) => return until(next),
+            None if records.len() < limit => break,
+            None => {}
         }
     }
     shared.options.poll

@@ -53,10 +53,10 @@ impl Run {
     }
 
     /// Waits until the run has ended, or halted because it is suspended or paused, and tells how it is then. A run that failed
-    /// is no error of this. Cancel safe.
+    /// is no error of this. While the store is away it waits on. Cancel safe.
     ///
     /// # Errors
-    /// `NotFound` when its retention is over, `Store`, `Corrupt`.
+    /// `NotFound` when its retention is over, `Corrupt`, `Store` for a failure that does not pass by itself.
     pub async fn result(&self) -> Result<RunResult> {
         let active = self
             .active
@@ -91,10 +91,16 @@ impl Run {
             .await
             .ok();
         let mut pause = FIRST_LOOK;
+        let mut failures = 0;
         loop {
-            let record = self.engine.record("result", &self.id).await?;
-            if !record.status.is_active() {
-                return self.load(record).await;
+            match self.look().await {
+                Ok(None) => failures = 0,
+                Ok(Some(result)) => return Ok(result),
+                Err(error) if passes(&error, failures) => {
+                    failures += 1;
+                    tracing::debug!(run = %self.id, %error, "the store is away; looking again");
+                }
+                Err(error) => return Err(error),
             }
             let told = async {
                 match &mut events {
@@ -109,6 +115,15 @@ impl Run {
                 () = told => pause = FIRST_LOOK,
                 () = sleep(pause) => pause = (pause * 2).min(LAST_LOOK),
             }
+        }
+    }
+
+    /// The result, if the run has ended or halted.
+    async fn look(&self) -> Result<Option<RunResult>> {
+        let record = self.engine.record("result", &self.id).await?;
+        match record.status.is_active() {
+            true => Ok(None),
+            false => self.load(record).await.map(Some),
         }
     }
 
@@ -162,6 +177,12 @@ impl Run {
     pub async fn cancel(&self) -> Result<()> {
         self.engine.cancel(&self.id).await
     }
+}
+
+/// Whether a failure is one that passes by itself: one that says so, or one of the first of a kind that may.
+fn passes(error: &Error, failures: u32) -> bool {
+    const FAILURES: u32 = 10;
+    error.is_retryable() || (error.kind() == ErrorKind::Store && failures < FAILURES)
 }
 
 impl Engine {

@@ -207,6 +207,13 @@ impl Shared {
             .collect()
     }
 
+    /// Makes every driver look whether its run is still its own.
+    pub(super) fn doubt_all(&self) {
+        for (_, active) in self.all_active() {
+            active.doubt();
+        }
+    }
+
     pub(super) fn check_open(&self, operation: &'static str) -> Result<()> {
         if self.is_closing() {
             let message = "the engine was closed; build another one";

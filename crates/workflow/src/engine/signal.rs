@@ -1,10 +1,13 @@
 //! Telling the other engines: there is work, and a run was cancelled.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bowline_events::{
     NewEvent, Payload, PubSub, PublishOptions, SubscribeOptions, Subscription, Text, Topic,
 };
+
+use tokio::time::sleep;
 
 use super::record::{RUNS, RunRecord};
 use super::shared::Shared;
@@ -60,40 +63,50 @@ impl Shared {
 }
 
 /// What an engine listens to.
+#[derive(Default)]
 pub(super) struct Ears {
     work: Option<Subscription>,
     control: Option<Subscription>,
 }
 
+/// How long a bus is left alone that has ended a subscription.
+const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(1);
+
 /// Begins to listen.
 pub(super) async fn open(shared: &Shared) -> Ears {
-    if !shared.options.workers {
-        return Ears {
-            work: None,
-            control: None,
-        };
+    let mut ears = Ears::default();
+    if shared.options.workers {
+        ears.open(shared).await;
     }
-    let group = SubscribeOptions::new().group(GROUP);
-    Ears {
-        work: subscribe(&*shared.bus, &shared.work_topic(), group).await,
-        control: subscribe(
-            &*shared.bus,
-            &shared.control_topic(),
-            SubscribeOptions::new(),
-        )
-        .await,
+    ears
+}
+
+impl Ears {
+    /// Subscribes to what is not subscribed to.
+    async fn open(&mut self, shared: &Shared) {
+        if self.work.is_none() {
+            let group = SubscribeOptions::new().group(GROUP);
+            self.work = subscribe(&*shared.bus, &shared.work_topic(), group).await;
+        }
+        if self.control.is_none() {
+            let all = SubscribeOptions::new();
+            self.control = subscribe(&*shared.bus, &shared.control_topic(), all).await;
+            // What was told meanwhile was missed.
+            shared.doubt_all();
+        }
+    }
+
+    fn is_deaf(&self) -> bool {
+        self.work.is_none() || self.control.is_none()
     }
 }
 
 /// Listens to what the others tell until the engine is closed.
-pub(super) async fn listen(shared: Arc<Shared>, ears: Ears) {
-    let Ears {
-        mut work,
-        mut control,
-    } = ears;
-    while !shared.is_closing() && (work.is_some() || control.is_some()) {
+pub(super) async fn listen(shared: Arc<Shared>, mut ears: Ears) {
+    while shared.options.workers && !shared.is_closing() {
+        let deaf = ears.is_deaf();
         tokio::select! {
-            delivery = next(&mut work) => match delivery {
+            delivery = next(&mut ears.work) => match delivery {
                 Some(Ok(delivery)) => {
                     // Whether it is taken or not: it is in the store.
                     let run = delivery.run_id.clone();
@@ -103,9 +116,9 @@ pub(super) async fn listen(shared: Arc<Shared>, ears: Ears) {
                     begin(&shared, &run).await;
                 }
                 Some(Err(error)) => tracing::debug!(%error, "hints were lost; the store is asked"),
-                None => work = None,
+                None => ears.work = None,
             },
-            delivery = next(&mut control) => match delivery {
+            delivery = next(&mut ears.control) => match delivery {
                 Some(Ok(delivery)) => {
                     if let Some(active) = shared.active(&delivery.run_id) {
                         active.doubt();
@@ -113,12 +126,11 @@ pub(super) async fn listen(shared: Arc<Shared>, ears: Ears) {
                 }
                 Some(Err(error)) => {
                     tracing::debug!(%error, "hints were lost; every run is looked at");
-                    for (_, active) in shared.all_active() {
-                        active.doubt();
-                    }
+                    shared.doubt_all();
                 }
-                None => control = None,
+                None => ears.control = None,
             },
+            () = sleep(SUBSCRIBE_AGAIN), if deaf => ears.open(&shared).await,
             () = shared.stopped() => return,
         }
     }
@@ -132,7 +144,7 @@ async fn subscribe(
     match bus.subscribe_with(topic, options).await {
         Ok(subscription) => Some(subscription),
         Err(error) => {
-            tracing::warn!(topic = %topic, %error, "the engine cannot be told anything and looks by itself");
+            tracing::debug!(topic = %topic, %error, "the engine cannot be told anything and looks by itself");
             None
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::Reach;
-use bowline_workflow::{Engine, RunStatus, Start, Workflow};
+use bowline_workflow::{Engine, ErrorKind, RunStatus, Start, Workflow};
 
 use crate::house::{House, count};
 use crate::line::Line;
@@ -89,28 +89,8 @@ async fn runs_end_on_a_store_that_fails_at_random_and_double_nothing() {
     }
 }
 
-fn kinds(events: &[Arc<bowline_events::Event>]) -> Vec<String> {
-    let json = |event: &Arc<bowline_events::Event>| {
-        let json = event.data.to_json().unwrap();
-        String::from_utf8(json.to_vec()).unwrap()
-    };
-    events.iter().map(json).collect()
-}
-
 async fn all_told(house: &House, run: &str) -> Vec<String> {
-    let told = async {
-        loop {
-            let told = kinds(&house.told(run).await);
-            if told
-                .last()
-                .is_some_and(|last| last.contains("workflow-finish"))
-            {
-                return told;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let told = tokio::time::timeout(SOON, told).await;
+    let told = tokio::time::timeout(SOON, house.told_to_the_end(run)).await;
     told.unwrap_or_else(|_| panic!("the end of {run} is not told"))
 }
 
@@ -183,4 +163,63 @@ async fn what_a_bus_may_have_lost_is_told_again_at_its_place() {
     assert!(again > 0, "no answer was lost");
     line.bus_faults(0);
     works.close().await;
+}
+
+/// Who polls once an hour is told of work, also when its subscriptions have ended meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_listens_again_when_a_subscription_has_ended() {
+    let house = House::new();
+    let line = Arc::new(Line::new(1));
+    let hands = Hands {
+        effects: Effects::default(),
+        line: Arc::clone(&line),
+    };
+    line.deafen(true);
+    let works = house.far(&line).lease(LONG_LEASE).poll(LONG_LEASE);
+    let works = works.workflow(linear(&hands)).start().await.unwrap();
+    line.deafen(false);
+    let asks = house.engine().workers(false).workflow(linear(&hands));
+    let asks = asks.start().await.unwrap();
+    let told = async {
+        loop {
+            let run = asks.start("linear", Start::with(&1_u64).unwrap()).await;
+            let result = run.unwrap();
+            let result = tokio::time::timeout(Duration::from_millis(100), result.result()).await;
+            if let Ok(result) = result {
+                return result.unwrap().status();
+            }
+        }
+    };
+    let status = tokio::time::timeout(SOON, told).await;
+    assert_eq!(status.expect("it never listens again"), RunStatus::Success);
+    works.close().await;
+    asks.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_result_waits_until_the_store_is_back() {
+    let house = House::new();
+    let line = Arc::new(Line::new(1));
+    let hands = Hands {
+        effects: Effects::default(),
+        line: Arc::clone(&line),
+    };
+    let looks = house.far(&line).workers(false).workflow(linear(&hands));
+    let looks = looks.start().await.unwrap();
+    let start = Start::with(&1_u64).unwrap();
+    let run = looks.start("linear", start).await.unwrap();
+    line.store_faults(1000);
+    let works = house.engine().workflow(linear(&hands));
+    let works = works.start().await.unwrap();
+    let there = works.run(run.id()).await.unwrap().result().await.unwrap();
+    assert_eq!(there.status(), RunStatus::Success);
+    assert_eq!(run.status().await.unwrap_err().kind(), ErrorKind::Store);
+    let back = async {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        line.store_faults(0);
+    };
+    let (result, ()) = tokio::join!(run.result(), back);
+    assert_eq!(result.unwrap().status(), RunStatus::Success);
+    works.close().await;
+    looks.close().await;
 }

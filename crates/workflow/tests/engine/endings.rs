@@ -19,25 +19,16 @@ async fn engine(house: &House, line: &Arc<Line>, workflow: Workflow, workers: bo
 
 /// What watchers were told, when it is over: the type and the status of every event.
 async fn told(house: &House, run: &str) -> Vec<(String, String)> {
-    loop {
-        let events = house.told(run).await;
-        let told: Vec<(String, String)> = events
-            .iter()
-            .map(|event| {
-                let event: Value = serde_json::from_slice(&event.data.to_json().unwrap()).unwrap();
-                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-                let status = text(&event["payload"]["workflowStatus"]);
-                (text(&event["type"]), status)
-            })
-            .collect();
-        let is_end = |(_, status): &(String, String)| {
-            ["canceled", "success", "failed"].contains(&status.as_str())
-        };
-        if told.last().is_some_and(is_end) {
-            return told;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let told = house.told_to_the_end(run).await;
+    let read = |event: &String| {
+        let event: Value = serde_json::from_str(event).unwrap();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        (
+            text(&event["type"]),
+            text(&event["payload"]["workflowStatus"]),
+        )
+    };
+    told.iter().map(read).collect()
 }
 
 fn finishes(told: &[(String, String)]) -> Vec<&str> {

@@ -73,6 +73,25 @@ impl House {
         self.bus.history(&topic, 0, 100_000).await.unwrap()
     }
 
+    /// What watchers of a run were told, as JSON, once they were told that it has ended.
+    pub(crate) async fn told_to_the_end(&self, run: &str) -> Vec<String> {
+        loop {
+            let events = self.told(run).await;
+            let json = |event: &Arc<Event>| {
+                let json = event.data.to_json().unwrap();
+                String::from_utf8(json.to_vec()).unwrap()
+            };
+            let told: Vec<String> = events.iter().map(json).collect();
+            let is_end = |event: &String| {
+                event.contains("\"workflow-finish\"") && !event.contains("\"suspended\"")
+            };
+            if told.last().is_some_and(is_end) {
+                return told;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// The facts of a run, as they are kept.
     pub(crate) async fn journal(&self, run: &str) -> Vec<serde_json::Value> {
         let log = Table::new("journal").log(run.to_owned());

@@ -33,6 +33,8 @@ pub(crate) struct Line {
     store_faults: AtomicU32,
     bus_faults: AtomicU32,
     bus_cut: AtomicBool,
+    /// New subscriptions end at once.
+    deaf: AtomicBool,
     dice: Mutex<Dice>,
 }
 
@@ -46,6 +48,7 @@ impl Line {
             store_faults: AtomicU32::new(0),
             bus_faults: AtomicU32::new(0),
             bus_cut: AtomicBool::new(false),
+            deaf: AtomicBool::new(false),
             dice: Mutex::new(Dice::new(seed)),
         }
     }
@@ -104,6 +107,15 @@ impl Line {
     /// Every operation of the bus fails from now on, or does not any more.
     pub(crate) fn cut_bus(&self, cut: bool) {
         self.bus_cut.store(cut, Ordering::SeqCst);
+    }
+
+    /// New subscriptions end at once, or do not any more.
+    pub(crate) fn deafen(&self, deaf: bool) {
+        self.deaf.store(deaf, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.deaf.load(Ordering::SeqCst)
     }
 
     /// A number below `end`.

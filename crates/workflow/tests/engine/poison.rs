@@ -69,13 +69,7 @@ async fn a_step_that_kills_its_process_is_given_up() {
     assert_eq!(processes, LIMIT + 2);
     let executions: Vec<u32> = effects.all().into_values().collect();
     assert_eq!(executions, [1, LIMIT + 1]);
-    let told = house.told("r").await;
-    let last = told.last().unwrap().data.to_json().unwrap();
-    let last = String::from_utf8(last.to_vec()).unwrap();
-    assert!(
-        last.contains("workflow-finish") && last.contains("failed"),
-        "{last}"
-    );
+    is_told_to_have_failed(&house, "r").await;
 }
 
 /// Another workflow of the id of [`linear`].
@@ -89,15 +83,8 @@ fn changed(hands: &Hands) -> Workflow {
 }
 
 async fn is_told_to_have_failed(house: &House, run: &str) {
-    loop {
-        let told = house.told(run).await;
-        let last = told.last().map(|last| last.data.to_json().unwrap());
-        let last = last.map(|last| String::from_utf8(last.to_vec()).unwrap());
-        if last.is_some_and(|last| last.contains("workflow-finish") && last.contains("failed")) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let told = house.told_to_the_end(run).await;
+    assert!(told.last().unwrap().contains("failed"), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,10 +1,13 @@
 //! A store and a bus at the other end of a line.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bowline_events::{
-    Capabilities, Event, LeaseProvider, NewEvent, OpFuture, PubSub, PublishOptions, Published,
-    Reach, SubscribeOptions, Subscription, Text, Timestamp, Topic, TopicInfo,
+    Capabilities, Delivery, Event, Fill, LeaseProvider, NewEvent, OpFuture, PubSub, PublishOptions,
+    Published, Reach, SubscribeOptions, Subscription, SubscriptionSource, Text, Timestamp, Topic,
+    TopicInfo,
 };
 use bowline_store::{
     BlobHash, Claim, Commit, Committed, Filter, LogName, LogPage, Page, Query, Record, Stats,
@@ -125,6 +128,20 @@ impl Store for FarStore {
     }
 }
 
+/// A subscription that has ended.
+struct Ended;
+
+impl SubscriptionSource for Ended {
+    fn poll_fill(
+        &mut self,
+        _: &mut Context<'_>,
+        _: &mut VecDeque<Delivery>,
+        _: usize,
+    ) -> Poll<Fill> {
+        Poll::Ready(Fill::End)
+    }
+}
+
 /// What happens to the hints of engines on a bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hints {
@@ -185,7 +202,12 @@ impl PubSub for FarBus {
         topic: &'a Topic,
         options: SubscribeOptions,
     ) -> OpFuture<'a, Subscription> {
-        self.far(async move { self.inner.subscribe_with(topic, options).await })
+        self.far(async move {
+            match self.line.is_deaf() {
+                true => Ok(Subscription::new(Box::new(Ended))),
+                false => self.inner.subscribe_with(topic, options).await,
+            }
+        })
     }
 
     fn history<'a>(
