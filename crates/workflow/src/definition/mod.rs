@@ -2,6 +2,7 @@
 
 mod entry;
 mod function;
+mod likeness;
 mod retry;
 
 use std::collections::HashMap;

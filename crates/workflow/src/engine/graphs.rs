@@ -4,7 +4,8 @@ use bowline_events::{Text, Timestamp};
 use bowline_store::{Commit, Expect, Filter, Index, Query, Store, Table};
 
 use super::Engine;
-use super::record::RunRecord;
+use super::record::{Replayed, RunRecord};
+use super::shared::Shared;
 use crate::{Data, Error, ErrorKind, Result, Workflow};
 
 /// One record for every graph that a workflow has had, by `<workflow>@<hash>`.
@@ -45,6 +46,56 @@ pub(super) async fn is_known(store: &dyn Store, workflow: &str) -> Result<bool> 
     Ok(!page.records.is_empty())
 }
 
+impl Shared {
+    /// A run as its journal tells it, of a workflow that may have changed since the run began.
+    ///
+    /// # Errors
+    /// `Corrupt` when what has happened in the run does not fit the workflow of now, and what replaying says.
+    pub(super) async fn replay_changed(
+        &self,
+        run: &RunRecord,
+        workflow: &Workflow,
+    ) -> Result<Replayed> {
+        let replayed = self.replay(&run.id, workflow).await?;
+        let hash = &run.body.graph;
+        if hash.is_empty() || *hash == workflow.hash() {
+            return Ok(replayed);
+        }
+        let Some(old) = outline(&*self.store, "replay", run).await? else {
+            return Ok(replayed);
+        };
+        match workflow.differs_from(&old, replayed.machine.entry()) {
+            None => Ok(replayed),
+            Some(entry) => {
+                let message = format!(
+                    "the definition of the workflow has changed at entry {entry}, which the run has reached; finish such runs with the old program, or start them anew"
+                );
+                Err(Error::new(ErrorKind::Corrupt, "replay", message).with_subject(run.id.clone()))
+            }
+        }
+    }
+}
+
+/// The outline of the graph that a run began with, if it is there.
+async fn outline(
+    store: &dyn Store,
+    operation: &'static str,
+    run: &RunRecord,
+) -> Result<Option<Workflow>> {
+    let key = key(&run.workflow, &run.body.graph);
+    let found = store.get(GRAPHS, &key).await;
+    let Some(record) = found.map_err(|error| Error::store(operation, error))? else {
+        return Ok(None);
+    };
+    let damaged = || {
+        let message = "the graph of the workflow in the store is damaged";
+        Error::new(ErrorKind::Corrupt, operation, message).with_subject(run.workflow.clone())
+    };
+    let text = String::from_utf8(record.body.to_vec()).map_err(|_| damaged())?;
+    let graph = Data::from_json(text).map_err(|error| damaged().with_source(error))?;
+    Workflow::outline(run.workflow.clone(), &graph).map(Some)
+}
+
 impl Engine {
     /// The workflow of a run: that of this program, or else the outline that is in the store, which can be looked at but not
     /// run.
@@ -56,17 +107,9 @@ impl Engine {
         if let Some(workflow) = self.shared.workflow(&run.workflow) {
             return Ok(workflow.clone());
         }
-        let key = key(&run.workflow, &run.body.graph);
-        let found = self.shared.store.get(GRAPHS, &key).await;
-        let Some(record) = found.map_err(|error| Error::store(operation, error))? else {
-            return self.known(&run.workflow, operation);
-        };
-        let damaged = || {
-            let message = "the graph of the workflow in the store is damaged";
-            Error::new(ErrorKind::Corrupt, operation, message).with_subject(run.workflow.clone())
-        };
-        let text = String::from_utf8(record.body.to_vec()).map_err(|_| damaged())?;
-        let graph = Data::from_json(text).map_err(|error| damaged().with_source(error))?;
-        Workflow::outline(run.workflow.clone(), &graph)
+        match outline(&*self.shared.store, operation, run).await? {
+            Some(outline) => Ok(outline),
+            None => self.known(&run.workflow, operation),
+        }
     }
 }

@@ -171,7 +171,7 @@ impl Engine {
         self.shared.check_open(operation)?;
         let record = self.record(operation, run).await?;
         let workflow = self.workflow_of(operation, &record).await?;
-        let mut replayed = self.shared.replay(&record.id, &workflow).await?;
+        let mut replayed = self.shared.replay_changed(&record, &workflow).await?;
         let fact = choose(&replayed.machine)?;
         replayed.published = self.told(&record, &replayed, operation).await?;
         let entry = encode(replayed.published, &fact)?;

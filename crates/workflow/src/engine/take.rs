@@ -187,7 +187,7 @@ impl Shared {
         workflow: &Workflow,
         orphan: bool,
     ) -> Result<Option<(RunRecord, Replayed)>> {
-        let mut replayed = match self.replay(&record.id, workflow).await {
+        let mut replayed = match self.replay_changed(&record, workflow).await {
             Ok(replayed) => replayed,
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 self.give_up_on(record, &error).await;

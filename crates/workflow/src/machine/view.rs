@@ -63,6 +63,11 @@ impl Machine {
         }
     }
 
+    /// The present entry of the run's own workflow.
+    pub(crate) fn entry(&self) -> usize {
+        self.frames[0].cursor
+    }
+
     /// The state of the run's own workflow.
     pub(crate) fn state(&self) -> Data {
         self.frames[0].state.to_data()

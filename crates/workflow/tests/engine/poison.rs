@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bowline_events::Timestamp;
 use bowline_store::{Commit, Expect, Index, Table};
-use bowline_workflow::{ErrorKind, RunStatus, Start, StepContext, StepError, Workflow, step};
+use bowline_workflow::{
+    ErrorKind, Resume, RunStatus, Start, StepContext, StepError, Workflow, step,
+};
 
 use crate::house::House;
 use crate::line::{Death, Line};
@@ -195,4 +197,67 @@ async fn damage_keeps_nobody_else_from_working() {
     }
     engine.close().await;
     asks.close().await;
+}
+
+/// Two steps that take and return the same, in one order and in the other.
+fn pair(first: &'static str, second: &'static str) -> Workflow {
+    let pass = |n: u64| async move { Ok::<_, StepError>(n) };
+    let wait = |ctx: StepContext, n: u64| async move {
+        match ctx.resumed::<bool>()? {
+            Some(_) => Ok(n),
+            None => Err(ctx.suspend("?")),
+        }
+    };
+    Workflow::builder("pair")
+        .input::<u64>()
+        .step(step(first, pass))
+        .step(step(second, pass))
+        .step(step("wait", wait))
+        .step(step("last", pass))
+        .build()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn steps_that_changed_places_are_noticed_and_what_comes_later_may_change() {
+    let house = House::new();
+    let engine = house.with(&pair("a", "b")).await;
+    for run in ["r1", "r2"] {
+        let start = Start::with(&1_u64).unwrap().run_id(run);
+        engine
+            .start("pair", start)
+            .await
+            .unwrap()
+            .result()
+            .await
+            .unwrap();
+    }
+    engine.close().await;
+
+    let swapped = house.with(&pair("b", "a")).await;
+    let refused = swapped
+        .resume("r1", Resume::with(&true).unwrap())
+        .await
+        .unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Corrupt);
+    assert!(refused.to_string().contains("entry 0"), "{refused}");
+    swapped.close().await;
+
+    let pass = |n: u64| async move { Ok::<_, StepError>(n) };
+    let longer = Workflow::builder("pair").input::<u64>();
+    let longer = longer.step(step("a", pass)).step(step("b", pass));
+    let longer = longer.step(step(
+        "wait",
+        |n: u64| async move { Ok::<_, StepError>(n + 1) },
+    ));
+    let longer = longer
+        .step(step("other", pass))
+        .step(step("more", pass))
+        .build()
+        .unwrap();
+    let engine = house.with(&longer).await;
+    let run = engine.run("r2").await.unwrap();
+    let result = run.resume(Resume::with(&true).unwrap()).await.unwrap();
+    assert_eq!(result.output::<u64>().unwrap(), 2);
+    engine.close().await;
 }
