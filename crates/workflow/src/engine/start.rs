@@ -86,7 +86,8 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound` for a workflow that this engine does not know, `AlreadyExists` for a run id that is taken, `InvalidInput`
-    /// for an id or a state that is none, `Closed`, `Store`.
+    /// for an id or a state that is none, `Closed`, `Store`. After `Store` it is open whether the run was started: start it again
+    /// with the same id, and take `AlreadyExists` for success.
     pub async fn start(&self, workflow: &str, start: Start) -> Result<Run> {
         self.shared.check_open("start")?;
         let workflow = self.known(workflow, "start")?;

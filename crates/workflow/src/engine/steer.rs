@@ -92,7 +92,7 @@ impl Engine {
     }
 
     /// Cancels a run, wherever it runs: from now on it is cancelled, whatever its steps do. The context of steps that run is
-    /// cancelled, too, on every host.
+    /// cancelled, too, on every host. Watchers are told by the engine that works on the run, or by one that knows its workflow.
     ///
     /// # Errors
     /// `NotFound`; `WrongState` when it has ended; `Conflict` when it changes too fast; `Store`.

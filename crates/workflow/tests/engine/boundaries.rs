@@ -138,6 +138,7 @@ async fn live(house: &House, scene: &Scene, effects: &Effects, death: Death, rea
         () = line.died() => true,
     };
     line.die();
+    line.quiet().await;
     died
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Line {
     death: Option<Death>,
     passed: AtomicU64,
     dead: watch::Sender<bool>,
+    /// Operations that are happening, of a dead process too.
+    busy: watch::Sender<u64>,
     held: watch::Sender<bool>,
     /// Operations in a thousand that fail, half of them after they took effect.
     store_faults: AtomicU32,
@@ -44,6 +46,7 @@ impl Line {
             death: None,
             passed: AtomicU64::new(0),
             dead: watch::channel(false).0,
+            busy: watch::channel(0).0,
             held: watch::channel(false).0,
             store_faults: AtomicU32::new(0),
             bus_faults: AtomicU32::new(0),
@@ -78,6 +81,25 @@ impl Line {
         let mut dead = self.dead.subscribe();
         // The sender is in `self`.
         let _ = dead.wait_for(|dead| *dead).await;
+    }
+
+    /// Waits until what a process began before it died has happened.
+    pub(crate) async fn quiet(&self) {
+        let mut busy = self.busy.subscribe();
+        // The sender is in `self`.
+        let _ = busy.wait_for(|busy| *busy == 0).await;
+    }
+
+    /// Something happens until this is dropped, which it does not when the process is dead.
+    pub(crate) async fn happens(&self) -> Happening<'_> {
+        self.busy.send_modify(|busy| *busy += 1);
+        let happening = Happening(self);
+        if self.is_dead() {
+            drop(happening);
+            pending::<()>().await;
+            unreachable!("a dead process does nothing");
+        }
+        happening
     }
 
     /// Nothing of a dead process happens any more.
@@ -157,7 +179,9 @@ impl Line {
         if fails && !after {
             return Err(fault(kind));
         }
+        let happening = self.happens().await;
         let outcome = operation.await;
+        drop(happening);
         if self.death == Some(Death::After(n)) {
             self.die();
         }
@@ -166,6 +190,16 @@ impl Line {
             true => Err(fault(kind)),
             false => outcome,
         }
+    }
+}
+
+/// Something that a process does to the world.
+#[derive(Debug)]
+pub(crate) struct Happening<'a>(&'a Line);
+
+impl Drop for Happening<'_> {
+    fn drop(&mut self) {
+        self.0.busy.send_modify(|busy| *busy -= 1);
     }
 }
 

@@ -81,7 +81,7 @@ impl Hands {
 
     /// Counts an execution, unless the process is dead.
     pub(crate) async fn acts(&self, ctx: &StepContext) {
-        self.line.alive().await;
+        let _happening = self.line.happens().await;
         let index = ctx.index().map_or(String::new(), |i| format!("[{i}]"));
         let (run, step) = (ctx.run_id(), ctx.step_id());
         self.effects.add(format!("{run}/{step}{index}"));
