@@ -23,7 +23,7 @@ pub use data::Data;
 pub use definition::{RetryPolicy, Workflow};
 pub use engine::{
     Engine, EngineBuilder, Run, RunCursor, RunEvent, RunHistory, RunInfo, RunPage, RunQuery,
-    RunResult, RunWatch, Start, TimeTravel, WatchEvent,
+    RunResult, RunStream, RunWatch, Start, TimeTravel, WatchEvent,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use graph::StepRegistry;

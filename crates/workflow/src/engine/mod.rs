@@ -21,6 +21,7 @@ mod shared;
 mod signal;
 mod start;
 mod steer;
+mod stream;
 mod submit;
 mod take;
 mod tasks;
@@ -41,6 +42,7 @@ pub use run::{Run, RunResult};
 use shared::{Shared, lock};
 pub use start::Start;
 pub use steer::TimeTravel;
+pub use stream::RunStream;
 pub use watch::{RunWatch, WatchEvent};
 
 /// Runs workflows.

@@ -33,6 +33,7 @@ pub struct WatchEvent {
 pub struct RunWatch {
     events: Subscription,
     ended: bool,
+    whole: bool,
 }
 
 impl RunWatch {
@@ -56,7 +57,13 @@ impl RunWatch {
         Ok(Self {
             events,
             ended: false,
+            whole: start != StartFrom::Latest,
         })
+    }
+
+    /// Whether it shows what happened before it began, too.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// The next event; `None` after the end of the run. Cancel safe.

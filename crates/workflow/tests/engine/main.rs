@@ -18,4 +18,5 @@ mod scheduled;
 mod simulation;
 mod stale;
 mod steering;
+mod streams;
 mod wires;
