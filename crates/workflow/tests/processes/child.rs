@@ -1,4 +1,4 @@
-//! What this program does when a test starts it once more: it works on the runs in a file until it is killed.
+//! What this program does when a test starts it once more: it works on the runs in a store until it is killed.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -7,8 +7,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_events::InProcessPubSub;
-use bowline_store::{SqliteStore, Store};
+use bowline_events::{InProcessPubSub, PubSub};
+use bowline_redis::RedisStreamsPubSub;
+use bowline_store::Store;
 use bowline_workflow::{Engine, RetryPolicy, StepContext, StepError, Workflow, step};
 use futures_util::future::BoxFuture;
 
@@ -34,8 +35,35 @@ pub(crate) fn command(folder: &Path) -> Command {
     command
 }
 
-pub(crate) fn database(folder: &Path) -> PathBuf {
-    folder.join("store.db")
+/// Where the store and the bus of a test are, by their URLs.
+pub(crate) struct Place {
+    pub(crate) store: String,
+    pub(crate) bus: String,
+}
+
+impl Place {
+    /// A file, and a bus in every process.
+    pub(crate) fn file(folder: &Path) -> Self {
+        Self {
+            store: format!("sqlite:{}", folder.join("store.db").display()),
+            bus: "memory:".to_owned(),
+        }
+    }
+
+    /// Tells the processes in `folder`.
+    pub(crate) fn tell(&self, folder: &Path) {
+        let text = format!("{}\n{}\n", self.store, self.bus);
+        std::fs::write(folder.join("place"), text).unwrap();
+    }
+
+    fn told(folder: &Path) -> Self {
+        let text = std::fs::read_to_string(folder.join("place")).unwrap();
+        let mut lines = text.lines().map(str::to_owned);
+        Self {
+            store: lines.next().unwrap(),
+            bus: lines.next().unwrap(),
+        }
+    }
 }
 
 /// A line for every execution of a step: the run and the step.
@@ -58,8 +86,12 @@ pub(crate) fn work(folder: &Path) -> ExitCode {
 
 /// An engine on what is in `folder`.
 pub(crate) async fn engine(folder: &Path, workers: bool) -> (Engine, Arc<dyn Store>) {
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(database(folder)).await.unwrap());
-    let bus = Arc::new(InProcessPubSub::new());
+    let place = Place::told(folder);
+    let store = bowline_store::open(&place.store).await.unwrap();
+    let bus: Arc<dyn PubSub> = match place.bus.as_str() {
+        "memory:" => Arc::new(InProcessPubSub::new()),
+        url => Arc::new(RedisStreamsPubSub::new(url).unwrap()),
+    };
     let engine = Engine::builder(Arc::clone(&store), bus)
         .workers(workers)
         .workflow(workflow(folder))

@@ -6,9 +6,10 @@ use std::process::Child;
 use std::time::Duration;
 
 use bowline_store::Table;
+use bowline_testkit::{PostgresServer, RedisServer, skips_postgres, skips_redis};
 use bowline_workflow::{Engine, RunStatus, Start};
 
-use crate::child::{ITEMS, WORKFLOW, command, effects, engine};
+use crate::child::{ITEMS, Place, WORKFLOW, command, effects, engine};
 
 const RUNS: u64 = 120;
 /// Times that a process is killed.
@@ -117,6 +118,7 @@ fn block_on(test: impl Future<Output = ()>) {
 pub(crate) fn one_after_the_other() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
+        Place::file(folder.path()).tell(folder.path());
         let (asks, store) = engine(folder.path(), false).await;
         begin(&asks).await;
         for moment in moments().take(usize::try_from(KILLS).unwrap()) {
@@ -135,17 +137,40 @@ pub(crate) fn one_after_the_other() {
 pub(crate) fn two_at_a_time() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let (asks, store) = engine(folder.path(), false).await;
-        begin(&asks).await;
-        let mut workers = [Worker::start(folder.path()), Worker::start(folder.path())];
-        has_worked(folder.path()).await;
-        for (n, moment) in moments().take(usize::try_from(KILLS).unwrap()).enumerate() {
-            tokio::time::sleep(moment).await;
-            workers[n % 2] = Worker::start(folder.path());
-        }
-        check(folder.path(), &asks, &*store, KILLS).await;
-        asks.close().await;
+        Place::file(folder.path()).tell(folder.path());
+        two_in(folder.path()).await;
     });
+}
+
+/// The same, as if they were on several hosts: the store is a PostgreSQL server, the bus a Redis server.
+pub(crate) fn two_on_servers() {
+    if skips_postgres() || skips_redis() {
+        return;
+    }
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let (postgres, redis) = (PostgresServer::start(), RedisServer::start());
+        let (postgres, redis) = (postgres.await.unwrap(), redis.await.unwrap());
+        let place = Place {
+            store: postgres.url(),
+            bus: redis.url(),
+        };
+        place.tell(folder.path());
+        two_in(folder.path()).await;
+    });
+}
+
+async fn two_in(folder: &Path) {
+    let (asks, store) = engine(folder, false).await;
+    begin(&asks).await;
+    let mut workers = [Worker::start(folder), Worker::start(folder)];
+    has_worked(folder).await;
+    for (n, moment) in moments().take(usize::try_from(KILLS).unwrap()).enumerate() {
+        tokio::time::sleep(moment).await;
+        workers[n % 2] = Worker::start(folder);
+    }
+    check(folder, &asks, &*store, KILLS).await;
+    asks.close().await;
 }
 
 /// Waits until a step is executed, or nothing is left to do.

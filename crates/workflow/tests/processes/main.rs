@@ -1,4 +1,4 @@
-//! Processes that run workflows on one file, and are killed.
+//! Processes that run workflows on one store, and are killed.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     let trials = vec![
         trial("one_process_after_the_other", kill::one_after_the_other),
         trial("two_processes_at_a_time", kill::two_at_a_time),
+        trial("two_processes_on_servers", kill::two_on_servers),
     ];
     libmimic::run(&Arguments::from_args(), trials).exit_code()
 }
