@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bowline_events::{InProcessPubSub, PubSub};
-use bowline_store::{Stats, Store};
+use bowline_store::{Stats, Store, TableStats};
 use bowline_workflow::Engine;
 
 use super::counting::{Counted, CountingBus, CountingStore, Counts};
@@ -21,8 +21,8 @@ const RETENTION: Duration = Duration::from_millis(100);
 /// How long runs that are over may take to go.
 const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(20);
-/// The table in which an engine is entered as long as it works.
-const WORKERS: &str = "workers";
+/// Tables that do not grow with the runs: the engines that work, and the graphs of the workflows.
+const FIXED: [&str; 2] = ["workers", "graphs"];
 
 /// The engine under measurement, with its default options except for the retention.
 pub(super) struct Bed {
@@ -141,7 +141,7 @@ impl Bed {
         let mut extras = self.extras(&runs, took, executed, counted);
         extras = extras.with("rss_growth_mb", growth(rss_before));
         let left = self.left_after_retention().await?;
-        let records = left.tables.iter().filter(|table| table.table != WORKERS);
+        let records = left.tables.iter().filter(|table| !is_fixed(table));
         let records = records.map(|table| table.records + table.logs).sum::<u64>();
         extras = extras
             .with("commits_per_run", per(counted.commits, runs.done, 1))
@@ -174,8 +174,7 @@ impl Bed {
         loop {
             let stats = self.store.stats().await?;
             let mut tables = stats.tables.iter();
-            let gone =
-                tables.all(|table| table.table == WORKERS || table.records + table.logs == 0);
+            let gone = tables.all(|table| is_fixed(table) || table.records + table.logs == 0);
             if gone || now_ns() >= end {
                 return Ok(stats);
             }
@@ -188,6 +187,10 @@ impl Bed {
         self.store.close().await?;
         Ok(())
     }
+}
+
+fn is_fixed(table: &TableStats) -> bool {
+    FIXED.contains(&table.table.as_str())
 }
 
 /// `total` per one of `count`.
