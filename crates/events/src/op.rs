@@ -5,33 +5,37 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use crate::Result;
+use crate::Error;
 
-/// What a [`PubSub`](crate::PubSub) method returns: a future that costs no allocation when the result is already known.
+/// What a [`PubSub`](crate::PubSub) method returns: a future that costs no allocation when the result is already known. Layers
+/// with an error of their own name it.
 ///
 /// An operation that was already done when the future was made ([`OpFuture::ready`]) stays done if the future is dropped.
 /// Polling takes part in Tokio's cooperative budget, so a loop that awaits only ready operations still lets other tasks run.
 #[must_use = "futures do nothing unless awaited"]
-pub struct OpFuture<'a, T>(State<'a, T>);
+pub struct OpFuture<'a, T, E = Error>(State<'a, T, E>);
 
-enum State<'a, T> {
-    Ready(Option<Result<T>>),
-    Pending(Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>),
+enum State<'a, T, E> {
+    Ready(Option<Result<T, E>>),
+    Pending(Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>),
 }
 
-impl<'a, T> OpFuture<'a, T> {
+impl<'a, T, E> OpFuture<'a, T, E> {
     /// A future that is done.
-    pub fn ready(result: Result<T>) -> Self {
+    pub fn ready(result: Result<T, E>) -> Self {
         Self(State::Ready(Some(result)))
     }
 
     /// A future that has work to do.
-    pub fn new(future: impl Future<Output = Result<T>> + Send + 'a) -> Self {
+    pub fn new(future: impl Future<Output = Result<T, E>> + Send + 'a) -> Self {
         Self(State::Pending(Box::pin(future)))
     }
 
     /// The result, if it is known already; otherwise the future back.
-    pub fn now_or_self(self) -> std::result::Result<Result<T>, Self> {
+    ///
+    /// # Errors
+    /// The future itself, when there is work left.
+    pub fn now_or_self(self) -> Result<Result<T, E>, Self> {
         match self.0 {
             State::Ready(Some(result)) => Ok(result),
             state => Err(Self(state)),
@@ -39,10 +43,10 @@ impl<'a, T> OpFuture<'a, T> {
     }
 }
 
-impl<T> Unpin for OpFuture<'_, T> {}
+impl<T, E> Unpin for OpFuture<'_, T, E> {}
 
-impl<T> Future for OpFuture<'_, T> {
-    type Output = Result<T>;
+impl<T, E> Future for OpFuture<'_, T, E> {
+    type Output = Result<T, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().0 {
@@ -57,7 +61,7 @@ impl<T> Future for OpFuture<'_, T> {
     }
 }
 
-impl<T> fmt::Debug for OpFuture<'_, T> {
+impl<T, E> fmt::Debug for OpFuture<'_, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.0 {
             State::Ready(_) => "Ready",
