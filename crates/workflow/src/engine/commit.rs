@@ -11,7 +11,7 @@ use super::insist::Insisted;
 use super::outbox;
 use super::record::{RUNS, encode};
 use super::signal::Signal;
-use crate::machine::{Fact, Failure, Notice, RunStatus};
+use crate::machine::{Fact, Notice, RunStatus};
 use crate::{Error, Result};
 
 /// How long a run that sleeps waits for its events to be published before it is given back.
@@ -169,14 +169,11 @@ impl Driver {
     /// The run cannot go on: its definition has changed, or its journal is damaged.
     pub(super) async fn break_off(&mut self, problem: &str) -> bool {
         let at = Timestamp::now();
-        let failure = Failure::new("WorkflowMismatchError", problem);
-        self.record.status = RunStatus::Failed;
         self.record.body.settle(&self.machine, at);
         self.record.body.empty();
         self.record.body.large = false;
-        self.record.body.error = Some(failure.error);
-        self.record.body.ended = Some(at.as_millis());
-        self.record.due = Some(later(at, self.shared.options.watch_retention));
+        let kept = self.shared.options.watch_retention;
+        self.record.fail(problem, at, kept);
         if self.write_record().await {
             let notice = Notice::finish(self.run_id(), RunStatus::Failed);
             self.tell(vec![notice]).await;

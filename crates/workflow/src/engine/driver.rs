@@ -68,7 +68,6 @@ impl Driver {
         let voice = Voice::new(&record.id, replayed.published);
         let chunks = Chunks {
             publisher: Arc::clone(&shared.publisher),
-            run: record.id.clone(),
             voice: Arc::clone(&voice),
         };
         let services = Arc::new(RunServices {
@@ -97,7 +96,7 @@ impl Driver {
         let run = self.record.id.clone();
         let before = std::mem::take(&mut self.before);
         let publisher = &self.shared.publisher;
-        publisher.tell_rest(&run, &self.voice, before, ask).await;
+        publisher.tell_rest(&self.voice, before, ask).await;
         let left = self.work().await;
         self.stop().await;
         if matches!(left, Left::Settled) {
@@ -194,9 +193,8 @@ impl Driver {
         let notices = self.machine.take_notices();
         self.tell(notices).await;
         if let Some(key) = self.to_tell.take() {
-            let (run, version) = (&self.record.id, self.record.version);
             let publisher = &self.shared.publisher;
-            publisher.note(run, &self.voice, key, version).await;
+            publisher.note(&self.voice, key, self.record.version).await;
         }
         true
     }
@@ -204,7 +202,7 @@ impl Driver {
     pub(super) async fn tell(&mut self, notices: Vec<Notice>) {
         for notice in notices {
             let publisher = &self.shared.publisher;
-            publisher.tell(&self.record.id, &self.voice, notice).await;
+            publisher.tell(&self.voice, notice).await;
         }
     }
 
@@ -235,13 +233,9 @@ impl Driver {
             Ok(mut replayed) => {
                 let notices = replayed.machine.take_notices();
                 let publisher = &self.shared.publisher;
-                publisher
-                    .tell_rest(&found.id, &self.voice, notices, false)
-                    .await;
+                publisher.tell_rest(&self.voice, notices, false).await;
                 let key = outbox::key(&found.id, replayed.end);
-                publisher
-                    .note(&found.id, &self.voice, key, found.version)
-                    .await;
+                publisher.note(&self.voice, key, found.version).await;
             }
             Err(error) => {
                 tracing::warn!(run = %found.id, %error, "that a run was cancelled is told later");

@@ -162,10 +162,8 @@ impl Shared {
             Err(error) => return Err(crate::Error::store("recover", error)),
         };
         let voice = Voice::new(run, 0);
-        self.publisher.tell_rest(run, &voice, notices, true).await;
-        self.publisher
-            .note(run, &voice, note.key.clone(), version)
-            .await;
+        self.publisher.tell_rest(&voice, notices, true).await;
+        self.publisher.note(&voice, note.key.clone(), version).await;
         Ok(Told::Settled)
     }
 
@@ -203,7 +201,7 @@ impl Shared {
         let voice = Voice::new(run, replayed.published);
         let mut machine = replayed.machine;
         let notices = machine.take_notices();
-        self.publisher.tell_rest(run, &voice, notices, true).await;
-        self.publisher.note(run, &voice, note.0, note.1).await;
+        self.publisher.tell_rest(&voice, notices, true).await;
+        self.publisher.note(&voice, note.0, note.1).await;
     }
 }

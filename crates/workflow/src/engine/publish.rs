@@ -32,6 +32,7 @@ const NEAR: u32 = 5;
 /// What one driver tells of its run.
 #[derive(Debug)]
 pub(super) struct Voice {
+    /// The run that was started; what is nested in it goes the same way.
     run: Text,
     /// Where the run itself is told of.
     topic: Topic,
@@ -62,8 +63,6 @@ struct Queue {
 }
 
 struct Message {
-    /// The run that was started; what is nested in it goes the same way.
-    run: Text,
     voice: Arc<Voice>,
     content: Content,
 }
@@ -132,34 +131,23 @@ impl Publisher {
     }
 
     /// Tells what happened. Waits only while the queue is full, or a reader of this process is too slow.
-    pub(super) async fn tell(&self, run: &Text, voice: &Arc<Voice>, notice: Notice) {
-        self.say(run, voice, Content::Notice(notice)).await;
+    pub(super) async fn tell(&self, voice: &Arc<Voice>, notice: Notice) {
+        self.say(voice, Content::Notice(notice)).await;
     }
 
     /// Tells of `notices`, which are all of the run, those that were not told. `ask`: it may be more than `voice` knows.
-    pub(super) async fn tell_rest(
-        &self,
-        run: &Text,
-        voice: &Arc<Voice>,
-        notices: Vec<Notice>,
-        ask: bool,
-    ) {
-        self.say(run, voice, Content::All { notices, ask }).await;
+    pub(super) async fn tell_rest(&self, voice: &Arc<Voice>, notices: Vec<Notice>, ask: bool) {
+        self.say(voice, Content::All { notices, ask }).await;
     }
 
     /// Notes that everything was told that was said before.
-    pub(super) async fn note(&self, run: &Text, voice: &Arc<Voice>, key: Text, version: u64) {
-        self.say(run, voice, Content::Note(key, version)).await;
+    pub(super) async fn note(&self, voice: &Arc<Voice>, key: Text, version: u64) {
+        self.say(voice, Content::Note(key, version)).await;
     }
 
-    async fn say(&self, run: &Text, voice: &Arc<Voice>, content: Content) {
-        let run = run.clone();
+    async fn say(&self, voice: &Arc<Voice>, content: Content) {
         let voice = Arc::clone(voice);
-        let message = Message {
-            run,
-            voice,
-            content,
-        };
+        let message = Message { voice, content };
         match &self.queue {
             None => deliver(&*self.bus, &self.told, message, NEAR).await,
             Some(queue) => {
@@ -204,7 +192,6 @@ impl Publisher {
 #[derive(Debug)]
 pub(super) struct Chunks {
     pub(super) publisher: Arc<Publisher>,
-    pub(super) run: Text,
     pub(super) voice: Arc<Voice>,
 }
 
@@ -212,7 +199,7 @@ impl ChunkSink for Chunks {
     fn write<'a>(&'a self, run_id: &'a Text, json: String) -> SinkFuture<'a> {
         let run_id = run_id.clone();
         let chunk = Content::Chunk(Notice { run_id, json });
-        Box::pin(self.publisher.say(&self.run, &self.voice, chunk))
+        Box::pin(self.publisher.say(&self.voice, chunk))
     }
 }
 
@@ -227,7 +214,8 @@ async fn send_all(
     let mut behind = 0;
     let mut sending = FuturesUnordered::new();
     let send = |message: Message| {
-        let (bus, told, run) = (Arc::clone(&bus), Arc::clone(&told), message.run.clone());
+        let (bus, told) = (Arc::clone(&bus), Arc::clone(&told));
+        let run = message.voice.run.clone();
         async move {
             deliver(&*bus, &told, message, u32::MAX).await;
             run
@@ -239,7 +227,7 @@ async fn send_all(
         tokio::select! {
             message = queue.recv(), if more && room => match message {
                 None => more = false,
-                Some(message) => match waiting.entry(message.run.clone()) {
+                Some(message) => match waiting.entry(message.voice.run.clone()) {
                     Entry::Vacant(run) => {
                         run.insert(VecDeque::new());
                         sending.push(send(message));
@@ -267,7 +255,7 @@ async fn send_all(
 }
 
 async fn deliver(bus: &dyn PubSub, told: &Told, message: Message, attempts: u32) {
-    let Message { voice, content, .. } = message;
+    let Message { voice, content } = message;
     match content {
         Content::Notice(notice) => notify(bus, &voice, notice, attempts).await,
         Content::Chunk(chunk) => {

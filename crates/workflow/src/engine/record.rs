@@ -1,13 +1,16 @@
 //! What the store keeps of a run: one record, and the journal of its facts.
 
+use std::time::Duration;
+
 use bowline_events::{Text, Timestamp};
 use bowline_store::limits::MAX_BODY;
 use bowline_store::{Index, LogName, Record, Table};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::commit::later;
 use crate::json::Writer;
-use crate::machine::{Fact, Machine, Outcome, RunStatus, SuspendedStep};
+use crate::machine::{Fact, Failure, Machine, Outcome, RunStatus, SuspendedStep};
 use crate::{Data, Error, ErrorKind, Result, Workflow};
 
 /// One record a run, by its id. The status, the workflow as group and the resource as owner are its index; `due` is when it
@@ -151,6 +154,15 @@ impl RunRecord {
             due: record.index.due,
             body,
         })
+    }
+
+    /// The run cannot go on, because of `problem`; its events are kept for a while.
+    pub(super) fn fail(&mut self, problem: &str, at: Timestamp, kept: Duration) {
+        self.status = RunStatus::Failed;
+        self.due = Some(later(at, kept));
+        self.body.worker = None;
+        self.body.error = Some(Failure::new("WorkflowMismatchError", problem).error);
+        self.body.ended = Some(at.as_millis());
     }
 
     pub(crate) fn index(&self) -> Index {

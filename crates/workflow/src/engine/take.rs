@@ -8,7 +8,7 @@ use bowline_store::{Commit, Expect, LogInfo};
 
 use futures_util::FutureExt;
 
-use super::commit::{later, store_error};
+use super::commit::store_error;
 use super::driver::Driver;
 use super::insist::{Insisted, a_few};
 use super::outbox;
@@ -237,12 +237,7 @@ impl Shared {
     async fn give_up_on(&self, mut record: RunRecord, error: &Error) {
         tracing::error!(run = %record.id, %error, "a run cannot go on");
         let at = Timestamp::now();
-        let failure = crate::machine::Failure::new("WorkflowMismatchError", error.message());
-        record.status = RunStatus::Failed;
-        record.body.error = Some(failure.error);
-        record.body.worker = None;
-        record.body.ended = Some(at.as_millis());
-        record.due = Some(later(at, self.options.watch_retention));
+        record.fail(error.message(), at, self.options.watch_retention);
         let end = match self.store.log_info(&record.log()).await {
             Ok(info) => info.map_or(0, |info| info.end),
             Err(error) => {
@@ -265,8 +260,8 @@ impl Shared {
             Insisted::Kept(version) => {
                 let voice = Voice::new(&record.id, 0);
                 let notice = Notice::finish(&record.id, RunStatus::Failed);
-                self.publisher.tell(&record.id, &voice, notice).await;
-                self.publisher.note(&record.id, &voice, key, version).await;
+                self.publisher.tell(&voice, notice).await;
+                self.publisher.note(&voice, key, version).await;
             }
             Insisted::Lost(_) => {}
             Insisted::Failed(error) => {
