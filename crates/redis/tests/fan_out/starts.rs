@@ -1,7 +1,7 @@
 //! Where subscriptions begin, and positions.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use bowline_events::{ErrorKind, NewEvent, PubSub, PubSubExt, StartFrom, Subscription};
 
@@ -48,11 +48,15 @@ async fn subscribers_that_come_at_any_moment_miss_nothing() {
     let (reads, writes) = (bus(&server), bus(&server));
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
+    // An offset that the stream has not reached would belong to a stream that is gone.
+    let reached = Arc::new(AtomicU64::new(0));
+    let published = Arc::clone(&reached);
     let publishing = tokio::spawn(async move {
         let mut n = 0;
         while !stopped.load(Relaxed) || n < 1_000 {
             publish(&writes, "t", n..n + 1).await;
             n += 1;
+            published.store(n, Relaxed);
         }
         let end = NewEvent::new("end", "").with_json(n.to_string());
         writes
@@ -64,7 +68,7 @@ async fn subscribers_that_come_at_any_moment_miss_nothing() {
     for n in 0..60 {
         let start = match n % 3 {
             0 => StartFrom::Earliest,
-            1 => StartFrom::Offset(n),
+            1 => StartFrom::Offset(reached.load(Relaxed)),
             _ => StartFrom::Latest,
         };
         let reader = read_from(&reads, "t", start).await;
