@@ -1,0 +1,23 @@
+//! # Durable agents
+//!
+//! An agent is a model with instructions, tools and memory. A run of a durable agent survives `kill -9`: what the model said and
+//! what a tool returned is committed to a [store](bowline_store::Store) before anything follows from it, any process with the
+//! same agent goes on from there, and whoever reads the stream of the run can come back at any position of it.
+
+pub mod chunk;
+mod error;
+pub mod message;
+pub mod model;
+pub mod tool;
+
+pub use chunk::Chunk;
+pub use error::{Error, ErrorKind, Result};
+pub use message::Message;
+pub use model::ChatModel;
+pub use tool::Tool;
+
+/// A future on the heap, as the object-safe traits of this crate return it.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Any JSON, kept as text until somebody asks for a type.
+pub use bowline_workflow::Data;

@@ -1,0 +1,38 @@
+//! What an agent asks: one call of a language model, streamed.
+
+mod part;
+mod prompt;
+mod request;
+
+use std::fmt;
+use std::pin::Pin;
+
+use futures_core::Stream;
+
+pub use part::{FinishReason, ModelPart, ResponseMetadata, Source, ToolInput, Usage};
+pub use prompt::{Prompt, PromptContent, PromptMessage, ToolOutput};
+pub use request::{ChatRequest, ModelSettings, ResponseFormat, ToolChoice, ToolDefinition};
+
+use crate::{BoxFuture, Result};
+
+/// What a model says, as it comes. Dropping it ends the call.
+pub type ModelStream = Pin<Box<dyn Stream<Item = Result<ModelPart>> + Send>>;
+
+/// A language model. One call of [`stream`](Self::stream) is one request: no loop, no tools executed, no attempt repeated; all
+/// that is the business of the agent.
+///
+/// # Contract
+/// - Parts come in the order in which the model makes them, and the last one of a good answer is [`ModelPart::Finish`].
+/// - A tool call has one id from its first part on, different from that of every other call of the answer.
+/// - An error of kind `ModelUnavailable` means that another attempt may succeed; after an error the stream ends.
+/// - Dropping the future or the stream ends the request.
+pub trait ChatModel: fmt::Debug + Send + Sync + 'static {
+    /// Who serves the model: `openai`, `anthropic`, ...
+    fn provider(&self) -> &str;
+
+    /// The name of the model at the provider.
+    fn model_id(&self) -> &str;
+
+    /// Sends `request`. Resolves when the model begins to answer.
+    fn stream(&self, request: ChatRequest) -> BoxFuture<'_, Result<ModelStream>>;
+}
