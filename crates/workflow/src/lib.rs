@@ -13,10 +13,13 @@ mod error;
 mod graph;
 mod json;
 mod machine;
+pub mod outlet;
 mod predicate;
 pub mod schedule;
 mod step;
 
+/// As in `bowline-events`.
+pub use bowline_events::Topic;
 pub use builder::{When, WorkflowBuilder, when};
 pub use context::{StepContext, TestContext};
 pub use data::Data;

@@ -210,6 +210,7 @@ impl StepServer {
             suspended_with: suspended_with(request, place),
             iterations,
             // The reference counts the iterations of a loop among the retries.
+            crashes: 0,
             attempt: request.retries().saturating_sub(iterations),
             index: place.index,
         };

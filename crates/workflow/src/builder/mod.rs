@@ -19,6 +19,7 @@ use plan::Plan;
 pub use trial::Trial;
 
 use crate::definition::{Check, LoopKind, Until, Width};
+use crate::outlet::Outlet;
 use crate::step::{Any, Feeds, FeedsEach, IntoStep, Shape, Typed, TypedStep, Undeclared};
 use crate::{Data, Result, RetryPolicy, Workflow};
 
@@ -184,6 +185,21 @@ impl<I, O, C, L> WorkflowBuilder<I, O, C, L> {
     #[must_use]
     pub fn max_crashes(mut self, crashes: u32) -> Self {
         self.plan.options.max_crashes = crashes;
+        self
+    }
+
+    /// What its runs tell on topics of their own. Nested in another workflow it has no effect.
+    #[must_use]
+    pub fn outlet(mut self, outlet: impl Outlet) -> Self {
+        self.plan.options.outlet = Some(Arc::new(outlet));
+        self
+    }
+
+    /// Its runs tell their watchers nothing: there are no watch events. For workflows with an [`outlet`](Self::outlet), or with
+    /// steps that publish themselves.
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.plan.options.quiet = true;
         self
     }
 

@@ -110,6 +110,11 @@ impl StepContext {
         self.0.view.attempt
     }
 
+    /// How often the process died while this step ran: 0 unless it runs again after a crash.
+    pub fn crashes(&self) -> u32 {
+        self.0.view.crashes
+    }
+
     /// How often the body of the loop has run before; in the condition of the loop, this time included.
     pub fn iteration_count(&self) -> u32 {
         self.0.view.iterations

@@ -70,6 +70,7 @@ impl TestContext {
             suspended_with: None,
             iterations: 0,
             attempt: 0,
+            crashes: 0,
             index: None,
         };
         Self {

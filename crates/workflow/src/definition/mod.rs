@@ -21,6 +21,7 @@ pub(crate) use function::{
 pub use retry::RetryPolicy;
 
 use crate::machine::{MAX_CRASHES, Spot};
+use crate::outlet::Outlet;
 use crate::{Data, Error, ErrorKind, Result};
 
 /// A workflow that was built: cheap to clone.
@@ -52,6 +53,10 @@ pub(crate) struct Options {
     pub(crate) input: Option<Check>,
     /// Whether a value can be its state.
     pub(crate) state: Option<Check>,
+    /// What else its runs tell.
+    pub(crate) outlet: Option<Arc<dyn Outlet>>,
+    /// Whether its runs tell their watchers nothing.
+    pub(crate) quiet: bool,
 }
 
 /// Whether a value has a type.
@@ -64,6 +69,8 @@ impl Default for Options {
             max_crashes: MAX_CRASHES,
             input: None,
             state: None,
+            outlet: None,
+            quiet: false,
         }
     }
 }

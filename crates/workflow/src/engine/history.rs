@@ -147,6 +147,9 @@ impl RunHistory {
             self.ends.insert(spot, end);
         }
         for (index, notice) in (first..).zip(self.replayed.machine.take_notices()) {
+            if notice.elsewhere.is_some() {
+                continue;
+            }
             let event = WatchEvent::from_json(notice.json, Some(index))?;
             self.events.push(RunEvent {
                 at,

@@ -11,7 +11,7 @@ use super::lease::WORKERS;
 use super::publish::Voice;
 use super::record::{RUNS, RunRecord};
 use super::shared::{Shared, lock};
-use crate::machine::Notice;
+use crate::machine::{Machine, Notice};
 use crate::{ErrorKind, Result, Workflow};
 
 /// One record for every end or halt of a run that may not be told yet, by run and position in its journal. The body is the
@@ -138,11 +138,21 @@ impl Shared {
             Ok(mut replayed) => replayed.machine.take_notices(),
             // What is left to tell is that it has ended.
             Err(error) if error.kind() == ErrorKind::Corrupt && record.status.is_final() => {
-                vec![Notice::finish(&run, record.status)]
+                self.last_words(&record)
             }
             Err(error) => return Err(error),
         };
         self.tell_instead(note, &run, notices, now).await
+    }
+
+    /// What is told of a run that has ended and whose journal cannot be read.
+    pub(super) fn last_words(&self, record: &RunRecord) -> Vec<Notice> {
+        let Some(workflow) = self.workflow(&record.workflow) else {
+            return vec![Notice::finish(&record.id, record.status)];
+        };
+        let mut machine = Machine::new(record.id.clone(), workflow.clone());
+        machine.say_last_words(record.status, record.body.error.as_ref());
+        machine.take_notices()
     }
 
     /// Takes the telling over from a worker that is gone.

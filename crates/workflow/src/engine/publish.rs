@@ -94,11 +94,11 @@ impl Voice {
         self.published.load(Ordering::SeqCst)
     }
 
-    /// Where the run `id` is told of: the run itself, or one that is nested in it.
-    fn topic(&self, id: &Text) -> Topic {
-        match *id == self.run {
+    /// Where something is told: of the run itself, of one that is nested in it, or elsewhere.
+    fn topic(&self, notice: &Notice) -> Topic {
+        match notice.elsewhere.is_none() && notice.run_id == self.run {
             true => self.topic.clone(),
-            false => Topic::workflow_events(id),
+            false => notice.topic(),
         }
     }
 
@@ -198,7 +198,11 @@ pub(super) struct Chunks {
 impl ChunkSink for Chunks {
     fn write<'a>(&'a self, run_id: &'a Text, json: String) -> SinkFuture<'a> {
         let run_id = run_id.clone();
-        let chunk = Content::Chunk(Notice { run_id, json });
+        let chunk = Content::Chunk(Notice {
+            run_id,
+            json,
+            elsewhere: None,
+        });
         Box::pin(self.publisher.say(&self.voice, chunk))
     }
 }
@@ -285,8 +289,8 @@ async fn notify(bus: &dyn PubSub, voice: &Voice, notice: Notice, attempts: u32) 
 
 /// Publishes what the bus takes, in so many attempts while it is away. `false` when somebody else is to tell it.
 async fn publish(bus: &dyn PubSub, voice: &Voice, notice: Notice, attempts: u32) -> bool {
-    let topic = voice.topic(&notice.run_id);
-    let event = watch_event(notice);
+    let topic = voice.topic(&notice);
+    let event = event(notice);
     let mut pause = FIRST_PAUSE;
     let mut attempt = 0;
     while !voice.is_silent() {
@@ -308,9 +312,13 @@ async fn publish(bus: &dyn PubSub, voice: &Voice, notice: Notice, attempts: u32)
     false
 }
 
-fn watch_event(notice: Notice) -> NewEvent {
+fn event(notice: Notice) -> NewEvent {
     // It may be kept for watchers, and needs no room to grow.
     let json = Bytes::from(notice.json.into_bytes().into_boxed_slice());
     let data = Payload::from_valid_json(json, bowline_events::Dialect::Plain);
-    NewEvent::new("watch", notice.run_id).with_data(data)
+    let event_type = match notice.elsewhere {
+        Some(elsewhere) => elsewhere.1,
+        None => "watch".into(),
+    };
+    NewEvent::new(event_type, notice.run_id).with_data(data)
 }

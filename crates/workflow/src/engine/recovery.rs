@@ -223,10 +223,15 @@ async fn without_topics(shared: &Shared, runs: Vec<RunRecord>) -> Vec<RunRecord>
 
 async fn clear_topics(shared: &Shared, run: &RunRecord) -> bool {
     let nested = run.body.nested.iter().map(String::as_str);
-    for id in std::iter::once(run.id.as_str()).chain(nested) {
-        let topic = Topic::workflow_events(id);
+    let watched = std::iter::once(run.id.as_str()).chain(nested);
+    let mut topics: Vec<Topic> = watched.map(Topic::workflow_events).collect();
+    let workflow = shared.workflow(&run.workflow);
+    if let Some(outlet) = workflow.and_then(|it| it.definition().options.outlet.as_ref()) {
+        topics.extend(outlet.topics(&run.id));
+    }
+    for topic in topics {
         if let Err(error) = shared.bus.clear_topic(&topic).await {
-            tracing::debug!(run = %id, %error, "the events of a run that is over were not cleared; trying again");
+            tracing::debug!(%topic, %error, "the events of a run that is over were not cleared; trying again");
             return false;
         }
     }

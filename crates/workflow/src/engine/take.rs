@@ -15,7 +15,7 @@ use super::outbox;
 use super::publish::Voice;
 use super::record::{JOURNAL, RUNS, Replayed, RunBody, RunRecord, encode};
 use super::shared::{Active, Shared};
-use crate::machine::{At, Fact, Notice, RunStatus};
+use crate::machine::{At, Fact, RunStatus};
 use crate::{Error, ErrorKind, Result, Workflow};
 
 /// Entries of a journal that are read at a time.
@@ -259,8 +259,9 @@ impl Shared {
         match self.insist(&commit, a_few).await {
             Insisted::Kept(version) => {
                 let voice = Voice::new(&record.id, 0);
-                let notice = Notice::finish(&record.id, RunStatus::Failed);
-                self.publisher.tell(&voice, notice).await;
+                for notice in self.last_words(&record) {
+                    self.publisher.tell(&voice, notice).await;
+                }
                 self.publisher.note(&voice, key, version).await;
             }
             Insisted::Lost(_) => {}

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use bowline_events::{PubSub, Text, Topic};
+use bowline_events::{PubSub, Topic};
 use tokio::time::sleep;
 
 use crate::machine::Notice;
@@ -23,16 +23,13 @@ pub(super) async fn first(bus: &dyn PubSub, notices: &[Notice], certain: u64) ->
     if sure >= notices.len() || !bus.capabilities().replay {
         return certain;
     }
-    let runs: HashSet<&Text> = notices[sure..]
-        .iter()
-        .map(|notice| &notice.run_id)
-        .collect();
+    let topics: HashSet<Topic> = notices[sure..].iter().map(Notice::topic).collect();
     let mut told = sure;
-    for run in runs {
-        let of_run = |(_, notice): &(usize, &Notice)| notice.run_id == *run;
-        let own: Vec<(usize, &Notice)> = notices.iter().enumerate().filter(of_run).collect();
+    for topic in &topics {
+        let on_it = |(_, notice): &(usize, &Notice)| notice.topic() == *topic;
+        let own: Vec<(usize, &Notice)> = notices.iter().enumerate().filter(on_it).collect();
         let texts: Vec<&str> = own.iter().map(|(_, notice)| notice.json.as_str()).collect();
-        let kept = kept(bus, run, &texts).await;
+        let kept = kept(bus, topic, &texts).await;
         if let Some((last, _)) = kept.checked_sub(1).and_then(|last| own.get(last)) {
             told = told.max(last + 1);
         }
@@ -40,15 +37,14 @@ pub(super) async fn first(bus: &dyn PubSub, notices: &[Notice], certain: u64) ->
     told as u64
 }
 
-/// How many of `texts` the topic of a run has. Notices can be equal, so that their order decides; between them is what the
+/// How many of `texts` a topic has. Notices can be equal, so that their order decides; between them is what the
 /// steps wrote, and the first of them may be trimmed.
-async fn kept(bus: &dyn PubSub, run: &Text, texts: &[&str]) -> usize {
-    let topic = Topic::workflow_events(run);
+async fn kept(bus: &dyn PubSub, topic: &Topic, texts: &[&str]) -> usize {
     let mut next = None;
     let mut from = 0;
     let mut seen = None;
     loop {
-        let Some(events) = page(bus, &topic, from).await else {
+        let Some(events) = page(bus, topic, from).await else {
             return next.unwrap_or(0);
         };
         let Some(last) = events.last() else {

@@ -1,6 +1,6 @@
 //! What the reducer wants.
 
-use bowline_events::{Text, Timestamp};
+use bowline_events::{Text, Timestamp, Topic};
 
 use super::Spot;
 
@@ -23,13 +23,15 @@ pub(crate) enum Command {
     Abort { frame: usize },
 }
 
-/// Something to tell the watchers of a run, or of a workflow nested in it.
+/// Something to tell: to the watchers of a run or of a workflow nested in it, or elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Notice {
     /// The run whose watchers it is for.
     pub(crate) run_id: Text,
-    /// The `data` of the watch event.
+    /// The `data` of the event.
     pub(crate) json: String,
+    /// Where and as what it is told, if it is no watch event.
+    pub(crate) elsewhere: Option<Box<(Topic, Text)>>,
 }
 
 impl Notice {
@@ -44,6 +46,15 @@ impl Notice {
         Self {
             run_id: run.clone(),
             json: json.end(),
+            elsewhere: None,
+        }
+    }
+
+    /// Where it is told.
+    pub(crate) fn topic(&self) -> Topic {
+        match &self.elsewhere {
+            Some(elsewhere) => elsewhere.0.clone(),
+            None => Topic::workflow_events(&self.run_id),
         }
     }
 }

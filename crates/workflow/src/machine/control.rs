@@ -2,6 +2,8 @@
 
 use bowline_events::Timestamp;
 
+use crate::outlet::Moment;
+
 use super::{Active, Applied, Failure, Machine, Phase, RunStatus, Spot, StepStatus, mismatch};
 
 impl Machine {
@@ -106,6 +108,7 @@ impl Machine {
             }
         }
         self.note_finish(0, RunStatus::Canceled.as_str(), None);
+        self.announce(Moment::Canceled);
         self.abort(0);
         self.status = RunStatus::Canceled;
         self.error = None;

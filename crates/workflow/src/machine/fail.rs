@@ -2,6 +2,8 @@
 
 use bowline_events::Timestamp;
 
+use crate::outlet::Moment;
+
 use super::enter::after;
 use super::{
     Active, Applied, Command, Failure, Machine, Phase, RunStatus, Spot, StepStatus, mismatch,
@@ -92,6 +94,10 @@ impl Machine {
         if let Some(parent) = self.frames[frame].parent {
             return self.give_up(parent, failure, at);
         }
+        self.announce(Moment::Failed {
+            error: &failure.error,
+            tripwire: failure.tripwire.as_ref(),
+        });
         self.status = status;
         self.error = Some(failure.error.clone());
         self.tripwire.clone_from(&failure.tripwire);

@@ -1,19 +1,66 @@
 //! What watchers are told, in the form of the wire.
 
-use super::{Machine, Notice, Spot, StepResult};
+use super::{Machine, Notice, RunStatus, Spot, StepResult};
 use crate::Data;
 use crate::definition::Entry;
 use crate::json::Writer;
+use crate::outlet::{Moment, Scene};
 
 impl Machine {
     fn note(&mut self, frame: usize, kind: &str, fill: impl FnOnce(&mut Writer)) {
-        self.push(frame, told(kind, fill));
+        if !self.is_quiet() {
+            self.push(frame, told(kind, fill));
+        }
     }
 
     fn push(&mut self, frame: usize, json: String) {
         let run_id = self.frames[frame].run_id.clone();
-        self.notices.push(Notice { run_id, json });
+        self.notices.push(Notice {
+            run_id,
+            json,
+            elsewhere: None,
+        });
         self.noted += 1;
+    }
+
+    /// Tells that a run has ended of which nothing else is known.
+    pub(crate) fn say_last_words(&mut self, status: RunStatus, error: Option<&Data>) {
+        self.note_finish(0, status.as_str(), None);
+        let nothing = Data::null();
+        match status {
+            RunStatus::Success => self.announce(Moment::Succeeded(&nothing)),
+            RunStatus::Canceled => self.announce(Moment::Canceled),
+            _ => self.announce(Moment::Failed {
+                error: error.unwrap_or(&nothing),
+                tripwire: None,
+            }),
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.workflow().definition().options.quiet
+    }
+
+    /// Tells the outlet of the workflow, if it has one, what has happened.
+    pub(super) fn announce(&mut self, moment: Moment<'_>) {
+        let Some(outlet) = self.workflow().definition().options.outlet.clone() else {
+            return;
+        };
+        let scene = Scene {
+            run_id: self.run_id(),
+            input: self.input(),
+            state: self.state_under_way(),
+            moment,
+        };
+        let announcements = outlet.tell(&scene);
+        self.noted += announcements.len() as u64;
+        let run_id = self.run_id().clone();
+        self.notices
+            .extend(announcements.into_iter().map(|it| Notice {
+                run_id: run_id.clone(),
+                json: it.data.as_str().to_owned(),
+                elsewhere: Some(Box::new((it.topic, it.event_type))),
+            }));
     }
 
     pub(super) fn note_start(&mut self, frame: usize) {
@@ -79,6 +126,9 @@ impl Machine {
     }
 
     fn note_record(&mut self, spot: Spot, kind: &str) {
+        if self.is_quiet() {
+            return;
+        }
         let id = self.id_at(spot);
         let Some(result) = self.result_at(spot) else {
             return;

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::Data;
 use crate::data::Fields;
+use crate::outlet::Moment;
 
 impl Machine {
     /// An attempt ended.
@@ -142,6 +143,7 @@ impl Machine {
                 self.settle(parent, &Completion { outcome, state }, at)
             }
             None => {
+                self.announce(Moment::Succeeded(&output));
                 self.status = RunStatus::Success;
                 self.result = Some(output);
                 Ok(())

@@ -5,6 +5,7 @@ use bowline_events::{Text, Timestamp};
 use super::{Active, Applied, Machine, Phase, RunStatus, Spot, StepStatus, Suspension};
 use crate::Data;
 use crate::json::{Writer, push_text};
+use crate::outlet::Moment;
 
 /// What a spot waits with: that of its step, or of the first suspended one in the workflow nested there.
 struct Waiting {
@@ -28,6 +29,12 @@ impl Machine {
         slot.phase = Phase::Suspended;
         slot.resume = None;
         slot.suspension = Some(Box::new(suspension.clone()));
+        let step = self.id_at(spot);
+        let payload = &suspension.payload;
+        self.announce(Moment::Suspended {
+            step: &step,
+            payload,
+        });
         self.wait_at(spot, at)
     }
 

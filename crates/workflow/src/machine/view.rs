@@ -22,6 +22,7 @@ pub(crate) struct View {
     pub(crate) suspended_with: Option<Data>,
     pub(crate) iterations: u32,
     pub(crate) attempt: u32,
+    pub(crate) crashes: u32,
     pub(crate) index: Option<usize>,
 }
 
@@ -59,6 +60,7 @@ impl Machine {
                 .map(|suspension| suspension.payload.clone()),
             iterations: result.map_or(0, |result| result.iterations),
             attempt: slot.map_or(0, |slot| slot.attempt),
+            crashes: slot.map_or(0, |slot| slot.crashes),
             index: self.iteration_of(spot),
         }
     }
@@ -71,6 +73,17 @@ impl Machine {
     /// The state of the run's own workflow.
     pub(crate) fn state(&self) -> Data {
         self.frames[0].state.to_data()
+    }
+
+    /// The state of the run's own workflow, with what the steps of nested workflows have set that are under way.
+    pub(crate) fn state_under_way(&self) -> Data {
+        let mut state = self.frames[0].state.clone();
+        for (frame, parent) in self.open_frames().into_iter().rev() {
+            if parent.is_some() {
+                state.merge_fields(&self.frames[frame].delta);
+            }
+        }
+        state.to_data()
     }
 
     /// What the run got.

@@ -11,6 +11,7 @@ mod history;
 mod house;
 mod life;
 mod line;
+mod outlets;
 mod poison;
 mod retention;
 mod scenes;
