@@ -1,0 +1,139 @@
+//! The step that ends a round: tells it, keeps it in the memory, and decides whether there is another one.
+
+use std::sync::Arc;
+
+use bowline_events::{Text, Topic};
+use bowline_workflow::{StepContext, StepError};
+use serde::{Deserialize, Serialize};
+
+use super::stop::Ear;
+use super::transcript::{Answer, Outcome, Transcript};
+use super::workflow::{Round, Services};
+use super::writer::Writer;
+use super::{bus_failure, mailbox, store_failure};
+use crate::agent::StepSummary;
+use crate::chunk::{Chunk, Encoder};
+use crate::model::FinishReason;
+
+/// The member of the state that says how the run ended.
+pub(crate) const END: &str = "end";
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct End {
+    pub(crate) aborted: bool,
+    /// Whether the model would have been asked again, had there been no limit.
+    pub(crate) more: bool,
+}
+
+/// Ends the round.
+pub(crate) async fn end_round(
+    services: Arc<Services>,
+    ctx: StepContext,
+) -> Result<Round, StepError> {
+    let round: Round = ctx.initial()?;
+    let transcript = Transcript::of_step(&ctx)?;
+    let Some(answer) = transcript.answers.get(&round.n) else {
+        let message = format!("round {} has no answer", round.n);
+        return Err(StepError::fail("Error", message).no_retry());
+    };
+    let run = &transcript.run;
+    services.remember(&transcript).await?;
+    let ear = Ear::open(&services.store, &*services.bus, &run.run_id).await?;
+    let end = End {
+        aborted: ear.is_stopped() || answer.reason == FinishReason::Abort,
+        more: wants_more(&transcript, round.n, answer),
+    };
+    let room = round.n < run.max_steps(&services.agent.0);
+    let mut more =
+        end.more && !end.aborted && room && !services.stops(&transcript, round.n, answer);
+    if !more && run.has_mailbox() {
+        let room = room && !end.aborted;
+        more = has_mail(&services, &run.run_id, transcript.read(), room).await?;
+    }
+    if answer.reason != FinishReason::Abort {
+        tell(&services, &transcript, (round.n, answer), end, more).await?;
+    }
+    if !more {
+        ctx.set_state(&serde_json::json!({ END: end }))?;
+    }
+    Ok(Round {
+        n: round.n + 1,
+        more,
+    })
+}
+
+/// Whether the model has to be asked again, as it and the tools have it.
+fn wants_more(transcript: &Transcript, round: u32, answer: &Answer) -> bool {
+    if matches!(answer.reason, FinishReason::Error | FinishReason::Abort) {
+        return false;
+    }
+    // Whatever the model says: some providers say `stop` although they want tools to be called.
+    let calls = answer.calls().filter(|call| !call.provider_executed);
+    let mut outcomes = calls
+        .map(|call| transcript.outcome(round, call.id))
+        .peekable();
+    let waits = |it: Option<&Outcome>| it.is_none_or(|it| it.client);
+    outcomes.peek().is_some() && !outcomes.any(waits)
+}
+
+impl Services {
+    /// Whether a condition of the agent stops the run.
+    fn stops(&self, transcript: &Transcript, round: u32, answer: &Answer) -> bool {
+        let names: Vec<Text> = answer.calls().map(|call| call.name.clone()).collect();
+        let text = answer.text();
+        let summary = StepSummary {
+            steps: round,
+            text: &text,
+            tools: &names,
+            total_tokens: transcript.usage().total_tokens,
+        };
+        self.agent.0.stop_when.iter().any(|stop| stop(&summary))
+    }
+}
+
+/// Whether somebody has said something to the run. If not, or without `room` for an answer, nobody can any more.
+async fn has_mail(
+    services: &Services,
+    run_id: &str,
+    mut read: u64,
+    room: bool,
+) -> Result<bool, StepError> {
+    loop {
+        let mail = mailbox::unread(&*services.store, run_id, read).await;
+        let mail = mail.map_err(store_failure)?;
+        if mail.closed {
+            return Ok(false);
+        }
+        if room && !mail.letters.is_empty() {
+            return Ok(true);
+        }
+        read = mail.read;
+        let closed = mailbox::close(&*services.store, run_id, read).await;
+        if closed.map_err(store_failure)? {
+            return Ok(false);
+        }
+    }
+}
+
+/// Tells that the round is over.
+async fn tell(
+    services: &Services,
+    transcript: &Transcript,
+    (round, answer): (u32, &Answer),
+    end: End,
+    more: bool,
+) -> Result<(), StepError> {
+    let run_id = &transcript.run.run_id;
+    let topic = Topic::agent_stream(run_id);
+    let encoder = Encoder::new(run_id.clone());
+    let mut writer = Writer::new(&*services.bus, &topic);
+    let step = Chunk::StepFinish(Box::new(transcript.step_finish(round, answer, end.more)));
+    writer.write(encoder.event(encoder.chunk(&step))).await;
+    if !end.aborted {
+        let agent = &services.agent;
+        let complete = transcript.iteration_complete(agent, round, answer, !more);
+        writer.write(complete.to_event(run_id)).await;
+    }
+    writer.flush().await.map_err(bus_failure)
+}

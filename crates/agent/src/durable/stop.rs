@@ -1,0 +1,136 @@
+//! Stopping a run from anywhere: a fact in the store, and a word on the control topic of the run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bowline_events::{NewEvent, PubSub, PubSubExt, SubscribeOptions, Text, Timestamp, Topic};
+use bowline_store::{Commit, Expect, Index, Store, Table};
+use futures_util::StreamExt;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::{Error, ErrorKind, Result};
+
+/// Runs that are to stop, by their id.
+const STOPS: Table = Table::new("agent-stops");
+
+/// How long it is kept that a run is to stop: longer than any process that may go on with it is away.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Facts that are over and removed by whoever writes one.
+const SWEPT: usize = 100;
+
+/// The type of the event that asks for it, as in core 1.71.
+const ABORT_REQUEST: &str = "abort-request";
+
+/// Writes down that the run is to stop, and tells whoever works on it. Doing it twice is fine.
+///
+/// # Errors
+/// `Store`. That nobody can be told is no error: who works on the run looks into the store at the next step.
+pub(crate) async fn request(store: &dyn Store, bus: &dyn PubSub, run_id: &Text) -> Result<()> {
+    write_down(store, run_id).await?;
+    let topic = Topic::agent_control(run_id);
+    let event = NewEvent::new(ABORT_REQUEST, run_id.clone()).with_json("{}");
+    let told = match event {
+        Ok(event) => bus.publish(&topic, event).await.map(|_| ()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = told {
+        tracing::warn!(run = %run_id, %error, "that a run is to stop was not told; it is found in the store");
+    }
+    Ok(())
+}
+
+async fn write_down(store: &dyn Store, run_id: &Text) -> Result<()> {
+    let now = Timestamp::now();
+    let over = store.due(STOPS, now, SWEPT).await.unwrap_or_default();
+    for record in over {
+        // Whoever was faster has removed it.
+        let gone = Commit::new().delete(STOPS, record.key, record.version);
+        let _ = store.commit(gone).await;
+    }
+    let until = now.as_millis().saturating_add(KEPT.as_millis() as i64);
+    let index = Index::new(now).due(Timestamp::from_millis(until));
+    let commit = Commit::new().put(STOPS, run_id.clone(), Expect::Absent, index, "{}");
+    match store.commit(commit).await {
+        Err(error) if error.conflict().is_none() => {
+            let message = format!("that the run is to stop was not written down: {error}");
+            Err(Error::new(ErrorKind::Store, "abort", message)
+                .with_subject(run_id.clone())
+                .with_source(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Hears, while it lives, whether a run is to stop.
+#[derive(Debug, Clone)]
+pub(crate) struct Ear {
+    heard: watch::Receiver<bool>,
+    _listening: Arc<Listening>,
+}
+
+#[derive(Debug)]
+struct Listening(AbortHandle);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Ear {
+    /// Listens from now on, and looks for what was said before.
+    ///
+    /// # Errors
+    /// When neither bus nor store can be asked.
+    pub(crate) async fn open(
+        store: &Arc<dyn Store>,
+        bus: &dyn PubSub,
+        run_id: &Text,
+    ) -> Result<Self> {
+        let topic = Topic::agent_control(run_id);
+        let words = bus
+            .subscribe(topic, SubscribeOptions::new())
+            .await
+            .map_err(|error| Error::bus("listen", error).with_subject(run_id.clone()))?;
+        let stopped = store.get(STOPS, run_id).await.map_err(|error| {
+            Error::new(ErrorKind::Store, "listen", error.to_string())
+                .with_subject(run_id.clone())
+                .with_source(error)
+        })?;
+        let (say, heard) = watch::channel(stopped.is_some());
+        let (store, run_id) = (Arc::clone(store), run_id.clone());
+        let listening = tokio::spawn(async move {
+            let mut words = words;
+            while let Some(word) = words.next().await {
+                let Ok(word) = word else { continue };
+                if word.event_type == ABORT_REQUEST && !*say.borrow() {
+                    say.send_replace(true);
+                    // A Node process says it only once; here it is to hold when this process dies, too.
+                    if let Err(error) = write_down(&*store, &run_id).await {
+                        tracing::warn!(run = %run_id, %error, "a request to stop is forgotten if this process dies now");
+                    }
+                }
+            }
+        });
+        let listening = Arc::new(Listening(listening.abort_handle()));
+        Ok(Self {
+            heard,
+            _listening: listening,
+        })
+    }
+
+    /// Whether the run is to stop.
+    pub(crate) fn is_stopped(&self) -> bool {
+        *self.heard.borrow()
+    }
+
+    /// Ready when the run is to stop.
+    pub(crate) async fn stopped(&self) {
+        let mut heard = self.heard.clone();
+        if heard.wait_for(|stopped| *stopped).await.is_err() {
+            // Nobody says anything any more.
+            std::future::pending().await
+        }
+    }
+}

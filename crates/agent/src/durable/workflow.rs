@@ -1,0 +1,160 @@
+//! The loop of an agent, as a workflow.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bowline_events::PubSub;
+use bowline_store::Store;
+use bowline_workflow::{RetryPolicy, StepContext, StepError, Workflow, step};
+use serde::{Deserialize, Serialize};
+
+use super::outlet::Told;
+use super::request;
+use super::transcript::Transcript;
+use super::{llm, mapping, tool_call};
+use crate::memory::Memory;
+use crate::model::ChatRequest;
+use crate::{Agent, Error, Result};
+
+/// What the ids of the workflows of agents begin with.
+pub(crate) const LOOP: &str = "durable-agentic-loop";
+
+/// How often a step is tried again when store or bus are away. What the model or a tool failed with is no failure of a step.
+const AGAIN: RetryPolicy = RetryPolicy::times(20)
+    .delay(Duration::from_millis(100))
+    .backoff(2)
+    .longest(Duration::from_secs(10));
+
+/// What the steps of an agent work with.
+#[derive(Debug)]
+pub(crate) struct Services {
+    pub(crate) agent: Agent,
+    pub(crate) bus: Arc<dyn PubSub>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) memory: Memory,
+}
+
+/// A round of model and tools.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Round {
+    /// Counted from 1.
+    pub(crate) n: u32,
+    /// Whether it is to take place.
+    pub(crate) more: bool,
+}
+
+/// A call of a tool: the round, and which of it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct CallRef {
+    pub(crate) n: u32,
+    pub(crate) k: usize,
+}
+
+/// What a run returns.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Returned {
+    finish_reason: crate::model::FinishReason,
+    text: String,
+}
+
+/// The id of the workflow of the agent `id`.
+pub(crate) fn id(agent: &str) -> String {
+    format!("{LOOP}:{agent}")
+}
+
+/// The loop of an agent.
+///
+/// # Errors
+/// None for an agent that was built.
+pub(crate) fn of(services: &Arc<Services>) -> Result<Workflow> {
+    build(services).map_err(|error| Error::engine("build agent", error))
+}
+
+fn build(services: &Arc<Services>) -> bowline_workflow::Result<Workflow> {
+    let with = |f: fn(Arc<Services>, StepContext) -> _| {
+        let services = Arc::clone(services);
+        move |ctx: StepContext| f(Arc::clone(&services), ctx)
+    };
+    let asked = Arc::clone(services);
+    let called = Arc::clone(services);
+    let width = Arc::clone(services);
+    let round = Workflow::builder("durable-agentic-execution")
+        .input::<Round>()
+        .step(
+            step("durable-llm-execution", move |ctx, round: Round| {
+                llm::ask(Arc::clone(&asked), ctx, round)
+            })
+            .retries(AGAIN),
+        )
+        .foreach(
+            step("durable-tool-call", move |ctx, call: CallRef| {
+                tool_call::call(Arc::clone(&called), ctx, call)
+            })
+            .retries(AGAIN),
+        )
+        .concurrency_by(move |ctx: StepContext| {
+            let services = Arc::clone(&width);
+            async move {
+                let transcript = Transcript::of_step(&ctx)?;
+                Ok::<_, StepError>(services.width(&transcript))
+            }
+        })
+        .step(step("durable-llm-mapping", with(|s, ctx| Box::pin(mapping::end_round(s, ctx)) as BoxedRound)).retries(AGAIN))
+        .build_step()?;
+    Workflow::builder(id(services.agent.id()))
+        .quiet()
+        .outlet(Told(services.agent.clone()))
+        .step(step("init-iteration-state", || async {
+            Ok::<_, StepError>(Round { n: 1, more: true })
+        }))
+        .do_while(round, |round: &Round| round.more)
+        .step(step("map-final-output", |ctx: StepContext| async move {
+            let transcript = Transcript::of_step(&ctx)?;
+            let finish = transcript.finish(false, false);
+            Ok::<_, StepError>(Returned {
+                finish_reason: finish.step_result.reason,
+                text: finish.output.text.unwrap_or_default(),
+            })
+        }))
+        .build()
+}
+
+impl Services {
+    /// How many tools of the last round run at once.
+    fn width(&self, transcript: &Transcript) -> usize {
+        let run = &transcript.run;
+        let concurrency = run.concurrency(&self.agent.0);
+        let called = || {
+            let last = transcript.answers.values().next_back();
+            last.into_iter().flat_map(super::transcript::Answer::calls)
+        };
+        let counts = |name: &str| match concurrency.called_only {
+            true => called().any(|call| call.name == name),
+            false => run.is_active(name),
+        };
+        let mut tools = self.agent.tools().iter();
+        let waits = run.asks_for_approval(&self.agent.0)
+            || tools.any(|tool| tool.may_wait() && counts(tool.name()));
+        if waits { 1 } else { concurrency.limit }
+    }
+
+    /// What the model is asked.
+    pub(crate) fn request(
+        &self,
+        transcript: &Transcript,
+        said: &[crate::Message],
+    ) -> Result<ChatRequest, StepError> {
+        request::of(&self.agent, transcript, said)
+    }
+
+    /// Keeps the messages of the run in the memory of its thread.
+    pub(crate) async fn remember(&self, transcript: &Transcript) -> Result<(), StepError> {
+        let Some(thread) = &transcript.run.thread_id else {
+            return Ok(());
+        };
+        let messages = transcript.own_messages();
+        let kept = self.memory.append(thread, &messages).await;
+        kept.map_err(super::store_failure)
+    }
+}

@@ -1,0 +1,80 @@
+//! Writing on the stream of a run: in order, without waiting for each event.
+
+use bowline_events::{
+    Error, NewEvent, OpFuture, PubSub, PublishOptions, Published, Reach, Topic,
+};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
+
+/// Events that are on their way at a time.
+const WINDOW: usize = 256;
+
+/// Publishes on the topic of a run. What was written is there when [`flush`](Self::flush) returns.
+///
+/// When the bus does not take an event, nothing after it is published either, as far as it is not on its way: what follows a gap
+/// would be read in a wrong order.
+pub(crate) struct Writer<'a> {
+    bus: &'a dyn PubSub,
+    topic: &'a Topic,
+    /// Whether to wait for each event: in one process it costs nothing, and who waits for a slow reader keeps the order so.
+    near: bool,
+    sent: FuturesOrdered<OpFuture<'a, Published>>,
+    failed: Option<Error>,
+}
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(bus: &'a dyn PubSub, topic: &'a Topic) -> Self {
+        Self {
+            bus,
+            topic,
+            near: bus.capabilities().reach == Reach::Process,
+            sent: FuturesOrdered::new(),
+            failed: None,
+        }
+    }
+
+    /// Publishes `event` behind those before. Waits only while too much is on its way.
+    pub(crate) async fn write(&mut self, event: NewEvent) {
+        if self.failed.is_some() {
+            return;
+        }
+        let options = PublishOptions::default();
+        let publishing = self.bus.publish_with(self.topic, event, options);
+        if self.near {
+            let result = publishing.await;
+            self.note(result);
+            return;
+        }
+        self.sent.push_back(publishing);
+        // The first look at it puts it on its way, behind those before.
+        while let std::task::Poll::Ready(Some(result)) = futures_util::poll!(self.sent.next()) {
+            self.note(result);
+        }
+        while self.sent.len() >= WINDOW {
+            self.one().await;
+        }
+    }
+
+    /// Waits until everything is published.
+    ///
+    /// # Errors
+    /// The first failure of the bus; what was written behind it may be missing.
+    pub(crate) async fn flush(&mut self) -> Result<(), Error> {
+        while !self.sent.is_empty() {
+            self.one().await;
+        }
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    async fn one(&mut self) {
+        if let Some(result) = self.sent.next().await {
+            self.note(result);
+        }
+    }
+
+    fn note(&mut self, result: Result<Published, Error>) {
+        if let Err(error) = result {
+            self.failed.get_or_insert(error);
+        }
+    }
+}
