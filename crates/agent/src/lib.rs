@@ -12,7 +12,7 @@ pub mod tool;
 
 pub use chunk::Chunk;
 pub use error::{Error, ErrorKind, Result};
-pub use message::Message;
+pub use message::{IntoMessages, Message};
 pub use model::ChatModel;
 pub use tool::Tool;
 
