@@ -14,10 +14,13 @@ pub use chunk::Chunk;
 pub use error::{Error, ErrorKind, Result};
 pub use message::Message;
 pub use model::ChatModel;
-pub use tool::Tool;
+pub use tool::{IntoTool, Tool, tool};
 
 /// A future on the heap, as the object-safe traits of this crate return it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// JSON schemas of types, for the arguments of tools: derive `schemars::JsonSchema`.
+pub use schemars;
 
 /// Any JSON, kept as text until somebody asks for a type.
 pub use bowline_workflow::Data;
