@@ -8,12 +8,14 @@ pub mod chunk;
 mod error;
 pub mod message;
 pub mod model;
+pub mod scripted;
 pub mod tool;
 
 pub use chunk::Chunk;
 pub use error::{Error, ErrorKind, Result};
 pub use message::Message;
 pub use model::ChatModel;
+pub use scripted::ScriptedModel;
 pub use tool::{IntoTool, Tool, tool};
 
 /// A future on the heap, as the object-safe traits of this crate return it.

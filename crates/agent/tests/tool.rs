@@ -1,5 +1,7 @@
 //! What a tool is made of, and what comes of calling it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::convert::Infallible;
 use std::time::Duration;
 
