@@ -8,16 +8,21 @@ pub mod chunk;
 mod error;
 pub mod message;
 pub mod model;
+pub mod scripted;
 pub mod tool;
 
 pub use chunk::Chunk;
 pub use error::{Error, ErrorKind, Result};
 pub use message::{IntoMessages, Message};
 pub use model::ChatModel;
-pub use tool::Tool;
+pub use scripted::ScriptedModel;
+pub use tool::{IntoTool, Tool, tool};
 
 /// A future on the heap, as the object-safe traits of this crate return it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// JSON schemas of types, for the arguments of tools: derive `schemars::JsonSchema`.
+pub use schemars;
 
 /// Any JSON, kept as text until somebody asks for a type.
 pub use bowline_workflow::Data;

@@ -1,17 +1,24 @@
 //! What an agent asks: one call of a language model, streamed.
 
+mod attempts;
+mod fallback;
 mod part;
 mod prompt;
 mod request;
+mod unavailable;
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures_core::Stream;
 
+pub use attempts::{Attempts, NextAttempt};
+pub use fallback::{Candidate, Fallback};
 pub use part::{FinishReason, ModelPart, ResponseMetadata, Source, ToolInput, Usage};
 pub use prompt::{Prompt, PromptContent, PromptMessage, ToolOutput};
 pub use request::{ChatRequest, ModelSettings, ResponseFormat, ToolChoice, ToolDefinition};
+pub use unavailable::Unavailable;
 
 use crate::{BoxFuture, Result};
 
@@ -35,4 +42,18 @@ pub trait ChatModel: fmt::Debug + Send + Sync + 'static {
 
     /// Sends `request`. Resolves when the model begins to answer.
     fn stream(&self, request: ChatRequest) -> BoxFuture<'_, Result<ModelStream>>;
+}
+
+impl<M: ChatModel + ?Sized> ChatModel for Arc<M> {
+    fn provider(&self) -> &str {
+        (**self).provider()
+    }
+
+    fn model_id(&self) -> &str {
+        (**self).model_id()
+    }
+
+    fn stream(&self, request: ChatRequest) -> BoxFuture<'_, Result<ModelStream>> {
+        (**self).stream(request)
+    }
 }

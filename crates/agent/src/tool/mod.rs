@@ -1,15 +1,28 @@
 //! What an agent can do besides talking.
 
+mod builder;
 mod context;
 mod error;
+mod function;
+mod guard;
+mod limit;
+mod name;
+mod read;
+mod schema;
+mod testing;
+mod writer;
 
 use std::fmt;
 use std::sync::Arc;
 
 use bowline_events::Text;
 
+pub use builder::ToolBuilder;
 pub use context::{ToolContext, ToolSink};
 pub use error::ToolError;
+pub use function::{ArgsOnly, Bare, ContextOnly, IntoTool, Ready, WithContext, tool};
+pub use limit::{MAX_TOOL_BYTES, MAX_TOOL_ERROR_BYTES};
+pub use testing::TestTool;
 
 use crate::model::ToolDefinition;
 use crate::{BoxFuture, Data, Result};
@@ -24,7 +37,7 @@ struct Inner {
     suspend_schema: Option<Data>,
     resume_schema: Option<Data>,
     /// `None`: whoever started the run executes it.
-    work: Option<Box<Work>>,
+    work: Option<Arc<Work>>,
 }
 
 type Work = dyn Fn(ToolContext, Data) -> BoxFuture<'static, Result<Data, ToolError>> + Send + Sync;
