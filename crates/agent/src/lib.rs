@@ -4,15 +4,20 @@
 //! what a tool returned is committed to a [store](bowline_store::Store) before anything follows from it, any process with the
 //! same agent goes on from there, and whoever reads the stream of the run can come back at any position of it.
 
+pub mod agent;
 pub mod chunk;
+mod durable;
 mod error;
+mod handle;
 pub mod message;
 pub mod model;
 pub mod scripted;
 pub mod tool;
 
+pub use agent::{Agent, AgentBuilder, RunOptions};
 pub use chunk::Chunk;
 pub use error::{Error, ErrorKind, Result};
+pub use handle::{AgentHandle, DurableAgent, SuspendedCall};
 pub use message::{IntoMessages, Message};
 pub use model::ChatModel;
 pub use scripted::ScriptedModel;

@@ -154,10 +154,12 @@ impl AgentBuilder {
         let definition = self.0;
         let id = &definition.id;
         let invalid = |message: String| {
-            Error::new(ErrorKind::InvalidDefinition, "build agent", message).with_subject(id.clone())
+            Error::new(ErrorKind::InvalidDefinition, "build agent", message)
+                .with_subject(id.clone())
         };
         if id.is_empty() || id.len() > MAX_ID || id.chars().any(char::is_control) {
-            let message = format!("it is no id of an agent: 1 to {MAX_ID} bytes, no control characters");
+            let message =
+                format!("it is no id of an agent: 1 to {MAX_ID} bytes, no control characters");
             return Err(invalid(message));
         }
         if definition.models.is_empty() {
@@ -181,7 +183,9 @@ impl AgentBuilder {
 pub(super) fn check_steps(steps: u32) -> Result<(), String> {
     match (1..=MAX_STEPS).contains(&steps) {
         true => Ok(()),
-        false => Err(format!("{steps} steps are not possible; 1 to {MAX_STEPS} are")),
+        false => Err(format!(
+            "{steps} steps are not possible; 1 to {MAX_STEPS} are"
+        )),
     }
 }
 

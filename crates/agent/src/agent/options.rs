@@ -169,9 +169,8 @@ impl RunOptions {
     /// # Errors
     /// `InvalidInput` when something cannot be.
     pub(crate) fn check(&self) -> Result<()> {
-        let invalid = |message: String| {
-            Error::new(crate::ErrorKind::InvalidInput, "stream", message)
-        };
+        let invalid =
+            |message: String| Error::new(crate::ErrorKind::InvalidInput, "stream", message);
         if let Some(steps) = self.max_steps {
             super::builder::check_steps(steps).map_err(invalid)?;
         }

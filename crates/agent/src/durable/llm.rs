@@ -16,7 +16,9 @@ use super::writer::Writer;
 use super::{bus_failure, mailbox, store_failure};
 use crate::chunk::{Chunk, Encoder, Failure as ToldFailure, Start, StepStart};
 use crate::message::{AssistantDraft, Message};
-use crate::model::{Attempts, ChatModel, ChatRequest, FinishReason, ModelStream, Next, Usage};
+use crate::model::{
+    Attempts, ChatModel, ChatRequest, FinishReason, ModelStream, NextAttempt, Usage,
+};
 use crate::{Error, ErrorKind};
 
 /// Asks the model once, whatever that takes, and says which tools it wants.
@@ -150,20 +152,20 @@ impl Asking<'_> {
             };
             tracing::warn!(run = %transcript.run.run_id, %error, "a model failed");
             match attempts.next(&error, opened) {
-                Next::Retry { model: next, wait } => {
+                NextAttempt::Retry { model: next, wait } => {
                     model = next;
                     if self.pause(wait).await {
                         return self.end(Some(FinishReason::Abort));
                     }
                     self.forget();
                 }
-                Next::GiveUp => return self.fail(&error).await,
+                NextAttempt::GiveUp => return self.fail(&error).await,
             }
         }
     }
 
     /// Waits. `true` when the run is to stop.
-    async fn pause(&self, wait: Duration) -> bool {
+    async fn pause(&mut self, wait: Duration) -> bool {
         tokio::select! {
             () = sleep(wait) => false,
             () = self.ear.stopped() => true,

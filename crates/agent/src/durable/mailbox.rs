@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Data, Error, ErrorKind, Message, Result};
 
 /// Mailboxes, by the id of the run; the records say until when they are kept.
-const MAIL: Table = Table::new("agent-mail");
+const MAIL: Table = Table::new("agent_mail");
 
 /// Letters that a mailbox takes.
 pub(crate) const MAX_LETTERS: u64 = 10_000;
@@ -122,9 +122,12 @@ pub(crate) async fn post(store: &dyn Store, run_id: &str, letter: &Letter) -> Re
             return Ok(false);
         }
         if new.read >= MAX_LETTERS {
-            let message = format!("its mailbox has {MAX_LETTERS} letters, which is the limit; wait for its end");
-            return Err(Error::new(ErrorKind::TooLarge, "post", message)
-                .with_subject(run_id.to_owned()));
+            let message = format!(
+                "its mailbox has {MAX_LETTERS} letters, which is the limit; wait for its end"
+            );
+            return Err(
+                Error::new(ErrorKind::TooLarge, "post", message).with_subject(run_id.to_owned())
+            );
         }
         seen.read = new.read;
         let commit = Commit::new().append_at(log(run_id), seen.read, [entry.clone()]);
@@ -139,9 +142,10 @@ pub(crate) async fn post(store: &dyn Store, run_id: &str, letter: &Letter) -> Re
 async fn sweep(store: &dyn Store) {
     let over = store.due(MAIL, Timestamp::now(), SWEPT).await;
     for record in over.unwrap_or_default() {
-        let gone = Commit::new()
-            .drop_log(log(&record.key))
-            .delete(MAIL, record.key, record.version);
+        let gone =
+            Commit::new()
+                .drop_log(log(&record.key))
+                .delete(MAIL, record.key, record.version);
         // Whoever was faster has removed it.
         let _ = store.commit(gone).await;
     }
@@ -184,7 +188,10 @@ mod tests {
         assert!(post(&store, "r", &letter("a")).await.unwrap(), "again");
         assert!(close(&store, "r", mail.read).await.unwrap());
         assert!(!post(&store, "r", &letter("b")).await.unwrap());
-        assert!(post(&store, "r", &letter("a")).await.unwrap(), "it was taken");
+        assert!(
+            post(&store, "r", &letter("a")).await.unwrap(),
+            "it was taken"
+        );
         let mail = unread(&store, "r", 1).await.unwrap();
         assert!(mail.letters.is_empty() && mail.closed);
     }

@@ -33,7 +33,9 @@ impl Outlet for Told {
                 Ok(waiting) => suspended(scene.run_id(), &topic, waiting),
                 Err(_) => Vec::new(),
             },
-            Moment::Succeeded(_) => finished(scene, None).map_or_else(Vec::new, |json| one("finish", json)),
+            Moment::Succeeded(_) => {
+                finished(scene, None).map_or_else(Vec::new, |json| one("finish", json))
+            }
             Moment::Canceled => match finished(scene, Some(true)) {
                 Some(json) => one("finish", json),
                 None => one("error", failed(&Data::null())),

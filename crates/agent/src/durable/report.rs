@@ -23,7 +23,9 @@ impl Transcript {
     fn record(&self, call: Call<'_>) -> ToolRecord {
         let mut record = ToolRecord::new(call.id.clone(), call.name.clone(), call.args.clone());
         record.provider_executed = call.provider_executed.then_some(true);
-        record.active_tools.clone_from(&self.run.options.active_tools);
+        record
+            .active_tools
+            .clone_from(&self.run.options.active_tools);
         record
     }
 
@@ -122,7 +124,9 @@ impl Transcript {
                 warnings: Vec::new(),
                 is_continued: more,
                 total_usage: last.filter(|_| good).map(|answer| answer.usage.clone()),
-                headers: last.filter(|_| good).and_then(|answer| answer.headers.clone()),
+                headers: last
+                    .filter(|_| good)
+                    .and_then(|answer| answer.headers.clone()),
                 message_id: None,
             },
         }

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use bowline_events::{NewEvent, PubSub, PubSubExt, SubscribeOptions, Text, Timestamp, Topic};
 use bowline_store::{Commit, Expect, Index, Store, Table};
-use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::{Error, ErrorKind, Result};
 
 /// Runs that are to stop, by their id.
-const STOPS: Table = Table::new("agent-stops");
+const STOPS: Table = Table::new("agent_stops");
 
 /// How long it is kept that a run is to stop: longer than any process that may go on with it is away.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);

@@ -17,7 +17,7 @@ use super::writer::Writer;
 use crate::chunk::{Chunk, Denial, Encoder, ToolFailure, ToolResult};
 use crate::message::Approval;
 use crate::model::ToolInput;
-use crate::tool::{Call as ToolRun, ToolContext, ToolError, ToolSink};
+use crate::tool::{ToolContext, ToolError, ToolRun, ToolSink};
 use crate::{BoxFuture, Tool};
 
 /// How long a tool may go on after the run was stopped.

@@ -12,7 +12,6 @@ use super::outlet::Told;
 use super::request;
 use super::transcript::Transcript;
 use super::{llm, mapping, tool_call};
-use crate::memory::Memory;
 use crate::model::ChatRequest;
 use crate::{Agent, Error, Result};
 
@@ -31,7 +30,6 @@ pub(crate) struct Services {
     pub(crate) agent: Agent,
     pub(crate) bus: Arc<dyn PubSub>,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) memory: Memory,
 }
 
 /// A round of model and tools.
@@ -72,25 +70,26 @@ pub(crate) fn of(services: &Arc<Services>) -> Result<Workflow> {
 }
 
 fn build(services: &Arc<Services>) -> bowline_workflow::Result<Workflow> {
-    let with = |f: fn(Arc<Services>, StepContext) -> _| {
-        let services = Arc::clone(services);
-        move |ctx: StepContext| f(Arc::clone(&services), ctx)
-    };
+    let ended = Arc::clone(services);
     let asked = Arc::clone(services);
     let called = Arc::clone(services);
     let width = Arc::clone(services);
     let round = Workflow::builder("durable-agentic-execution")
         .input::<Round>()
         .step(
-            step("durable-llm-execution", move |ctx, round: Round| {
-                llm::ask(Arc::clone(&asked), ctx, round)
-            })
+            step(
+                "durable-llm-execution",
+                move |ctx: StepContext, round: Round| llm::ask(Arc::clone(&asked), ctx, round),
+            )
             .retries(AGAIN),
         )
         .foreach(
-            step("durable-tool-call", move |ctx, call: CallRef| {
-                tool_call::call(Arc::clone(&called), ctx, call)
-            })
+            step(
+                "durable-tool-call",
+                move |ctx: StepContext, call: CallRef| {
+                    tool_call::call(Arc::clone(&called), ctx, call)
+                },
+            )
             .retries(AGAIN),
         )
         .concurrency_by(move |ctx: StepContext| {
@@ -100,12 +99,17 @@ fn build(services: &Arc<Services>) -> bowline_workflow::Result<Workflow> {
                 Ok::<_, StepError>(services.width(&transcript))
             }
         })
-        .step(step("durable-llm-mapping", with(|s, ctx| Box::pin(mapping::end_round(s, ctx)) as BoxedRound)).retries(AGAIN))
+        .step(
+            step("durable-llm-mapping", move |ctx: StepContext| {
+                mapping::end_round(Arc::clone(&ended), ctx)
+            })
+            .retries(AGAIN),
+        )
         .build_step()?;
     Workflow::builder(id(services.agent.id()))
         .quiet()
         .outlet(Told(services.agent.clone()))
-        .step(step("init-iteration-state", || async {
+        .step(step("init-iteration-state", |_: StepContext| async {
             Ok::<_, StepError>(Round { n: 1, more: true })
         }))
         .do_while(round, |round: &Round| round.more)
@@ -153,8 +157,7 @@ impl Services {
         let Some(thread) = &transcript.run.thread_id else {
             return Ok(());
         };
-        let messages = transcript.own_messages();
-        let kept = self.memory.append(thread, &messages).await;
-        kept.map_err(super::store_failure)
+        let _ = (thread, transcript.own_messages());
+        Ok(())
     }
 }

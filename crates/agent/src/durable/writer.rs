@@ -1,8 +1,9 @@
 //! Writing on the stream of a run: in order, without waiting for each event.
 
-use bowline_events::{
-    Error, NewEvent, OpFuture, PubSub, PublishOptions, Published, Reach, Topic,
-};
+use std::future::poll_fn;
+use std::task::Poll;
+
+use bowline_events::{Error, NewEvent, OpFuture, PubSub, PublishOptions, Published, Reach, Topic};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 
@@ -47,7 +48,7 @@ impl<'a> Writer<'a> {
         }
         self.sent.push_back(publishing);
         // The first look at it puts it on its way, behind those before.
-        while let std::task::Poll::Ready(Some(result)) = futures_util::poll!(self.sent.next()) {
+        while let Some(result) = self.done().await {
             self.note(result);
         }
         while self.sent.len() >= WINDOW {
@@ -64,6 +65,15 @@ impl<'a> Writer<'a> {
             self.one().await;
         }
         self.failed.take().map_or(Ok(()), Err)
+    }
+
+    /// The result of the first, if it is there already.
+    async fn done(&mut self) -> Option<Result<Published, Error>> {
+        poll_fn(|cx| match self.sent.poll_next_unpin(cx) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
     }
 
     async fn one(&mut self) {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use bowline_events::Text;
 
 pub use builder::ToolBuilder;
+pub(crate) use context::Call as ToolRun;
 pub use context::{ToolContext, ToolSink};
 pub use error::ToolError;
 pub use function::{ArgsOnly, Bare, ContextOnly, IntoTool, Ready, WithContext, tool};

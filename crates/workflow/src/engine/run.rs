@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
 use super::Engine;
+use super::list::RunInfo;
 use super::record::RunRecord;
 use super::shared::{Active, Settled, Work};
 use super::watch::RunWatch;
@@ -50,6 +51,19 @@ impl Run {
     /// `NotFound` when its retention is over, `Store`.
     pub async fn status(&self) -> Result<RunStatus> {
         Ok(self.engine.record("status", &self.id).await?.status)
+    }
+
+    /// All that a list shows of it, as it is now.
+    ///
+    /// # Errors
+    /// `NotFound` when its retention is over, `Store`, `Corrupt`.
+    pub async fn info(&self) -> Result<RunInfo> {
+        let record = self.engine.record("get", &self.id).await?;
+        if !record.body.large {
+            return Ok(record.into());
+        }
+        let RunResult(settled) = self.load(record).await?;
+        Ok(settled.record.clone().into())
     }
 
     /// Waits until the run has ended, or halted because it is suspended or paused, and tells how it is then. A run that failed

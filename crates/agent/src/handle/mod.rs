@@ -1,0 +1,113 @@
+//! Running an agent: the definition with a store and a bus, and the handle that starts and controls its runs.
+
+mod control;
+mod prepare;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bowline_events::{PubSub, Text};
+use bowline_store::Store;
+use bowline_workflow::{Engine, Workflow};
+
+use crate::durable::workflow::{self, Services};
+use crate::{Agent, Error, ErrorKind, Result};
+
+pub use control::SuspendedCall;
+
+/// An agent with the store and the bus of its runs: its loop, to give to an engine, and then a handle.
+///
+/// An application does this by itself; by hand it is
+///
+/// ```
+/// # use std::sync::Arc;
+/// use bowline_agent::{Agent, DurableAgent, ScriptedModel};
+/// use bowline_events::{InProcessPubSub, PubSub};
+/// use bowline_store::{MemoryStore, Store};
+/// use bowline_workflow::Engine;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+/// let bus: Arc<dyn PubSub> = Arc::new(InProcessPubSub::new());
+/// let agent = Agent::builder("greeter").model(ScriptedModel::text("Hello!")).build()?;
+/// let agent = DurableAgent::new(agent, Arc::clone(&store), Arc::clone(&bus));
+/// let engine = Engine::builder(store, bus).workflow(agent.workflow()?).start().await?;
+/// let agent = agent.on(&engine)?;
+/// let output = agent.generate("Hi").await?;
+/// assert_eq!(output.text, "Hello!");
+/// engine.close().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct DurableAgent(Arc<Services>);
+
+/// Starts, observes and controls the runs of an agent. Cheap to clone.
+#[derive(Clone)]
+pub struct AgentHandle {
+    services: Arc<Services>,
+    engine: Engine,
+}
+
+impl DurableAgent {
+    /// `agent`, whose runs are kept in `store` and told on `bus`: those of the engine that works on them.
+    pub fn new(agent: Agent, store: Arc<dyn Store>, bus: Arc<dyn PubSub>) -> Self {
+        Self(Arc::new(Services { agent, bus, store }))
+    }
+
+    /// The agent.
+    pub fn agent(&self) -> &Agent {
+        &self.0.agent
+    }
+
+    /// The loop of the agent, for an engine on the same store and bus.
+    ///
+    /// # Errors
+    /// `InvalidDefinition` when its id is none for a workflow.
+    pub fn workflow(&self) -> Result<Workflow> {
+        workflow::of(&self.0)
+    }
+
+    /// The handle, with an engine that has the [workflow](Self::workflow).
+    ///
+    /// # Errors
+    /// `NotFound` when the engine does not have it.
+    pub fn on(&self, engine: &Engine) -> Result<AgentHandle> {
+        let id = workflow::id(self.agent().id());
+        if engine.workflows().iter().any(|known| known.id().as_str() == id) {
+            return Ok(AgentHandle {
+                services: Arc::clone(&self.0),
+                engine: engine.clone(),
+            });
+        }
+        let message = "the engine does not have the loop of the agent; give it `workflow()`";
+        Err(Error::new(ErrorKind::NotFound, "find agent", message)
+            .with_subject(self.agent().id().clone()))
+    }
+}
+
+impl AgentHandle {
+    /// The agent.
+    pub fn agent(&self) -> &Agent {
+        &self.services.agent
+    }
+
+    /// What works on the runs.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The id of its workflow, by which the runs are found in the store.
+    pub fn workflow_id(&self) -> Text {
+        workflow::id(self.agent().id()).into()
+    }
+}
+
+impl fmt::Debug for AgentHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentHandle")
+            .field("agent", self.agent().id())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,85 @@
+//! Starting a run.
+
+use bowline_events::Text;
+use bowline_workflow::{Data, Run, Start};
+
+use super::AgentHandle;
+use crate::durable::{KIND, RUN, RunInput};
+use crate::message::Role;
+use crate::{Error, ErrorKind, IntoMessages, Message, Result, RunOptions};
+
+/// Bytes of what a run begins with.
+const MAX_INPUT: usize = 8 * 1024 * 1024;
+
+impl AgentHandle {
+    /// Begins a run: when this returns, it is in the store and will be done, whatever happens to this process. Read it with
+    /// [`observe`](Self::observe).
+    ///
+    /// # Errors
+    /// `InvalidInput` for messages and options that are none, `AlreadyExists` for a run id that is taken, `TooLarge`, `Store`.
+    pub async fn start(&self, messages: impl IntoMessages, options: RunOptions) -> Result<Text> {
+        let input = self.prepare(messages, options).await?;
+        let run = self.begin(input).await?;
+        Ok(run.id().clone())
+    }
+
+    pub(super) async fn prepare(
+        &self,
+        messages: impl IntoMessages,
+        options: RunOptions,
+    ) -> Result<RunInput> {
+        options.check()?;
+        let mut messages = messages.into_messages()?;
+        let random = || Text::from(uuid::Uuid::new_v4().to_string());
+        let run_id = options.run_id.clone().unwrap_or_else(random);
+        for message in &mut messages {
+            message.thread_id.clone_from(&options.thread_id);
+            message.resource_id.clone_from(&options.resource_id);
+        }
+        let remembered = self.recall(&options, &messages).await?;
+        Ok(RunInput {
+            kind: KIND.into(),
+            agent_id: self.agent().id().clone(),
+            run_id,
+            thread_id: options.thread_id.clone(),
+            resource_id: options.resource_id.clone(),
+            message_id: random(),
+            remembered,
+            messages,
+            options,
+        })
+    }
+
+    /// What was said in the conversation before.
+    async fn recall(&self, options: &RunOptions, new: &[Message]) -> Result<Vec<Message>> {
+        let _ = (options, new.iter().filter(|it| it.role == Role::User));
+        Ok(Vec::new())
+    }
+
+    pub(super) async fn begin(&self, input: RunInput) -> Result<Run> {
+        let run_id = input.run_id.clone();
+        let failed = |error| Error::engine("start", error);
+        let head = serde_json::json!({
+            "agentId": input.agent_id,
+            "threadId": input.thread_id,
+            "resourceId": input.resource_id,
+        });
+        let state = Data::of(&serde_json::json!({ RUN: input })).map_err(failed)?;
+        if state.as_str().len() > MAX_INPUT {
+            let message = format!(
+                "the messages and options are {} bytes, the limit is {MAX_INPUT}; keep large files elsewhere and send where",
+                state.as_str().len()
+            );
+            return Err(Error::new(ErrorKind::TooLarge, "start", message).with_subject(run_id));
+        }
+        let mut start = Start::with_data(head.into()).run_id(run_id).state(state);
+        if let Some(resource) = &input.resource_id {
+            start = start.resource(resource.clone());
+        }
+        if let Some(context) = &input.options.request_context {
+            start = start.context(context.clone());
+        }
+        let started = self.engine.start(&self.workflow_id(), start).await;
+        started.map_err(failed)
+    }
+}
