@@ -17,7 +17,8 @@ use super::{bus_failure, mailbox, store_failure};
 use crate::chunk::{Chunk, Encoder, Failure as ToldFailure, Start, StepStart};
 use crate::message::{AssistantDraft, Message};
 use crate::model::{
-    Attempts, ChatModel, ChatRequest, FinishReason, ModelStream, NextAttempt, Usage,
+    Attempts, ChatModel, ChatRequest, FinishReason, ModelPart, ModelStream, NextAttempt,
+    ResponseMetadata, Usage,
 };
 use crate::{Error, ErrorKind};
 
@@ -230,15 +231,30 @@ impl Asking<'_> {
             match part {
                 Some(Ok(part)) => {
                     self.announce().await;
-                    if let Some(chunk) = self.encoder.part(&part) {
-                        self.writer.write(self.encoder.event(chunk)).await;
-                    }
+                    self.tell(&part).await;
                     self.draft.push(part);
                 }
                 Some(Err(error)) => return Ended::Failed(error, true),
                 None if self.draft.finish_reason().is_some() => return Ended::Answered,
                 None => return Ended::Failed(cut(model), true),
             }
+        }
+    }
+
+    async fn tell(&mut self, part: &ModelPart) {
+        let chunk = match part {
+            // Readers learn of headers when the run has ended, as with core 1.71.
+            ModelPart::ResponseMetadata(metadata) if metadata.headers.is_some() => {
+                let metadata = ResponseMetadata {
+                    headers: None,
+                    ..metadata.clone()
+                };
+                self.encoder.part(&ModelPart::ResponseMetadata(metadata))
+            }
+            part => self.encoder.part(part),
+        };
+        if let Some(chunk) = chunk {
+            self.writer.write(self.encoder.event(chunk)).await;
         }
     }
 

@@ -75,7 +75,11 @@ impl DurableAgent {
     /// `NotFound` when the engine does not have it.
     pub fn on(&self, engine: &Engine) -> Result<AgentHandle> {
         let id = workflow::id(self.agent().id());
-        if engine.workflows().iter().any(|known| known.id().as_str() == id) {
+        if engine
+            .workflows()
+            .iter()
+            .any(|known| known.id().as_str() == id)
+        {
             return Ok(AgentHandle {
                 services: Arc::clone(&self.0),
                 engine: engine.clone(),
