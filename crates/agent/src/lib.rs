@@ -8,12 +8,14 @@ pub mod chunk;
 mod error;
 pub mod message;
 pub mod model;
+pub mod stream;
 pub mod tool;
 
 pub use chunk::Chunk;
 pub use error::{Error, ErrorKind, Result};
 pub use message::Message;
 pub use model::ChatModel;
+pub use stream::{AgentStream, RunOutput, StreamEvent, StreamItem};
 pub use tool::Tool;
 
 /// A future on the heap, as the object-safe traits of this crate return it.
