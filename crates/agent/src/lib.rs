@@ -12,6 +12,7 @@ mod handle;
 pub mod message;
 pub mod model;
 pub mod scripted;
+pub mod stream;
 pub mod tool;
 
 pub use agent::{Agent, AgentBuilder, RunOptions};
@@ -22,6 +23,7 @@ pub use message::{IntoMessages, Message};
 pub use model::ChatModel;
 pub use scripted::ScriptedModel;
 pub use tool::{IntoTool, Tool, tool};
+pub use stream::{AgentStream, RunOutput, StreamEvent, StreamItem};
 
 /// A future on the heap, as the object-safe traits of this crate return it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
