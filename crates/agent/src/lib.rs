@@ -6,12 +6,14 @@
 
 pub mod chunk;
 mod error;
+pub mod memory;
 pub mod message;
 pub mod model;
 pub mod tool;
 
 pub use chunk::Chunk;
 pub use error::{Error, ErrorKind, Result};
+pub use memory::Memory;
 pub use message::{IntoMessages, Message};
 pub use model::ChatModel;
 pub use tool::Tool;
