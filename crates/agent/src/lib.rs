@@ -9,6 +9,7 @@ mod error;
 pub mod memory;
 pub mod message;
 pub mod model;
+pub mod processor;
 pub mod tool;
 
 pub use chunk::Chunk;
@@ -16,6 +17,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use memory::Memory;
 pub use message::{IntoMessages, Message};
 pub use model::ChatModel;
+pub use processor::Processor;
 pub use tool::Tool;
 
 /// A future on the heap, as the object-safe traits of this crate return it.
