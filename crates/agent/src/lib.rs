@@ -13,6 +13,8 @@ pub mod message;
 pub mod model;
 pub mod scripted;
 pub mod stream;
+pub mod memory;
+pub mod processor;
 pub mod tool;
 
 pub use agent::{Agent, AgentBuilder, RunOptions};
@@ -24,6 +26,9 @@ pub use model::ChatModel;
 pub use scripted::ScriptedModel;
 pub use tool::{IntoTool, Tool, tool};
 pub use stream::{AgentStream, RunOutput, StreamEvent, StreamItem};
+pub use memory::Memory;
+pub use processor::Processor;
+pub use tool::Tool;
 
 /// A future on the heap, as the object-safe traits of this crate return it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
