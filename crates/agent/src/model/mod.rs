@@ -2,6 +2,8 @@
 
 mod attempts;
 mod fallback;
+#[cfg(feature = "genai")]
+mod genai;
 mod part;
 mod prompt;
 mod request;
@@ -15,6 +17,8 @@ use futures_core::Stream;
 
 pub use attempts::{Attempts, NextAttempt};
 pub use fallback::{Candidate, Fallback};
+#[cfg(feature = "genai")]
+pub use genai::{GenaiModel, genai};
 pub use part::{FinishReason, ModelPart, ResponseMetadata, Source, ToolInput, Usage};
 pub use prompt::{Prompt, PromptContent, PromptMessage, ToolOutput};
 pub use request::{ChatRequest, ModelSettings, ResponseFormat, ToolChoice, ToolDefinition};
