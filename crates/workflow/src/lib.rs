@@ -15,6 +15,7 @@ mod json;
 mod machine;
 mod predicate;
 pub mod schedule;
+mod schema;
 mod step;
 
 pub use builder::{When, WorkflowBuilder, when};

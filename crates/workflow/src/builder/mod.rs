@@ -3,6 +3,8 @@
 mod branches;
 mod function;
 mod plan;
+#[cfg(feature = "schema")]
+mod schema;
 mod trial;
 
 use std::fmt;
