@@ -24,8 +24,9 @@ impl Workflow {
     /// of `steps`.
     ///
     /// # Errors
-    /// `InvalidDefinition` when it is no graph, is nested more than 64 deep, calls something that is not in `steps`, or has
-    /// functions: mappings, conditions without predicates, computed pauses and widths. The message names the entry.
+    /// `InvalidDefinition` when it is no graph, is nested more than 64 deep, calls something that is not in `steps`, has
+    /// functions (mappings, conditions without predicates, computed pauses and widths), or has two steps one after the other
+    /// whose schemas no value fits. The message names the entry, or the steps.
     pub fn from_graph(id: impl Into<Text>, graph: &Data, steps: &StepRegistry) -> Result<Self> {
         Reader::new(id.into(), Some(steps)).workflow(graph)
     }

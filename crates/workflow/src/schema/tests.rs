@@ -202,6 +202,47 @@ async fn a_run_starts_with_what_fits_only() {
     assert_eq!(status, RunStatus::Success);
 }
 
+#[tokio::test]
+async fn a_schema_can_be_that_of_a_type() {
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is used")]
+    struct Order {
+        lines: Vec<Line>,
+        note: Option<String>,
+    }
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is used")]
+    struct Line {
+        count: u8,
+    }
+    let schema = schemars::schema_for!(Order);
+    let workflow = alone(echo("echo").input_schema(&schema).unwrap());
+    let mut trial = Trial::of(&workflow);
+    let order = json!({"lines": [{"count": 1}, {"count": 256}]});
+    trial.start(&order).await.unwrap();
+    let (_, message) = failure(&trial);
+    let line = "- lines.1.count: the value is greater than the maximum of 255";
+    assert_eq!(message, format!("Step input validation failed: \n{line}"));
+
+    let lines = |count: Value| {
+        let line = json!({"type": "object", "properties": {"count": count}, "required": ["count"]});
+        let lines = json!({"type": "array", "items": line, "minItems": 1});
+        json!({"type": "object", "properties": {"lines": lines}, "required": ["lines"]})
+    };
+    let build = |count: Value| {
+        let make = echo("make").output_schema(&lines(count)).unwrap();
+        let take = echo("take").input_schema(&schema).unwrap();
+        Workflow::builder("orders").step(make).step(take).build()
+    };
+    assert!(build(json!({"type": "integer"})).is_ok());
+    let refused = build(json!({"type": "string"})).unwrap_err();
+    assert!(
+        refused
+            .message()
+            .contains("at lines.*.count, string comes where integer is taken")
+    );
+}
+
 #[test]
 fn what_is_no_schema_is_refused_at_once_and_says_whose_it_is() {
     let wrong = json!({"type": "strin"});
