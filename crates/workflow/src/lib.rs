@@ -16,6 +16,7 @@ mod machine;
 pub mod outlet;
 mod predicate;
 pub mod schedule;
+mod schema;
 mod step;
 
 /// As in `bowline-events`.

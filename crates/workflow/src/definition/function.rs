@@ -25,6 +25,12 @@ pub(crate) trait StepFunction: Send + Sync {
     fn source(&self) -> &str {
         COMPILED
     }
+
+    /// What was declared of its values.
+    #[cfg(feature = "schema")]
+    fn schemas(&self) -> Option<&crate::schema::Schemas> {
+        None
+    }
 }
 
 /// Whether something is so.
