@@ -1,6 +1,6 @@
 //! Counts work under way, so that somebody can wait for what was begun before.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,19 +11,19 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub(crate) struct Tickets {
     rounds: Mutex<Rounds>,
-    /// Notified when the oldest round is over.
+    /// Notified when an ended round is over.
     over: Notify,
 }
 
 /// Work by when it was begun. A round ends when somebody wants to wait for it, so that usually there is only one.
 #[derive(Debug, Default)]
 struct Rounds {
-    /// The number of the oldest round.
-    oldest: u64,
-    /// How much of each ended round is still under way; the oldest is never empty.
-    ended: VecDeque<usize>,
-    /// How much of the present round is.
+    /// The number of the present round.
+    number: u64,
+    /// How much of the present round is under way.
     present: usize,
+    /// How much of ended rounds is, by their numbers; rounds that are over are not in here.
+    ended: BTreeMap<u64, usize>,
 }
 
 /// A piece of work under way; it is over when this is dropped.
@@ -42,7 +42,7 @@ impl Tickets {
     pub(crate) fn draw<T: Deref<Target = Self>>(tickets: T) -> Ticket<T> {
         let mut rounds = tickets.lock();
         rounds.present += 1;
-        let round = rounds.number();
+        let round = rounds.number;
         drop(rounds);
         Ticket { tickets, round }
     }
@@ -50,16 +50,17 @@ impl Tickets {
     /// How much is under way.
     pub(crate) fn out(&self) -> usize {
         let rounds = self.lock();
-        rounds.present + rounds.ended.iter().sum::<usize>()
+        rounds.present + rounds.ended.values().sum::<usize>()
     }
 
     /// Waits until everything that was begun before this call is over, whatever is begun meanwhile.
     pub(crate) async fn settled(&self) {
-        let next = self.lock().end();
+        let next = self.lock().end_present();
         loop {
             let mut over = pin!(self.over.notified());
             over.as_mut().enable();
-            if self.lock().oldest >= next {
+            let oldest = self.lock().ended.keys().next().copied();
+            if oldest.is_none_or(|oldest| oldest >= next) {
                 return;
             }
             over.await;
@@ -68,32 +69,27 @@ impl Tickets {
 }
 
 impl Rounds {
-    /// The number of the present round.
-    fn number(&self) -> u64 {
-        self.oldest + self.ended.len() as u64
-    }
-
-    /// Ends the present round, unless nothing was begun in it; the number of the one after it.
-    fn end(&mut self) -> u64 {
+    /// Ends the present round, unless nothing of it is under way; the number of the next one.
+    fn end_present(&mut self) -> u64 {
         if self.present > 0 {
-            self.ended.push_back(std::mem::take(&mut self.present));
+            let present = std::mem::take(&mut self.present);
+            self.ended.insert(self.number, present);
+            self.number += 1;
         }
-        self.number()
+        self.number
     }
 
-    /// Something of `round` is over; whether the oldest round is.
+    /// Something of `round` is over; whether all of an ended round is.
     fn finish(&mut self, round: u64) -> bool {
-        let place = usize::try_from(round - self.oldest).unwrap_or(usize::MAX);
-        match self.ended.get_mut(place) {
-            Some(left) => *left -= 1,
-            None => self.present -= 1,
+        if round == self.number {
+            self.present -= 1;
+            return false;
         }
-        let before = self.oldest;
-        while self.ended.front() == Some(&0) {
-            self.ended.pop_front();
-            self.oldest += 1;
-        }
-        self.oldest > before
+        let left = self.ended.get_mut(&round).map(|left| {
+            *left -= 1;
+            *left
+        });
+        left == Some(0) && self.ended.remove(&round).is_some()
     }
 }
 
