@@ -9,6 +9,7 @@ mod in_flight;
 mod link;
 #[cfg(test)]
 mod link_tests;
+mod pipe;
 mod reply;
 mod server;
 mod shared;

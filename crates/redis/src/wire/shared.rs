@@ -1,12 +1,12 @@
 //! Connections of the library: commands to it, and replies from it.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::ConnectionLike;
-
 use super::client::server_error;
+use super::pipe::Pipe;
 use super::watch::Watch;
 use super::{BoxFuture, Command, Connection, Failure, Reply};
 
@@ -19,7 +19,7 @@ pub(super) struct Shared<C> {
     routed: bool,
 }
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> Shared<C> {
+impl<C: Pipe> Shared<C> {
     /// A connection to one server, on which a reply may take `limit`, and without one as long as the caller waits.
     ///
     /// # Errors
@@ -55,11 +55,11 @@ impl<C> fmt::Debug for Shared<C> {
     }
 }
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for Shared<C> {
+impl<C: Pipe> Connection for Shared<C> {
     fn send<'a>(&self, command: &'a Command) -> BoxFuture<'a, Result<Reply, Failure>> {
         let (mut connection, watch) = (self.connection.clone(), self.watch.clone());
         Box::pin(async move {
-            let reply = connection.req_packed_command(command.packed());
+            let reply = pin!(connection.send(command.packed()));
             let reply = match &watch {
                 Some(watch) => watch.answered(reply).await,
                 None => reply.await,
@@ -76,7 +76,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for Shared<C>
         let (connection, watch) = (self.connection.clone(), self.watch.clone());
         let routed = self.routed;
         Box::pin(async move {
-            let replies = send_all(connection, commands, transaction, routed);
+            let replies = pin!(send_all(connection, commands, transaction, routed));
             let replies = match &watch {
                 Some(watch) => watch.answered(replies).await,
                 None => replies.await,
@@ -92,7 +92,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for Shared<C>
     }
 }
 
-async fn send_all<C: ConnectionLike>(
+async fn send_all<C: Pipe>(
     mut connection: C,
     commands: &[Command],
     transaction: bool,
@@ -119,9 +119,7 @@ async fn send_all<C: ConnectionLike>(
             (commands.len() + 1, 1)
         }
     };
-    connection
-        .req_packed_commands(&pipeline, skipped, wanted)
-        .await
+    connection.send_all(&pipeline, skipped, wanted).await
 }
 
 /// The replies in that to `EXEC`, the last one.

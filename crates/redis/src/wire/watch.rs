@@ -6,18 +6,18 @@
 //! connection that ended, and is answered after all that came before it on one that stands.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use redis::aio::ConnectionLike;
 use tokio::runtime::Handle;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep};
 
 use super::client::server_error;
 use super::in_flight::{InFlight, Next, Verdict};
+use super::pipe::Pipe;
 use super::{BoxFuture, Failure};
 
 /// How often a connection with commands in flight is looked at.
@@ -43,7 +43,7 @@ pub(super) struct Watch<C> {
     commands: Mutex<InFlight>,
 }
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> Watch<C> {
+impl<C: Pipe> Watch<C> {
     /// Watches over the commands of `connection`, whose replies may take `limit`.
     ///
     /// # Errors
@@ -65,9 +65,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Watch<C> {
     /// What `reply` brings, which belongs to a command on this connection.
     pub(super) async fn answered<T>(
         self: &Arc<Self>,
-        reply: impl Future<Output = redis::RedisResult<T>>,
+        mut reply: Pin<&mut impl Future<Output = redis::RedisResult<T>>>,
     ) -> redis::RedisResult<T> {
-        let mut reply = pin!(reply);
         let mut seat = Seat {
             watch: self,
             place: None,
@@ -114,12 +113,12 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Watch<C> {
 }
 
 /// The place of a command among those in flight, which is left when this is dropped.
-struct Seat<'a, C: ConnectionLike + Clone + Send + Sync + 'static> {
+struct Seat<'a, C: Pipe> {
     watch: &'a Arc<Watch<C>>,
     place: Option<usize>,
 }
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> Seat<'_, C> {
+impl<C: Pipe> Seat<'_, C> {
     /// To be called after a look for the reply: so whatever is handed over after this call is behind the command.
     fn verdict(&mut self, cx: &Context<'_>) -> Option<Verdict> {
         let mut commands = self.watch.lock();
@@ -138,7 +137,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Seat<'_, C> {
     }
 }
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> Drop for Seat<'_, C> {
+impl<C: Pipe> Drop for Seat<'_, C> {
     fn drop(&mut self) {
         if let Some(place) = self.place {
             self.watch.lock().finish(place);
@@ -147,12 +146,12 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Drop for Seat<'_, C> {
 }
 
 /// The task that lets the ticks pass while commands are in flight. It keeps no connection open.
-struct Watching<C: ConnectionLike + Clone + Send + Sync + 'static>(Weak<Watch<C>>);
+struct Watching<C: Pipe>(Weak<Watch<C>>);
 
 /// A `PING`, which tells whether the connection ended, and the number of the last command before it.
 type Probe = (u64, BoxFuture<'static, bool>);
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> Watching<C> {
+impl<C: Pipe> Watching<C> {
     async fn run(mut self, length: Duration) {
         let mut probe: Option<Probe> = None;
         let mut tick = pin!(sleep(length));
@@ -190,7 +189,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Watching<C> {
     }
 }
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> Drop for Watching<C> {
+impl<C: Pipe> Drop for Watching<C> {
     fn drop(&mut self) {
         // The runtime is shut down, and the connection with it.
         if let Some(watch) = self.0.upgrade() {
@@ -210,9 +209,9 @@ async fn over(probe: &mut Option<Probe>) -> (u64, bool) {
     }
 }
 
-fn ping<C: ConnectionLike + Send + 'static>(mut connection: C) -> BoxFuture<'static, bool> {
+fn ping<C: Pipe>(mut connection: C) -> BoxFuture<'static, bool> {
     Box::pin(async move {
-        let pong = connection.req_packed_command(&redis::cmd("PING")).await;
+        let pong = connection.send(&redis::cmd("PING")).await;
         pong.is_err_and(|error| ends_connection(&error))
     })
 }

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use redis::aio::ConnectionLike;
-use redis::{Cmd, Pipeline, RedisFuture, Value};
+use redis::{Cmd, Pipeline, RedisResult, Value};
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::pipe::Pipe;
 use super::shared::Shared;
 use super::{Command, Connection, Failure, Reply};
 
@@ -52,7 +52,7 @@ impl Scripted {
         Shared::single(self.clone(), Some(LIMIT)).expect("a runtime")
     }
 
-    async fn meet(&self, name: String) -> redis::RedisResult<Value> {
+    async fn meet(&self, name: String) -> RedisResult<Value> {
         if name == "PING" {
             self.probes.fetch_add(1, Relaxed);
         }
@@ -72,26 +72,22 @@ impl Scripted {
     }
 }
 
-impl ConnectionLike for Scripted {
-    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+impl Pipe for Scripted {
+    async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
         let name = match command.args_iter().next() {
             Some(redis::Arg::Simple(name)) => String::from_utf8_lossy(name).into_owned(),
             _ => String::new(),
         };
-        Box::pin(self.meet(name))
+        self.meet(name).await
     }
 
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        _pipeline: &'a Pipeline,
-        _offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(async move { Ok(vec![self.meet("EXEC".to_owned()).await?; count]) })
-    }
-
-    fn get_db(&self) -> i64 {
-        0
+    async fn send_all(
+        &mut self,
+        _commands: &Pipeline,
+        _skipped: usize,
+        wanted: usize,
+    ) -> RedisResult<Vec<Value>> {
+        Ok(vec![self.meet("EXEC".to_owned()).await?; wanted])
     }
 }
 
