@@ -5,6 +5,7 @@
 
 pub mod bridge;
 pub mod builder;
+mod clock;
 mod context;
 mod data;
 mod definition;
@@ -18,6 +19,7 @@ pub mod schedule;
 mod step;
 
 pub use builder::{When, WorkflowBuilder, when};
+pub use clock::{Clock, SystemClock};
 pub use context::{StepContext, TestContext};
 pub use data::Data;
 pub use definition::{RetryPolicy, Workflow};

@@ -10,7 +10,7 @@ use bowline_store::Store;
 use super::options::Options;
 use super::shared::Shared;
 use super::{Engine, graphs, lease, recovery, signal};
-use crate::{Error, ErrorKind, Result, Workflow};
+use crate::{Clock, Error, ErrorKind, Result, Workflow};
 
 /// Sets up an [`Engine`].
 #[derive(Debug)]
@@ -86,6 +86,13 @@ impl EngineBuilder {
         self
     }
 
+    /// What tells it the time of day, instead of the clock of this machine. It decides when sleeps and retentions are over and
+    /// dates what happens; how long a process may be silent is measured by the monotonic clock of Tokio.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.options.clock = clock;
+        self
+    }
+
     /// What the names of its work topics begin with; `rs.` unless set. Engines of different namespaces on one bus do not
     /// tell each other of work. It must not be empty: the topics of the reference belong to Node workers, which answer for
     /// workflows that they do not know.
@@ -116,11 +123,11 @@ impl EngineBuilder {
         }
         if self.options.workers {
             for workflow in workflows.values() {
-                graphs::publish(&*self.store, workflow).await?;
+                graphs::publish(&*self.store, workflow, self.options.clock.now()).await?;
             }
         }
         let (worker, version) = match self.options.workers {
-            true => lease::sign_on(&*self.store, self.options.lease).await?,
+            true => lease::sign_on(&*self.store, &self.options).await?,
             false => (Text::default(), 0),
         };
         let workers = self.options.workers;

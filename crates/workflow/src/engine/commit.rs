@@ -61,7 +61,7 @@ impl Driver {
             commit = commit.append_at(self.record.log(), self.end, entries);
         }
         if !self.machine.status().is_active() {
-            let at = facts.last().map_or_else(Timestamp::now, Fact::at);
+            let at = facts.last().map_or_else(|| self.shared.now(), Fact::at);
             self.record.status = self.machine.status();
             self.record.body.settle(&self.machine, at);
             let kept = self.shared.options.watch_retention;
@@ -142,7 +142,7 @@ impl Driver {
             }
         }
         let telling = self.shared.options.drain / 2;
-        let left = self.hand_over(Timestamp::now(), telling).await;
+        let left = self.hand_over(self.shared.now(), telling).await;
         let record = &self.record;
         let signal = self
             .shared
@@ -168,7 +168,7 @@ impl Driver {
 
     /// The run cannot go on: its definition has changed, or its journal is damaged.
     pub(super) async fn break_off(&mut self, problem: &str) -> bool {
-        let at = Timestamp::now();
+        let at = self.shared.now();
         self.record.body.settle(&self.machine, at);
         self.record.body.empty();
         self.record.body.large = false;

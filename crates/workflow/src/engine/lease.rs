@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use bowline_events::{Text, Timestamp};
+use bowline_events::Text;
 use bowline_store::{Commit, Expect, Index, Store, Table};
 use tokio::time::{Instant, sleep};
 
 use super::commit::later;
+use super::options::Options;
 use super::shared::{Shared, lock};
 use crate::{Error, Result};
 
@@ -14,12 +15,14 @@ use crate::{Error, Result};
 pub(super) const WORKERS: Table = Table::new("workers");
 
 /// Enters a worker of a new name.
-pub(super) async fn sign_on(store: &dyn Store, lease: std::time::Duration) -> Result<(Text, u64)> {
+pub(super) async fn sign_on(store: &dyn Store, options: &Options) -> Result<(Text, u64)> {
     let id: Text = uuid::Uuid::new_v4().to_string().into();
-    let now = Timestamp::now();
+    let now = options.clock.now();
     let body = format!(r#"{{"pid":{}}}"#, std::process::id());
-    let index = Index::new(now).due(later(now, lease));
-    let commit = Commit::new().put(WORKERS, id.clone(), Expect::Absent, index, body);
+    let index = Index::new(now).due(later(now, options.lease));
+    let commit = Commit::new()
+        .put(WORKERS, id.clone(), Expect::Absent, index, body)
+        .at(now);
     let committed = store
         .commit(commit)
         .await
@@ -31,11 +34,11 @@ pub(super) async fn sign_on(store: &dyn Store, lease: std::time::Duration) -> Re
 pub(super) async fn renew(shared: Arc<Shared>, mut version: u64) {
     let lease = shared.options.lease;
     let mut renewed = Instant::now();
-    let created = Timestamp::now();
+    let created = shared.now();
     while !shared.is_abandoning() {
         sleep(lease / 4).await;
         let worker = shared.worker();
-        let index = Index::new(created).due(later(Timestamp::now(), lease));
+        let index = Index::new(created).due(later(shared.now(), lease));
         let body = format!(r#"{{"pid":{}}}"#, std::process::id());
         let commit = Commit::new().put(
             WORKERS,
@@ -44,7 +47,7 @@ pub(super) async fn renew(shared: Arc<Shared>, mut version: u64) {
             index,
             body,
         );
-        match shared.store.commit(commit).await {
+        match shared.commit(commit).await {
             Ok(committed) => {
                 version = committed.version;
                 renewed = Instant::now();
@@ -75,7 +78,7 @@ pub(super) async fn renew(shared: Arc<Shared>, mut version: u64) {
                 continue;
             }
         }
-        if let Ok((worker, new)) = sign_on(&*shared.store, lease).await {
+        if let Ok((worker, new)) = sign_on(&*shared.store, &shared.options).await {
             *lock(&shared.worker) = worker;
             version = new;
             renewed = Instant::now();
@@ -93,11 +96,11 @@ pub(super) async fn sign_off(shared: &Shared) {
         let commit = match clean {
             true => Commit::new().delete(WORKERS, worker, record.version),
             false => {
-                let over = record.index.clone().due(Timestamp::now());
+                let over = record.index.clone().due(shared.now());
                 Commit::new().replace(&record, over, record.body.clone())
             }
         };
-        if let Err(error) = shared.store.commit(commit).await {
+        if let Err(error) = shared.commit(commit).await {
             tracing::debug!(%error, "the lease of this engine ends by itself");
         }
     }

@@ -67,11 +67,11 @@ impl Shared {
                 commit.delete(OUTBOX, key.clone(), *version)
             };
             let together = some.iter().fold(Commit::new(), delete);
-            if self.store.commit(together).await.is_ok() {
+            if self.commit(together).await.is_ok() {
                 continue;
             }
             for one in some {
-                match self.store.commit(delete(Commit::new(), one)).await {
+                match self.commit(delete(Commit::new(), one)).await {
                     // Somebody has told it once more, because it took so long.
                     Err(error) if error.conflict().is_none() => lock(&self.told).push(one.clone()),
                     _ => {}
@@ -110,7 +110,7 @@ impl Shared {
                 }
             };
             // Whoever was faster has told it, too.
-            let _ = self.store.commit(commit).await;
+            let _ = self.commit(commit).await;
         }
         Ok(())
     }
@@ -155,7 +155,7 @@ impl Shared {
     ) -> Result<Told> {
         let index = note.index.clone().due(later(now, self.options.lease));
         let ours = Commit::new().replace(note, index, self.worker().to_string());
-        let version = match self.store.commit(ours).await {
+        let version = match self.commit(ours).await {
             Ok(committed) => committed.version,
             // Somebody else tells it.
             Err(error) if error.conflict().is_some() => return Ok(Told::Settled),

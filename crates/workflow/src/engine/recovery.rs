@@ -9,7 +9,6 @@ use bowline_store::{Commit, Cursor, Expect, Filter, Order, Query, Record};
 use tokio::time::sleep;
 
 use super::commit::{later, store_error};
-use super::driver::until;
 use super::lease::WORKERS;
 use super::record::{JOURNAL, RUNS, RunRecord};
 use super::shared::Shared;
@@ -27,7 +26,7 @@ const SET_ASIDE: Duration = Duration::from_secs(60);
 pub(super) async fn keep_watch(shared: Arc<Shared>) {
     let mut orphans = Orphans::default();
     while !shared.is_closing() {
-        let looked = Timestamp::now();
+        let looked = shared.now();
         if let Err(error) = look(&shared, &mut orphans, looked).await {
             tracing::warn!(%error, "the store was not asked what is due; trying again");
         }
@@ -56,7 +55,7 @@ async fn next_due(shared: &Shared, looked: Timestamp) -> Duration {
         let records = shared.store.due(RUNS, end, limit).await.unwrap_or_default();
         let mut due = records.iter().filter_map(|record| record.index.due);
         match due.find(|due| *due > looked) {
-            Some(next) => return until(next),
+            Some(next) => return shared.until(next),
             None if records.len() < limit => break,
             None => {}
         }
@@ -139,7 +138,6 @@ async fn set_aside(shared: &Shared, record: &Record, error: &Error, now: Timesta
     let index = record.index.clone().due(later(now, SET_ASIDE));
     // Whoever was faster has done it.
     let _ = shared
-        .store
         .commit(Commit::new().replace(record, index, record.body.clone()))
         .await;
 }
@@ -151,7 +149,7 @@ async fn postpone(shared: &Shared, runs: Vec<RunRecord>, now: Timestamp) {
             let expect = Expect::Version(run.version);
             let commit = Commit::new().put(RUNS, run.id.clone(), expect, run.index(), json);
             // Whoever was faster has taken it.
-            let _ = shared.store.commit(commit).await;
+            let _ = shared.commit(commit).await;
         }
     }
 }
@@ -201,12 +199,12 @@ async fn commit_all(shared: &Shared, commits: Vec<Commit>) {
         .iter()
         .flat_map(|commit| commit.operations().iter().cloned());
     let together = together.fold(Commit::new(), Commit::with);
-    if shared.store.commit(together).await.is_ok() {
+    if shared.commit(together).await.is_ok() {
         return;
     }
     for commit in commits {
         // Whoever was faster has done it.
-        let _ = shared.store.commit(commit).await;
+        let _ = shared.commit(commit).await;
     }
 }
 
@@ -283,7 +281,7 @@ async fn take_orphans(shared: &Arc<Shared>, now: Timestamp) -> Result<()> {
             true => continue,
         };
         // Whoever was faster has done it.
-        let _ = shared.store.commit(commit).await;
+        let _ = shared.commit(commit).await;
     }
     Ok(())
 }

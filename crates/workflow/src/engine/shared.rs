@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use bowline_events::{PubSub, Text};
-use bowline_store::Store;
+use bowline_events::{PubSub, Text, Timestamp};
+use bowline_store::{Commit, Committed, Store, StoreFuture};
 use tokio::sync::{Notify, watch};
 
 use super::options::Options;
@@ -102,6 +103,22 @@ impl Shared {
 
     pub(super) fn worker(&self) -> Text {
         lock(&self.worker).clone()
+    }
+
+    /// The time of day.
+    pub(super) fn now(&self) -> Timestamp {
+        self.options.clock.now()
+    }
+
+    /// How long it is until `at`.
+    pub(super) fn until(&self, at: Timestamp) -> Duration {
+        let millis = at.as_millis().saturating_sub(self.now().as_millis());
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+    }
+
+    /// Has the store do `commit`, which is of now.
+    pub(super) fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
+        self.store.commit(commit.at(self.now()))
     }
 
     pub(super) fn is_closing(&self) -> bool {

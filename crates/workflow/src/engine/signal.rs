@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::{
-    NewEvent, Payload, PubSub, PublishOptions, SubscribeOptions, Subscription, Text, Topic,
+    NewEvent, Payload, PubSub, PublishOptions, SubscribeOptions, Subscription, Text, Timestamp,
+    Topic,
 };
 
 use tokio::time::sleep;
@@ -160,8 +161,7 @@ async fn next(
 }
 
 /// Whether a run waits for somebody to work on it now.
-fn is_wanted(record: &RunRecord) -> bool {
-    let now = bowline_events::Timestamp::now();
+fn is_wanted(record: &RunRecord, now: Timestamp) -> bool {
     let due = record.due.is_none_or(|due| due <= now);
     record.status.is_active() && record.body.worker.is_none() && due
 }
@@ -170,7 +170,7 @@ fn is_wanted(record: &RunRecord) -> bool {
 async fn begin(shared: &Arc<Shared>, run: &str) {
     match shared.store.get(RUNS, run).await {
         Ok(Some(record)) => match RunRecord::read(&record) {
-            Ok(record) if is_wanted(&record) => {
+            Ok(record) if is_wanted(&record, shared.now()) => {
                 if let Err(error) = shared.take(record, false).await {
                     tracing::debug!(%error, "a run was not begun; it will be found");
                 }
