@@ -50,7 +50,8 @@ impl EngineBuilder {
         self
     }
 
-    /// How long others wait before they take over the runs of a process that is silent; 10 s unless set, at least 100 ms.
+    /// How long others wait before they take over the runs of a process that is silent; 10 s unless set, at least 100 ms. They
+    /// measure it themselves, beginning when they see its last sign of life, so a process that was just started waits as well.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.options.lease = lease.max(Duration::from_millis(100));
         self
@@ -137,6 +138,7 @@ impl EngineBuilder {
         let mut tasks = vec![tokio::spawn(signal::listen(Arc::clone(&shared), ears))];
         if workers {
             tasks.push(tokio::spawn(lease::renew(Arc::clone(&shared), version)));
+            tasks.push(tokio::spawn(lease::watch_others(Arc::clone(&shared))));
             tasks.push(tokio::spawn(recovery::keep_watch(Arc::clone(&shared))));
         }
         Ok(Engine::new(shared, tasks))

@@ -127,7 +127,7 @@ impl Driver {
 
     /// The run sleeps: whoever is awake then goes on with it.
     pub(super) async fn park(&mut self, until: Timestamp) -> Left {
-        self.hand_over(until, TELLING).await
+        self.hand_over(RunStatus::Waiting, until, TELLING).await
     }
 
     /// The engine is closed: others go on with the run. What it has begun ends first, so that nothing runs twice at a time.
@@ -142,7 +142,8 @@ impl Driver {
             }
         }
         let telling = self.shared.options.drain / 2;
-        let left = self.hand_over(self.shared.now(), telling).await;
+        let now = self.shared.now();
+        let left = self.hand_over(RunStatus::Pending, now, telling).await;
         let record = &self.record;
         let signal = self
             .shared
@@ -151,13 +152,13 @@ impl Driver {
         left
     }
 
-    async fn hand_over(&mut self, due: Timestamp, telling: Duration) -> Left {
+    async fn hand_over(&mut self, status: RunStatus, due: Timestamp, telling: Duration) -> Left {
         let deadline = Instant::now() + telling;
         let publisher = &self.shared.publisher;
         let all = self.machine.noted();
         publisher.wait_for(&self.voice, all, deadline).await;
         self.voice.silence();
-        self.record.status = RunStatus::Waiting;
+        self.record.status = status;
         self.record.due = Some(due);
         self.record.body.worker = None;
         self.record.body.told = Some(self.voice.published());

@@ -131,7 +131,7 @@ impl Shared {
         let Some(workflow) = self.workflow(&record.workflow) else {
             return Ok(Told::Later(POSTPONED));
         };
-        if self.is_being_told(note, now).await? {
+        if self.is_being_told(note).await? {
             return Ok(Told::Later(self.options.lease));
         }
         let notices = match self.replay_until(&run, workflow, end).await {
@@ -169,15 +169,15 @@ impl Shared {
 
     /// Whether somebody is about to tell what a note is about. What this engine still has to tell is in its queue; what is
     /// not there was forgotten because the answer to a commit was lost.
-    async fn is_being_told(&self, note: &Record, now: Timestamp) -> Result<bool> {
+    async fn is_being_told(&self, note: &Record) -> Result<bool> {
         if *note.body == *self.worker().as_bytes() {
             return Ok(self.publisher.is_busy() || self.has_told(&note.key));
         }
-        self.is_alive(&note.body, now).await
+        self.is_alive(&note.body).await
     }
 
-    /// Whether a worker holds a lease.
-    pub(super) async fn is_alive(&self, worker: &[u8], now: Timestamp) -> Result<bool> {
+    /// Whether a worker is there, and not known to be dead.
+    pub(super) async fn is_alive(&self, worker: &[u8]) -> Result<bool> {
         let Ok(worker) = std::str::from_utf8(worker) else {
             return Ok(false);
         };
@@ -186,7 +186,7 @@ impl Shared {
         }
         let record = self.store.get(WORKERS, worker).await;
         let record = record.map_err(store_error("recover"))?;
-        Ok(record.is_some_and(|record| record.index.due.is_none_or(|due| due > now)))
+        Ok(record.is_some_and(|record| !self.peers.is_dead(&record.key, record.version)))
     }
 
     /// Tells what a run that nobody works on has to tell, and was not told yet.

@@ -10,6 +10,7 @@ use bowline_store::{Commit, Committed, Store, StoreFuture};
 use tokio::sync::{Notify, watch};
 
 use super::options::Options;
+use super::peers::Peers;
 use super::publish::{Publisher, Told};
 use super::record::RunRecord;
 use crate::context::CancelSource;
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     pub(super) options: Options,
     /// The name under which this engine holds runs at present.
     pub(super) worker: Mutex<Text>,
+    /// What is known of the workers.
+    pub(super) peers: Peers,
     active: Mutex<HashMap<Text, Arc<Active>>>,
     closing: AtomicBool,
     /// The time that steps had to end when the engine was closed is over.
@@ -84,6 +87,7 @@ impl Shared {
             store,
             bus,
             workflows,
+            peers: Peers::new(options.lease),
             options,
             worker: Mutex::new(worker),
             active: Mutex::default(),

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use super::record::{RUNS, RunRecord};
 use super::shared::Shared;
 use crate::json::Writer;
+use crate::machine::RunStatus;
 
 /// The group that shares the work.
 const GROUP: &str = "bowline-orchestration";
@@ -162,7 +163,9 @@ async fn next(
 
 /// Whether a run waits for somebody to work on it now.
 fn is_wanted(record: &RunRecord, now: Timestamp) -> bool {
-    let due = record.due.is_none_or(|due| due <= now);
+    // What is to begin, and not to wake up, is not put off by the clock of who entered it.
+    let pending = record.status == RunStatus::Pending;
+    let due = pending || record.due.is_none_or(|due| due <= now);
     record.status.is_active() && record.body.worker.is_none() && due
 }
 

@@ -220,7 +220,7 @@ impl Engine {
             let noted = self.shared.store.get(OUTBOX, &note).await;
             match noted.map_err(|error| Error::store(operation, error))? {
                 None => return Ok(all),
-                Some(note) if !self.shared.is_alive(&note.body, self.shared.now()).await? => break,
+                Some(note) if !self.shared.is_alive(&note.body).await? => break,
                 Some(_) if look + 1 < LOOKS => sleep(PAUSE).await,
                 Some(_) => {}
             }

@@ -1,10 +1,13 @@
 //! What lies between a process and the rest of the world, and everything that happens to it there.
 
 use std::future::pending;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::watch;
+
+use crate::clocks::JumpyClock;
 
 /// When a process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +40,11 @@ pub(crate) struct Line {
     bus_cut: AtomicBool,
     /// New subscriptions end at once.
     deaf: AtomicBool,
+    /// Milliseconds that an operation takes, and a step, at most.
+    latency: AtomicU32,
+    step_time: AtomicU32,
     dice: Mutex<Dice>,
+    clock: Arc<JumpyClock>,
 }
 
 impl Line {
@@ -52,7 +59,43 @@ impl Line {
             bus_faults: AtomicU32::new(0),
             bus_cut: AtomicBool::new(false),
             deaf: AtomicBool::new(false),
+            latency: AtomicU32::new(0),
+            step_time: AtomicU32::new(0),
             dice: Mutex::new(Dice::new(seed)),
+            clock: Arc::new(JumpyClock::right()),
+        }
+    }
+
+    /// A line whose process has this clock.
+    pub(crate) fn with_clock(seed: u64, clock: JumpyClock) -> Self {
+        Self {
+            clock: Arc::new(clock),
+            ..Self::new(seed)
+        }
+    }
+
+    /// The clock of the process.
+    pub(crate) fn clock(&self) -> &Arc<JumpyClock> {
+        &self.clock
+    }
+
+    /// How many milliseconds operations take from now on, and steps, at most.
+    pub(crate) fn slow_down(&self, operation: u32, step: u32) {
+        self.latency.store(operation, Ordering::SeqCst);
+        self.step_time.store(step, Ordering::SeqCst);
+    }
+
+    /// Takes the time of a step.
+    pub(crate) async fn works(&self) {
+        self.takes(&self.step_time).await;
+        self.alive().await;
+    }
+
+    async fn takes(&self, at_most: &AtomicU32) {
+        let at_most = at_most.load(Ordering::SeqCst);
+        if at_most > 0 {
+            let millis = self.roll(at_most + 1);
+            tokio::time::sleep(Duration::from_millis(millis.into())).await;
         }
     }
 
@@ -157,6 +200,7 @@ impl Line {
         let mut held = self.held.subscribe();
         // The sender is in `self`.
         let _ = held.wait_for(|held| !*held).await;
+        self.takes(&self.latency).await;
         self.alive().await;
         let n = self.passed.fetch_add(1, Ordering::SeqCst);
         if self.death == Some(Death::Before(n)) {

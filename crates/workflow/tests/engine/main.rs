@@ -3,6 +3,7 @@
 
 mod away;
 mod boundaries;
+mod clocks;
 mod closing;
 mod competition;
 mod duplicates;
