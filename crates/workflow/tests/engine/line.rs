@@ -38,6 +38,7 @@ pub(crate) struct Line {
     store_faults: AtomicU32,
     bus_faults: AtomicU32,
     bus_cut: AtomicBool,
+    store_cut: AtomicBool,
     /// New subscriptions end at once.
     deaf: AtomicBool,
     /// Milliseconds that an operation takes, and a step, at most.
@@ -58,6 +59,7 @@ impl Line {
             store_faults: AtomicU32::new(0),
             bus_faults: AtomicU32::new(0),
             bus_cut: AtomicBool::new(false),
+            store_cut: AtomicBool::new(false),
             deaf: AtomicBool::new(false),
             latency: AtomicU32::new(0),
             step_time: AtomicU32::new(0),
@@ -174,6 +176,11 @@ impl Line {
         self.bus_cut.store(cut, Ordering::SeqCst);
     }
 
+    /// Every operation of the store fails from now on, or does not any more.
+    pub(crate) fn cut_store(&self, cut: bool) {
+        self.store_cut.store(cut, Ordering::SeqCst);
+    }
+
     /// New subscriptions end at once, or do not any more.
     pub(crate) fn deafen(&self, deaf: bool) {
         self.deaf.store(deaf, Ordering::SeqCst);
@@ -207,7 +214,11 @@ impl Line {
             self.die();
         }
         self.alive().await;
-        if way == Way::Bus && self.bus_cut.load(Ordering::SeqCst) {
+        let cut = match way {
+            Way::Store => &self.store_cut,
+            Way::Bus => &self.bus_cut,
+        };
+        if cut.load(Ordering::SeqCst) {
             tokio::task::yield_now().await;
             return Err(fault(n));
         }

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bowline_events::Timestamp;
-use bowline_workflow::{Clock, RetryPolicy, StepContext, StepError, Workflow, step, when};
+use bowline_workflow::{RetryPolicy, StepContext, StepError, Workflow, step, when};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -24,8 +23,6 @@ pub(crate) struct Act {
     pub(crate) what: String,
     pub(crate) begun: Instant,
     pub(crate) ended: Instant,
-    /// What the clock of its process said when it began.
-    pub(crate) clock: Timestamp,
 }
 
 impl Effects {
@@ -109,7 +106,7 @@ impl Hands {
         let index = ctx.index().map_or(String::new(), |i| format!("[{i}]"));
         let (run, step) = (ctx.run_id(), ctx.step_id());
         let what = format!("{run}/{step}{index}");
-        let (begun, clock) = (Instant::now(), self.line.clock().now());
+        let begun = Instant::now();
         self.effects.add(what.clone());
         drop(happening);
         self.line.works().await;
@@ -117,7 +114,6 @@ impl Hands {
             what,
             begun,
             ended: Instant::now(),
-            clock,
         });
     }
 }

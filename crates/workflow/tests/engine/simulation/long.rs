@@ -76,16 +76,12 @@ pub(crate) async fn check_timers(seed: u64, world: &World, run: &str, scene: &Sc
     let after = world.effects.acts(&format!("{run}/after"));
     let fell = before.iter().map(|act| act.ended).min().unwrap();
     for act in after {
-        // By the monotonic clocks it may have been set to sleep by one that was fast.
+        // The clocks drift by one in a hundred.
         let passed = act.begun - fell;
         let enough = passed * 102 / 100 >= pause;
         assert!(
             awake >= due || enough,
             "seed {seed}: {run} woke up at {awake}, due {due}, after {passed:?} of {pause:?}"
-        );
-        assert!(
-            enough || act.clock.as_millis() >= asleep,
-            "seed {seed}: {run} went on before it slept"
         );
     }
 }

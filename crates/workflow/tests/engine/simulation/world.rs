@@ -191,7 +191,7 @@ impl World {
     pub(crate) async fn disturb(&mut self) {
         let victim = usize::try_from(self.dice.below(ENGINES as u64)).unwrap();
         let freeze = Duration::from_millis(self.dice.below(self.pace.freeze));
-        let what = self.dice.below(6);
+        let what = self.dice.below(7);
         match what {
             0 if self.weather == Weather::Storm => {
                 self.disturbances += 1;
@@ -208,6 +208,20 @@ impl World {
                 }
                 victim.line.die();
                 self.add().await;
+            }
+            // Nobody reaches anything for a while, so nobody may take that for the death of the others.
+            3 => {
+                let hangs = self.dice.below(2) == 0;
+                let lines = || self.processes.iter().map(|process| &process.line);
+                match hangs {
+                    true => lines().for_each(|line| line.hold()),
+                    false => lines().for_each(|line| line.cut_store(true)),
+                }
+                tokio::time::sleep(freeze * 3).await;
+                match hangs {
+                    true => lines().for_each(|line| line.release()),
+                    false => lines().for_each(|line| line.cut_store(false)),
+                }
             }
             _ => {
                 let away = self.away();
