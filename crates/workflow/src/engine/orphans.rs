@@ -39,6 +39,8 @@ struct Found {
     /// Workers that have runs still, which this engine can take, or cannot.
     waiting: HashSet<Text>,
     foreign: HashSet<Text>,
+    /// There was no room for more, so not all were looked at.
+    partly: bool,
 }
 
 impl Orphans {
@@ -68,7 +70,7 @@ impl Orphans {
         if !died && !long_ago && !behind {
             return Ok(());
         }
-        self.looked = Some(Instant::now());
+        let first = self.looked.replace(Instant::now()).is_none();
         let found = match take_orphans(shared).await {
             Ok(found) => found,
             Err(error) => {
@@ -76,11 +78,14 @@ impl Orphans {
                 return Err(error);
             }
         };
-        self.pause = match died || found.any {
+        self.pause = match first || died || found.any {
             true => self.lease * SOON,
             false => (self.pause * 2).min(self.lease * LATE),
         };
-        self.for_others = found.foreign;
+        self.for_others = match found.partly {
+            true => HashSet::new(),
+            false => found.foreign,
+        };
         self.for_others.retain(|id| !found.waiting.contains(id));
         Ok(())
     }
@@ -147,6 +152,10 @@ async fn take_orphans(shared: &Arc<Shared>) -> Result<Found> {
             }
         }
         match page.next {
+            Some(_) if !shared.has_room() => {
+                found.partly = true;
+                return Ok(found);
+            }
             Some(next) => cursor = Some(next),
             None => break,
         }

@@ -44,6 +44,8 @@ pub(crate) struct Line {
     /// Milliseconds that an operation takes, and a step, at most.
     latency: AtomicU32,
     step_time: AtomicU32,
+    /// Records of runs that lists have had.
+    listed: AtomicU64,
     dice: Mutex<Dice>,
     clock: Arc<JumpyClock>,
 }
@@ -63,6 +65,7 @@ impl Line {
             deaf: AtomicBool::new(false),
             latency: AtomicU32::new(0),
             step_time: AtomicU32::new(0),
+            listed: AtomicU64::new(0),
             dice: Mutex::new(Dice::new(seed)),
             clock: Arc::new(JumpyClock::right()),
         }
@@ -85,6 +88,16 @@ impl Line {
     pub(crate) fn slow_down(&self, operation: u32, step: u32) {
         self.latency.store(operation, Ordering::SeqCst);
         self.step_time.store(step, Ordering::SeqCst);
+    }
+
+    /// How many records of runs lists have had.
+    pub(crate) fn listed(&self) -> u64 {
+        self.listed.load(Ordering::SeqCst)
+    }
+
+    /// A list of runs had this many records.
+    pub(crate) fn lists(&self, records: usize) {
+        self.listed.fetch_add(records as u64, Ordering::SeqCst);
     }
 
     /// Takes the time of a step.

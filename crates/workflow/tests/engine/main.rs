@@ -12,6 +12,7 @@ mod history;
 mod house;
 mod life;
 mod line;
+mod orphans;
 mod poison;
 mod retention;
 mod scenes;
