@@ -18,6 +18,7 @@ mod retention;
 mod scenes;
 mod scheduled;
 mod simulation;
+mod skew;
 mod stale;
 mod steering;
 mod streams;
