@@ -3,6 +3,7 @@
 
 mod away;
 mod boundaries;
+mod clocks;
 mod closing;
 mod competition;
 mod duplicates;
@@ -12,11 +13,13 @@ mod house;
 mod life;
 mod line;
 mod outlets;
+mod orphans;
 mod poison;
 mod retention;
 mod scenes;
 mod scheduled;
 mod simulation;
+mod skew;
 mod stale;
 mod steering;
 mod streams;
