@@ -28,7 +28,6 @@ pub use tool::{IntoTool, Tool, tool};
 pub use stream::{AgentStream, RunOutput, StreamEvent, StreamItem};
 pub use memory::Memory;
 pub use processor::Processor;
-pub use tool::Tool;
 
 /// A future on the heap, as the object-safe traits of this crate return it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
