@@ -10,6 +10,7 @@ pub mod memory;
 pub mod message;
 pub mod model;
 pub mod processor;
+pub mod structured;
 pub mod tool;
 
 pub use chunk::Chunk;
