@@ -15,6 +15,7 @@ pub mod scripted;
 pub mod stream;
 pub mod memory;
 pub mod processor;
+pub mod structured;
 pub mod tool;
 
 pub use agent::{Agent, AgentBuilder, RunOptions};
