@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use bowline_agent::chunk::event::IterationComplete;
-use bowline_agent::chunk::{Block, Chunk, Encoder, StepFinish, StepStart, ToolCall, ToolResult};
+use bowline_agent::chunk::{
+    Block, Chunk, Delta, Encoder, StepFinish, StepStart, ToolCall, ToolResult,
+};
 use bowline_agent::model::{FinishReason, ToolInput};
 use bowline_agent::stream::Fold;
 use bowline_agent::{ErrorKind, RunOutput, StreamEvent, StreamItem};
@@ -299,6 +301,36 @@ fn a_discarded_step_leaves_nothing_in_the_output() {
         .map(|call| call.tool_call_id.as_str())
         .collect();
     assert_eq!(calls, ["d"]);
+}
+
+#[test]
+fn what_comes_after_a_loss_is_no_part_of_what_came_before() {
+    let encoder = Encoder::new("run");
+    let say = |text: &str| {
+        let text = text.to_owned();
+        let delta = Delta {
+            id: "t".into(),
+            text,
+            metadata: None,
+        };
+        encoder
+            .event(encoder.chunk(&Chunk::TextDelta(delta)))
+            .stamp()
+    };
+    let mut fold = Fold::new();
+    feed(&mut fold, &[event("step a"), say("one")], 0);
+    fold.lose();
+    assert_eq!(feed(&mut fold, &[say("two")], 5).len(), 1);
+    assert_eq!(fold.text(), "two");
+    assert_eq!(fold.clone().into_output().steps.len(), 2);
+    // The end of the first step may be among what was lost.
+    let mut other = Fold::new();
+    feed(&mut other, &[event("step a"), say("one")], 0);
+    other.lose();
+    assert_eq!(
+        names(&feed(&mut other, &[event("step b")], 5)),
+        ["step-start"]
+    );
 }
 
 #[test]
