@@ -76,7 +76,7 @@ fn after(
     }
     if let Some(schema) = &schemas.state
         && let Some(changes) = &completion.state
-        && !matches!(completion.outcome, Outcome::Failed(_))
+        && !matches!(completion.outcome, Outcome::Failed(_) | Outcome::Canceled)
     {
         let mut state = Fields::of(context.raw_state());
         state.merge(changes);

@@ -168,6 +168,17 @@ async fn a_step_leaves_a_state_that_fits_only() {
 }
 
 #[tokio::test]
+async fn what_a_step_has_set_that_fails_is_not_looked_at() {
+    let set = step("set", |ctx: StepContext, partial: Value| async move {
+        ctx.set_state(&partial)?;
+        Err::<(), _>(StepError::fail("Late", "the disk is full"))
+    });
+    let mut trial = Trial::of(&alone(set.state_schema(&order()).unwrap()));
+    trial.start(&json!({"count": 0})).await.unwrap();
+    assert_eq!(failure(&trial).1, "the disk is full");
+}
+
+#[tokio::test]
 async fn what_a_step_returns_is_not_looked_at() {
     let workflow = alone(echo("echo").output_schema(&order()).unwrap());
     let mut trial = Trial::of(&workflow);
