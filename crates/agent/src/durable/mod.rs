@@ -8,6 +8,7 @@ mod llm;
 pub(crate) mod mailbox;
 mod mapping;
 mod outlet;
+pub(crate) mod processing;
 mod report;
 mod request;
 pub(crate) mod stop;

@@ -10,13 +10,12 @@ use bytes::Bytes;
 use super::mapping::{END, End};
 use super::tool_call::{WaitKind, Waiting};
 use super::transcript::Transcript;
-use crate::Agent;
 use crate::chunk::event::{Failed, SuspendKind, Suspended};
 use crate::chunk::{APPROVAL_SCHEMA, ApprovalRequest, Chunk, Encoder, Failure, SuspendedCall};
 
 /// What the runs of an agent tell.
 #[derive(Debug)]
-pub(crate) struct Told(pub(crate) Agent);
+pub(crate) struct Told;
 
 impl Outlet for Told {
     fn topics(&self, run_id: &str) -> Vec<Topic> {
@@ -53,7 +52,11 @@ fn finished(scene: &Scene<'_>, aborted: Option<bool>) -> Option<Bytes> {
         .and_then(|end| end.parse().ok())
         .unwrap_or_default();
     let transcript = Transcript::of_state(state).ok()?;
-    let finish = transcript.finish(aborted.unwrap_or(end.aborted), end.more);
+    let end = End {
+        aborted: aborted.unwrap_or(end.aborted),
+        ..end
+    };
+    let finish = transcript.finish(&end);
     Some(finish.to_json())
 }
 

@@ -2,6 +2,7 @@
 
 mod control;
 mod prepare;
+mod stream;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,9 +12,10 @@ use bowline_store::Store;
 use bowline_workflow::{Engine, Workflow};
 
 use crate::durable::workflow::{self, Services};
-use crate::{Agent, Error, ErrorKind, Result};
+use crate::{Agent, Error, ErrorKind, Memory, Result};
 
 pub use control::SuspendedCall;
+pub use stream::{AgentRun, ObserveRun};
 
 /// An agent with the store and the bus of its runs: its loop, to give to an engine, and then a handle.
 ///
@@ -53,7 +55,13 @@ pub struct AgentHandle {
 impl DurableAgent {
     /// `agent`, whose runs are kept in `store` and told on `bus`: those of the engine that works on them.
     pub fn new(agent: Agent, store: Arc<dyn Store>, bus: Arc<dyn PubSub>) -> Self {
-        Self(Arc::new(Services { agent, bus, store }))
+        let memory = Memory::new(Arc::clone(&store));
+        Self(Arc::new(Services {
+            agent,
+            bus,
+            store,
+            memory,
+        }))
     }
 
     /// The agent.
@@ -100,6 +108,11 @@ impl AgentHandle {
     /// What works on the runs.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The conversations in its store.
+    pub fn memory(&self) -> &Memory {
+        &self.services.memory
     }
 
     /// The id of its workflow, by which the runs are found in the store.

@@ -69,3 +69,14 @@ impl fmt::Debug for ProcessorError {
         }
     }
 }
+
+impl From<Tripwire> for crate::chunk::Tripwire {
+    fn from(tripwire: Tripwire) -> Self {
+        Self {
+            reason: tripwire.reason,
+            retry: tripwire.retry,
+            metadata: tripwire.metadata,
+            processor_id: tripwire.processor_id,
+        }
+    }
+}
