@@ -106,6 +106,25 @@ async fn a_process_that_has_just_begun_gives_the_others_their_lease() {
     first.line.die();
 }
 
+/// Whoever looks for orphans has read who is there before he reads the runs.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_comes_while_others_look_keeps_its_runs() {
+    for seconds in 0..60 {
+        let house = House::new();
+        let looks = Process::new(&house, true, 16).await;
+        // It reads one thing every three seconds or so.
+        looks.line.slow_down(6000, 0);
+        sleep(Duration::from_secs(seconds)).await;
+        let mut comes = Process::new(&house, false, 16).await;
+        start(&mut comes).await;
+        sleep(30 * LEASE).await;
+        assert_eq!(count(&house.journal("r").await, "recovered"), 0);
+        assert_eq!(*looks.begun.borrow(), 0, "a live run was taken");
+        comes.line.die();
+        looks.line.die();
+    }
+}
+
 /// Every engine reads the runs that run when somebody died, and otherwise the less often the longer nothing was found.
 #[tokio::test(start_paused = true)]
 async fn looking_for_orphans_among_ten_thousand_runs_is_rare() {
