@@ -6,6 +6,8 @@
 
 pub mod chunk;
 mod error;
+#[cfg(feature = "mcp")]
+pub mod mcp;
 pub mod message;
 pub mod model;
 pub mod scripted;

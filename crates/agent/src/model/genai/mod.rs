@@ -3,7 +3,7 @@
 mod answer;
 mod calls;
 mod failure;
-mod http;
+
 mod prompt;
 mod provider;
 mod request;
@@ -25,7 +25,7 @@ use provider::Named;
 use request::Turn;
 use tap::Tap;
 
-use super::{ChatModel, ChatRequest, ModelStream};
+use super::{ChatModel, ChatRequest, ModelStream, http};
 use crate::{BoxFuture, Error, ErrorKind, Result};
 
 /// How long a provider may be silent.
