@@ -10,6 +10,8 @@ mod durable;
 mod error;
 mod handle;
 pub mod memory;
+#[cfg(feature = "mcp")]
+pub mod mcp;
 pub mod message;
 pub mod model;
 pub mod processor;

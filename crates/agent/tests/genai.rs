@@ -401,7 +401,7 @@ async fn what_breaks_off_is_an_error_that_may_pass() {
         (begun().cut(), "connection failed"),
         (begun().end_early(), "before its end"),
         (begun().raw("data: {\"choices\":[{\"del").end_early(), ""),
-        (begun().error(overloaded), "overloaded"),
+        (begun().error(&overloaded), "overloaded"),
         (begun().tool_call("call_aaaa", "f", ["{\"x\":"]).cut(), ""),
     ] {
         server.answer(answer);
@@ -417,7 +417,7 @@ async fn what_breaks_off_is_an_error_that_may_pass() {
         );
     }
     let refused = json!({"message": "bad image", "type": "invalid_request_error"});
-    server.answer(begun().error(refused));
+    server.answer(begun().error(&refused));
     assert_eq!(asked(&model).await.1.unwrap().kind(), ErrorKind::Model);
     server.answer(begun().raw("data: nonsense\n\n"));
     assert_eq!(asked(&model).await.1.unwrap().kind(), ErrorKind::Model);
@@ -509,4 +509,116 @@ async fn a_model_that_cannot_be_asked_says_so_and_why() {
     request.provider_options = Some(Data::from(json!([1])));
     let error = model.stream(request).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+/// A stream of Anthropic: a thought with its signature, one that is hidden, and a tool call.
+fn anthropic_stream() -> String {
+    let start = |index, block: Value| json!({"type": "content_block_start", "index": index, "content_block": block});
+    let delta = |index, delta: Value| json!({"type": "content_block_delta", "index": index, "delta": delta});
+    let stop = |index| json!({"type": "content_block_stop", "index": index});
+    let events = [
+        json!({"type": "message_start", "message": {
+            "id": "msg_1", "model": "claude-x", "usage": {"input_tokens": 9, "output_tokens": 1},
+        }}),
+        start(
+            0,
+            json!({"type": "thinking", "thinking": "", "signature": ""}),
+        ),
+        delta(0, json!({"type": "thinking_delta", "thinking": "Hm."})),
+        delta(0, json!({"type": "signature_delta", "signature": "abc="})),
+        stop(0),
+        start(1, json!({"type": "redacted_thinking", "data": "zzz"})),
+        stop(1),
+        start(
+            2,
+            json!({"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}),
+        ),
+        delta(
+            2,
+            json!({"type": "input_json_delta", "partial_json": "{\"x\""}),
+        ),
+        delta(
+            2,
+            json!({"type": "input_json_delta", "partial_json": ":1}"}),
+        ),
+        stop(2),
+        json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"},
+            "usage": {"output_tokens": 20}}),
+        json!({"type": "message_stop"}),
+    ];
+    let frame = |event: &Value| {
+        format!(
+            "event: {}\ndata: {event}\n\n",
+            event["type"].as_str().unwrap()
+        )
+    };
+    events.iter().map(frame).collect()
+}
+
+#[tokio::test]
+async fn signatures_of_thoughts_survive_the_way_there_and_back() {
+    let server = OpenAiServer::start().await.unwrap();
+    let model = genai("anthropic/claude-x")
+        .api_key(KEY)
+        .base_url(server.base_url());
+    server.answer(OpenAiAnswer::stream(anthropic_stream()));
+    let parts = answered(&model).await;
+    assert_eq!(
+        shown(&parts),
+        [
+            "msg_1 claude-x",
+            "start reasoning-1",
+            "reasoning-1 Hm.",
+            "end reasoning-1",
+            "input 0 f",
+            "0 {\"x\"",
+            "0 :1}",
+            "input end 0",
+            "call 0 f {\"x\":1}",
+            "start reasoning-2",
+            "end reasoning-2",
+            "tool-calls 9 20 29",
+        ]
+    );
+    // What an agent keeps of it.
+    let mut said = Vec::new();
+    let mut thought = String::new();
+    for part in parts {
+        match part {
+            ModelPart::ReasoningDelta { text, .. } => thought.push_str(&text),
+            ModelPart::ReasoningEnd { metadata, .. } => said.push(PromptContent::Reasoning {
+                text: std::mem::take(&mut thought),
+                metadata,
+            }),
+            ModelPart::ToolCall { call, args } => said.push(PromptContent::ToolCall {
+                id: call.id,
+                name: call.name,
+                args,
+                provider_executed: false,
+                metadata: call.metadata,
+            }),
+            _ => {}
+        }
+    }
+    let mut request = question();
+    request.prompt.push(PromptMessage::Assistant(said));
+    request.prompt.push(PromptMessage::Tool(vec![ToolOutput {
+        id: "toolu_1".into(),
+        name: "f".into(),
+        result: Data::from(json!("done")),
+        is_error: false,
+    }]));
+    server.answer(OpenAiAnswer::stream(anthropic_stream()));
+    server.take_requests();
+    drained(model.stream(request).await.unwrap()).await;
+    let body = server.take_requests().remove(0).body;
+    assert_eq!(
+        body["messages"][1]["content"],
+        json!([
+            {"type": "thinking", "thinking": "Hm.", "signature": "abc="},
+            {"type": "redacted_thinking", "data": "zzz"},
+            {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"x": 1}},
+        ])
+    );
+    assert_eq!(body["messages"][2]["content"][0]["tool_use_id"], "toolu_1");
 }

@@ -4,6 +4,8 @@ mod attempts;
 mod fallback;
 #[cfg(feature = "genai")]
 mod genai;
+#[cfg(any(feature = "genai", feature = "mcp"))]
+pub(crate) mod http;
 mod part;
 mod prompt;
 mod request;

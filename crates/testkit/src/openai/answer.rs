@@ -16,6 +16,7 @@ pub struct OpenAiAnswer {
     finish: Option<&'static str>,
     usage: Value,
     broken: bool,
+    pub(super) any_path: bool,
     calls: usize,
 }
 
@@ -51,7 +52,18 @@ impl OpenAiAnswer {
             finish: None,
             usage: json!({"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}),
             broken: false,
+            any_path: false,
             calls: 0,
+        }
+    }
+
+    /// The stream of another protocol, at any path: these bytes and no others.
+    pub fn stream(bytes: impl Into<String>) -> Self {
+        Self {
+            events: vec![Event::Raw(bytes.into())],
+            broken: true,
+            any_path: true,
+            ..Self::new()
         }
     }
 
@@ -131,7 +143,7 @@ impl OpenAiAnswer {
     }
 
     /// An error in mid-stream, and the end.
-    pub fn error(mut self, error: Value) -> Self {
+    pub fn error(mut self, error: &Value) -> Self {
         self.events.push(Event::Message(json!({"error": error})));
         self.broken = true;
         self

@@ -17,6 +17,8 @@ use super::serve::Service;
 pub(super) struct Answering {
     script: VecDeque<Event>,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Whether what came before a cut is on its way.
+    flushed: bool,
     over: bool,
     service: Arc<Service>,
 }
@@ -38,6 +40,7 @@ impl Answering {
         Self {
             script: script.into(),
             sleep: None,
+            flushed: false,
             over: false,
             service,
         }
@@ -59,6 +62,13 @@ impl Body for Answering {
                 this.sleep = None;
             }
             if let Some(Event::Hang) = this.script.front() {
+                return Poll::Pending;
+            }
+            if let Some(Event::Cut) = this.script.front()
+                && !std::mem::replace(&mut this.flushed, true)
+            {
+                // The connection writes what it has when there is no more at once.
+                cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             let text = match this.script.pop_front() {

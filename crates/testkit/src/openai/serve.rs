@@ -85,12 +85,12 @@ async fn respond(service: Arc<Service>, request: Request<Incoming>) -> Answer {
         headers: headers.collect(),
         body,
     });
-    if !known {
-        return refuse(404, &error("there are only chat completions"));
-    }
     let Some((number, answer)) = next else {
         return refuse(500, &error("no answer is listed"));
     };
+    if !known && !answer.any_path {
+        return refuse(404, &error("there are only chat completions"));
+    }
     let headers = answer.headers.clone();
     let mut response = match &answer.refusal {
         Some((status, body)) => refuse(*status, body),

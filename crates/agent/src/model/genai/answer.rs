@@ -1,6 +1,7 @@
 //! Answers of the adapter as parts.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -71,18 +72,21 @@ impl Answer {
 
     /// Waits until the model begins to answer.
     pub(super) async fn opened(mut self) -> Result<Self> {
-        use futures_util::StreamExt as _;
+        poll_fn(|cx| self.poll_opened(cx)).await?;
+        Ok(self)
+    }
+
+    /// Ready at the first message, also at one that says nothing yet. The adapter says that it starts before it sends the request.
+    fn poll_opened(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         loop {
-            match self.stream.next().await {
-                Some(Ok(ChatStreamEvent::Heartbeat)) => {}
-                Some(Ok(ChatStreamEvent::Start)) => return Ok(self),
-                Some(Ok(event)) => {
-                    self.hear(event)?;
-                    return Ok(self);
-                }
-                Some(Err(error)) => return Err(self.subject.of(&error)),
-                None => return Err(self.subject.cut()),
-            }
+            return match Pin::new(&mut self.stream).poll_next(cx) {
+                Poll::Ready(Some(Ok(ChatStreamEvent::Start))) => continue,
+                Poll::Ready(Some(Ok(event))) => Poll::Ready(self.hear(event)),
+                Poll::Ready(Some(Err(error))) => Poll::Ready(Err(self.subject.of(&error))),
+                Poll::Ready(None) => Poll::Ready(Err(self.subject.cut())),
+                Poll::Pending if self.tap.has_seen() => Poll::Ready(Ok(())),
+                Poll::Pending => Poll::Pending,
+            };
         }
     }
 
@@ -182,7 +186,7 @@ impl Answer {
                 [one] => Value::from(one.as_str()),
                 more => Value::from(more),
             };
-            kept(&self.namespace, "thoughtSignature", signatures)
+            kept(&self.namespace, "thoughtSignature", &signatures)
         });
         let taken = self.calls.piece(call, metadata, &mut self.parts);
         taken.map_err(|AfterEnd| {
@@ -203,7 +207,7 @@ impl Answer {
             Open::Reasoning { id, signature } => {
                 let signed = !signature.is_empty();
                 let metadata =
-                    signed.then(|| kept(&self.namespace, "signature", Value::from(signature)));
+                    signed.then(|| kept(&self.namespace, "signature", &Value::from(signature)));
                 self.parts
                     .push_back(ModelPart::ReasoningEnd { id, metadata });
             }
@@ -219,7 +223,7 @@ impl Answer {
         if let Some(content) = &end.captured_content {
             for part in content.parts() {
                 if let ContentPart::Custom(custom) = part {
-                    self.hidden(custom.data.clone());
+                    self.hidden(&custom.data);
                 }
             }
         }
@@ -234,7 +238,7 @@ impl Answer {
     }
 
     /// What the model thought and does not show, but wants to have back.
-    fn hidden(&mut self, block: Value) {
+    fn hidden(&mut self, block: &Value) {
         self.reasonings += 1;
         let id = Text::from(format!("reasoning-{}", self.reasonings));
         let metadata = Some(kept(&self.namespace, "block", block));

@@ -3,7 +3,7 @@
 mod answer;
 mod calls;
 mod failure;
-mod http;
+
 mod prompt;
 mod provider;
 mod request;
@@ -25,7 +25,7 @@ use provider::Named;
 use request::Turn;
 use tap::Tap;
 
-use super::{ChatModel, ChatRequest, ModelStream};
+use super::{ChatModel, ChatRequest, ModelStream, http};
 use crate::{BoxFuture, Error, ErrorKind, Result};
 
 /// How long a provider may be silent.
@@ -122,8 +122,7 @@ impl GenaiModel {
         let mut url = url.into();
         let scheme = url.starts_with("http://") || url.starts_with("https://");
         if !scheme {
-            self.fault
-                .get_or_insert("its base URL does not begin with http:// or https://".to_owned());
+            self.fault("its base URL does not begin with http:// or https://");
         }
         if !url.ends_with('/') {
             url.push('/');
@@ -149,8 +148,7 @@ impl GenaiModel {
     #[must_use]
     pub fn idle_timeout(mut self, limit: Duration) -> Self {
         if limit.is_zero() {
-            self.fault
-                .get_or_insert("nobody answers within 0s; give it more time".to_owned());
+            self.fault("nobody answers within 0s; give it more time");
         }
         self.patience = limit;
         self.changed()
@@ -172,6 +170,10 @@ impl GenaiModel {
             }
             _ => Ok(()),
         }
+    }
+
+    fn fault(&mut self, fault: &str) {
+        self.fault.get_or_insert_with(|| fault.to_owned());
     }
 
     fn refused(&self, message: String) -> Error {

@@ -34,8 +34,9 @@ impl Reader<'_> {
                     (ChatRole::Assistant, self.said(parts, &mut executed))
                 }
                 PromptMessage::Tool(outputs) => {
-                    let outputs = outputs.into_iter();
-                    let own = outputs.filter(|output| !executed.contains(&output.id));
+                    let own = outputs
+                        .iter()
+                        .filter(|output| !executed.contains(&output.id));
                     (ChatRole::Tool, own.map(returned).collect())
                 }
             };
@@ -133,7 +134,7 @@ impl Reader<'_> {
 }
 
 /// What a signature or block of this provider is kept as.
-pub(super) fn kept(namespace: &str, name: &str, value: Value) -> Data {
+pub(super) fn kept(namespace: &str, name: &str, value: &Value) -> Data {
     Data::from(json!({ namespace: { name: value } }))
 }
 
@@ -162,7 +163,7 @@ fn arguments(args: &Data) -> Value {
     }
 }
 
-fn returned(output: ToolOutput) -> ContentPart {
+fn returned(output: &ToolOutput) -> ContentPart {
     let text = output.result.parse::<String>();
     let text = text.unwrap_or_else(|_| output.result.to_string());
     let response = ToolResponse::new(output.id.as_str(), text);

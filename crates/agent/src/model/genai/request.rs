@@ -46,7 +46,7 @@ impl Turn<'_> {
         if let Some(format) = format(&request.response_format)? {
             options = options.with_response_format(format);
         }
-        options = settings(options, request.settings);
+        options = settings(options, &request.settings);
         let mut turned = GenaiRequest::new(self.reader.messages(request.prompt));
         if !request.tools.is_empty() {
             let tools = request
@@ -101,7 +101,7 @@ impl Turn<'_> {
     }
 }
 
-fn settings(mut options: ChatOptions, settings: ModelSettings) -> ChatOptions {
+fn settings(mut options: ChatOptions, settings: &ModelSettings) -> ChatOptions {
     options.temperature = settings.temperature;
     options.max_tokens = settings.max_output_tokens;
     options.top_p = settings.top_p;

@@ -1,6 +1,7 @@
 //! What the adapter does not pass on of a stream: who answers, and the stream itself.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ::genai::chat::{ChatFrameSink, FrameCtx, RawFrameRef};
@@ -16,6 +17,7 @@ pub(super) struct Tap {
     /// Whether the messages are wanted as they are.
     raw: bool,
     state: Mutex<State>,
+    seen: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +44,13 @@ impl Tap {
         Self {
             raw,
             state: Mutex::default(),
+            seen: AtomicBool::new(false),
         }
+    }
+
+    /// Whether there was a message.
+    pub(super) fn has_seen(&self) -> bool {
+        self.seen.load(Ordering::Relaxed)
     }
 
     /// Who answers, as far as it was said.
@@ -66,6 +74,7 @@ impl Tap {
 
 impl ChatFrameSink for Tap {
     fn on_frame(&self, _: &FrameCtx, frame: RawFrameRef<'_>) {
+        self.seen.store(true, Ordering::Relaxed);
         let mut state = self.state();
         if state.metadata.is_none()
             && let Ok(head) = serde_json::from_str::<Head>(frame.data)

@@ -1,4 +1,4 @@
-//! The HTTP client under the adapter.
+//! The HTTP client under providers and tool servers.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::{Error, ErrorKind, Result};
 const CONNECT: Duration = Duration::from_secs(30);
 
 /// A client for `base_url`, or for the provider's own address.
-pub(super) fn client(base_url: Option<&str>) -> Result<reqwest::Client> {
+pub(crate) fn client(base_url: Option<&str>) -> Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls()?)
         .connect_timeout(CONNECT)
