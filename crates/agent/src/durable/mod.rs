@@ -3,6 +3,7 @@
 //! A call of the model and a call of a tool are steps. What they bring is committed before anything follows from it; what they say
 //! on their way goes straight to the stream of the run. That a run waits or has ended is told after the commit.
 
+mod ears;
 mod input;
 mod llm;
 pub(crate) mod mailbox;
@@ -17,6 +18,7 @@ mod transcript;
 pub(crate) mod workflow;
 mod writer;
 
+pub(crate) use ears::Ears;
 pub(crate) use input::{KIND, RunInput};
 pub(crate) use transcript::RUN;
 

@@ -75,7 +75,7 @@ pub(crate) async fn call(
         ctx: &ctx,
         transcript: &transcript,
         call,
-        ear: Ear::open(&services.store, &*services.bus, &transcript.run.run_id).await?,
+        ear: services.ear(&transcript.run.run_id).await?,
     };
     let outcome = calling.outcome().await?;
     calling.tell(&outcome).await?;

@@ -9,6 +9,7 @@ use bowline_store::Store;
 use bowline_workflow::{RetryPolicy, StepContext, StepError, Workflow, step};
 use serde::{Deserialize, Serialize};
 
+use super::Ears;
 use super::input::RunInput;
 use super::mapping::END;
 use super::outlet::Told;
@@ -32,6 +33,7 @@ pub(crate) struct Services {
     pub(crate) bus: Arc<dyn PubSub>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) memory: Memory,
+    pub(crate) ears: Ears,
 }
 
 /// A round of model and tools.
