@@ -149,7 +149,7 @@ impl Ear {
         let mut heard = self.heard.clone();
         if heard.wait_for(|stopped| *stopped).await.is_err() {
             // Nobody says anything any more.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
