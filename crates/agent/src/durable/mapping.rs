@@ -43,7 +43,7 @@ pub(crate) async fn end_round(
         return Err(StepError::fail("Error", message).no_retry());
     };
     let run = &transcript.run;
-    let ear = services.ear(&run.run_id).await?;
+    let ear = services.ear(&run.run_id).await.map_err(store_failure)?;
     let mut end = End {
         aborted: ear.is_stopped() || answer.reason == FinishReason::Abort,
         more: wants_more(&transcript, round.n, answer),
@@ -53,7 +53,8 @@ pub(crate) async fn end_round(
     let mut more =
         end.more && !end.aborted && room && !services.stops(&transcript, round.n, answer);
     if !more && run.has_mailbox() {
-        let room = room && !end.aborted;
+        let asked = !matches!(answer.reason, FinishReason::Error | FinishReason::Tripwire);
+        let room = room && asked && !end.aborted;
         more = has_mail(&services, &run.run_id, transcript.read(), room).await?;
     }
     if answer.reason != FinishReason::Abort {
