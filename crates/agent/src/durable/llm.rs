@@ -230,6 +230,7 @@ impl Asking<'_> {
                 part = parts.next() => part,
                 () = &mut stopped => return Ended::Stopped,
                 () = &mut cancelled => return Ended::Stopped,
+                () = self.writer.drive(), if self.writer.is_busy() => continue,
                 () = &mut alarm => {
                     if heard.elapsed() >= silence {
                         return Ended::Failed(silent(model, silence), true);
