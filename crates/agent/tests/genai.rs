@@ -401,6 +401,7 @@ async fn what_breaks_off_is_an_error_that_may_pass() {
         (begun().cut(), "connection failed"),
         (begun().end_early(), "before its end"),
         (begun().raw("data: {\"choices\":[{\"del").end_early(), ""),
+        (begun().raw("data: nonsense\n\n"), ""),
         (begun().error(&overloaded), "overloaded"),
         (begun().tool_call("call_aaaa", "f", ["{\"x\":"]).cut(), ""),
     ] {
@@ -419,8 +420,39 @@ async fn what_breaks_off_is_an_error_that_may_pass() {
     let refused = json!({"message": "bad image", "type": "invalid_request_error"});
     server.answer(begun().error(&refused));
     assert_eq!(asked(&model).await.1.unwrap().kind(), ErrorKind::Model);
-    server.answer(begun().raw("data: nonsense\n\n"));
-    assert_eq!(asked(&model).await.1.unwrap().kind(), ErrorKind::Model);
+}
+
+/// Wherever an answer is cut, what came is the beginning of the whole, and an error follows.
+#[tokio::test]
+async fn no_cut_is_taken_for_an_end() {
+    let (server, model) = server().await;
+    let message = |delta: Value, finish: Value| {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
+        format!(
+            "data: {}\n\n",
+            json!({"id": "c", "model": "m", "choices": [choice]})
+        )
+    };
+    let call = json!({"index": 0, "id": "call_aaaa", "function": {"name": "f", "arguments": "{}"}});
+    let stream = [
+        message(json!({"content": "wör"}), Value::Null),
+        message(json!({"tool_calls": [call]}), Value::Null),
+        message(json!({}), json!("tool_calls")),
+        "data: [DONE]\n\n".to_owned(),
+    ]
+    .concat();
+    server.answer(OpenAiAnswer::stream(stream.as_str()));
+    let whole = shown(&answered(&model).await);
+    // The line is complete without what follows it.
+    let complete = stream.trim_end().len();
+    for end in (0..complete).filter(|end| stream.is_char_boundary(*end)) {
+        server.answer(OpenAiAnswer::stream(&stream[..end]));
+        let (parts, error) = asked(&model).await;
+        let error = error.unwrap();
+        assert_eq!(error.kind(), ErrorKind::ModelUnavailable, "{end}: {error}");
+        assert_eq!(shown(&parts), whole[..parts.len()], "{end}");
+        assert!(parts.len() < whole.len(), "{end}");
+    }
 }
 
 #[tokio::test]

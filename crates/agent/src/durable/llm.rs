@@ -31,7 +31,7 @@ pub(crate) async fn ask(
 ) -> Result<Vec<CallRef>, StepError> {
     let transcript = Transcript::of_step(&ctx)?;
     let run_id = transcript.run.run_id.clone();
-    let ear = Ear::open(&services.store, &*services.bus, &run_id).await?;
+    let ear = services.fresh_ear(&run_id).await.map_err(store_failure)?;
     if ear.is_stopped() || ctx.is_cancelled() {
         let answer = Answer::none(FinishReason::Abort);
         ctx.set_state(&serde_json::json!({ answer_key(round.n): answer }))?;

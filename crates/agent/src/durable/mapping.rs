@@ -6,7 +6,6 @@ use bowline_events::{Text, Topic};
 use bowline_workflow::{StepContext, StepError};
 use serde::{Deserialize, Serialize};
 
-use super::stop::Ear;
 use super::transcript::{Answer, Outcome, Transcript};
 use super::workflow::{Round, Services};
 use super::writer::Writer;
@@ -44,7 +43,7 @@ pub(crate) async fn end_round(
         return Err(StepError::fail("Error", message).no_retry());
     };
     let run = &transcript.run;
-    let ear = Ear::open(&services.store, &*services.bus, &run.run_id).await?;
+    let ear = services.ear(&run.run_id).await.map_err(store_failure)?;
     let mut end = End {
         aborted: ear.is_stopped() || answer.reason == FinishReason::Abort,
         more: wants_more(&transcript, round.n, answer),
@@ -54,7 +53,8 @@ pub(crate) async fn end_round(
     let mut more =
         end.more && !end.aborted && room && !services.stops(&transcript, round.n, answer);
     if !more && run.has_mailbox() {
-        let room = room && !end.aborted;
+        let asked = !matches!(answer.reason, FinishReason::Error | FinishReason::Tripwire);
+        let room = room && asked && !end.aborted;
         more = has_mail(&services, &run.run_id, transcript.read(), room).await?;
     }
     if answer.reason != FinishReason::Abort {
@@ -62,6 +62,7 @@ pub(crate) async fn end_round(
     }
     services.keep(&transcript, answer, &mut end, more).await?;
     if !more {
+        services.ears.forget(&run.run_id);
         ctx.set_state(&serde_json::json!({ END: end }))?;
     }
     Ok(Round {

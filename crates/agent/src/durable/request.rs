@@ -50,13 +50,15 @@ pub(crate) fn of(agent: &Agent, transcript: &Transcript, step: StepInput) -> Cha
     };
     let tools = agent.tools().iter().map(crate::Tool::definition);
     let tools: Vec<ToolDefinition> = tools.filter(is_active).cloned().collect();
-    let mut request = ChatRequest::default();
-    request.prompt = prompt(&step.messages, &step.system);
-    request.tools = Arc::new(tools);
-    request.tool_choice = step.tool_choice;
-    request.settings = step.settings;
-    request.provider_options = step.provider_options;
-    request.include_raw = options.include_raw;
+    let mut request = ChatRequest {
+        prompt: prompt(&step.messages, &step.system),
+        tools: Arc::new(tools),
+        tool_choice: step.tool_choice,
+        settings: step.settings,
+        provider_options: step.provider_options,
+        include_raw: options.include_raw,
+        ..ChatRequest::default()
+    };
     if let Some(structured) = &options.structured {
         structured.ask(&mut request);
     }

@@ -9,12 +9,13 @@ use bowline_store::Store;
 use bowline_workflow::{RetryPolicy, StepContext, StepError, Workflow, step};
 use serde::{Deserialize, Serialize};
 
+use super::Ears;
 use super::input::RunInput;
 use super::mapping::END;
 use super::outlet::Told;
 use super::transcript::Transcript;
 use super::{llm, mapping, tool_call};
-use crate::{Agent, Data, Error, Memory, Message, Result};
+use crate::{Agent, Data, Error, ErrorKind, Memory, Message, Result};
 
 /// What the ids of the workflows of agents begin with.
 pub(crate) const LOOP: &str = "durable-agentic-loop";
@@ -32,6 +33,7 @@ pub(crate) struct Services {
     pub(crate) bus: Arc<dyn PubSub>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) memory: Memory,
+    pub(crate) ears: Ears,
 }
 
 /// A round of model and tools.
@@ -158,7 +160,12 @@ impl Services {
         if self.agent.0.memory.read_only {
             return Ok(());
         }
-        let kept = self.memory.append(thread, messages).await;
-        kept.map(|_| ()).map_err(super::store_failure)
+        match self.memory.append(thread, messages).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                tracing::warn!(run = %run.run_id, %error, "the thread of a run was deleted; the run goes on without");
+                Ok(())
+            }
+            kept => kept.map(|_| ()).map_err(super::store_failure),
+        }
     }
 }

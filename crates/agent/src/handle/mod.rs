@@ -1,5 +1,6 @@
 //! Running an agent: the definition with a store and a bus, and the handle that starts and controls its runs.
 
+mod callbacks;
 mod control;
 mod prepare;
 mod stream;
@@ -11,9 +12,11 @@ use bowline_events::{PubSub, Text};
 use bowline_store::Store;
 use bowline_workflow::{Engine, Workflow};
 
+use crate::durable::Ears;
 use crate::durable::workflow::{self, Services};
 use crate::{Agent, Error, ErrorKind, Memory, Result};
 
+pub use callbacks::Callbacks;
 pub use control::SuspendedCall;
 pub use stream::{AgentRun, ObserveRun};
 
@@ -61,6 +64,7 @@ impl DurableAgent {
             bus,
             store,
             memory,
+            ears: Ears::default(),
         }))
     }
 

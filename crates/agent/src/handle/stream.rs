@@ -166,27 +166,34 @@ impl AgentHandle {
 
     /// Whether the store knows the run; `false` when only the bus does, because a Node process runs it.
     async fn knows(&self, run_id: &str) -> Result<bool> {
-        let unknown = match self.engine.run(run_id).await {
-            Ok(_) => return Ok(true),
-            Err(error) => Error::engine("observe", error),
+        let failed = |error| Error::engine("observe", error);
+        let status = match self.engine.run(run_id).await {
+            Ok(run) => Some(run.status().await.map_err(failed)?),
+            Err(error) if error.kind() == bowline_workflow::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(error)),
         };
-        if unknown.kind() != ErrorKind::NotFound {
-            return Err(unknown);
+        if status.is_some_and(|status| !status.is_final()) || self.is_kept(run_id).await? {
+            return Ok(status.is_some());
+        }
+        let message = match status {
+            Some(status) => format!(
+                "the run is {status}, and the retention of its stream is over; raise `watch_retention` to keep streams longer"
+            ),
+            None => "neither the store nor the bus knows the run: it was never there, or its retention is over".to_owned(),
+        };
+        Err(Error::new(ErrorKind::NotFound, "observe", message).with_subject(run_id.to_owned()))
+    }
+
+    /// Whether the bus has something of the run, or keeps nothing at all.
+    async fn is_kept(&self, run_id: &str) -> Result<bool> {
+        let bus = &self.services.bus;
+        if !bus.capabilities().replay {
+            return Ok(true);
         }
         let topic = Topic::agent_stream(run_id);
-        let kept = self.services.bus.history(&topic, 0, 1).await;
-        match kept
-            .map_err(|error| Error::bus("observe", error))?
-            .is_empty()
-        {
-            false => Ok(false),
-            true => {
-                let message = "neither the store nor the bus knows the run: it was never there, or its retention is over";
-                Err(Error::new(ErrorKind::NotFound, "observe", message)
-                    .with_subject(run_id.to_owned())
-                    .with_source(unknown))
-            }
-        }
+        let kept = bus.history(&topic, 0, 1).await;
+        let kept = kept.map_err(|error| Error::bus("observe", error))?;
+        Ok(!kept.is_empty())
     }
 }
 

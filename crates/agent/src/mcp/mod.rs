@@ -121,7 +121,8 @@ impl McpServer {
     }
 
     /// Its tools. They have the names, descriptions and schemas that the server gives them; characters that providers of models
-    /// refuse in names are `_`.
+    /// refuse in names are `_`. What a server says of its tools is not to be trusted; where calls are to be approved, say so:
+    /// `tool.into_tool().requires_approval().build()`.
     ///
     /// # Errors
     /// `Tool` when it cannot be started or reached, or says nothing sensible; `Timeout`; `TooLarge` when it has more than 1,000

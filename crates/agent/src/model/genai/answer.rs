@@ -14,12 +14,16 @@ use bowline_events::{Text, Timestamp};
 use futures_core::Stream;
 use serde_json::Value;
 
-use super::calls::{AfterEnd, Calls};
+use super::calls::{Calls, Excess};
 use super::failure::Subject;
 use super::prompt::kept;
 use super::tap::Tap;
 use crate::model::{FinishReason, ModelPart, Usage};
-use crate::{Data, Result};
+use crate::tool::MAX_TOOL_BYTES;
+use crate::{Data, ErrorKind, Result};
+
+/// Bytes of the longest answer, as the provider sends it.
+const LONGEST: usize = 256 << 20;
 
 /// An answer that is being given.
 pub(super) struct Answer {
@@ -84,7 +88,7 @@ impl Answer {
                 Poll::Ready(Some(Ok(event))) => Poll::Ready(self.hear(event)),
                 Poll::Ready(Some(Err(error))) => Poll::Ready(Err(self.subject.of(&error))),
                 Poll::Ready(None) => Poll::Ready(Err(self.subject.cut())),
-                Poll::Pending if self.tap.has_seen() => Poll::Ready(Ok(())),
+                Poll::Pending if self.tap.bytes() > 0 => Poll::Ready(Ok(())),
                 Poll::Pending => Poll::Pending,
             };
         }
@@ -93,6 +97,11 @@ impl Answer {
     fn hear(&mut self, event: ChatStreamEvent) -> Result<()> {
         if matches!(event, ChatStreamEvent::Start | ChatStreamEvent::Heartbeat) {
             return Ok(());
+        }
+        if self.tap.bytes() > LONGEST {
+            let message =
+                format!("the answer has more than {LONGEST} bytes; ask for a shorter one");
+            return Err(self.subject.error(ErrorKind::TooLarge, message));
         }
         if !mem::replace(&mut self.named, true) {
             let mut metadata = self.tap.metadata();
@@ -189,10 +198,21 @@ impl Answer {
             kept(&self.namespace, "thoughtSignature", &signatures)
         });
         let taken = self.calls.piece(call, metadata, &mut self.parts);
-        taken.map_err(|AfterEnd| {
-            let message =
-                "the model went on with the arguments of a tool call that were complete; ask again";
-            self.subject.nonsense(message)
+        taken.map_err(|excess| {
+            let (kind, message) = match excess {
+                Excess::AfterEnd => (
+                    ErrorKind::Model,
+                    "the model went on with arguments of a tool call that were complete; ask again"
+                        .to_owned(),
+                ),
+                Excess::TooLarge => (
+                    ErrorKind::TooLarge,
+                    format!(
+                        "the arguments of a tool call have more than {MAX_TOOL_BYTES} bytes; ask for less"
+                    ),
+                ),
+            };
+            self.subject.error(kind, message)
         })
     }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::Data;
 use crate::model::{ModelPart, ToolInput};
+use crate::tool::MAX_TOOL_BYTES;
 
 /// The tool calls of an answer.
 #[derive(Debug, Default)]
@@ -24,9 +25,14 @@ struct Call {
     closed: bool,
 }
 
-/// More came for a call that was complete.
+/// More came than may come.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct AfterEnd;
+pub(super) enum Excess {
+    /// For a call that was complete.
+    AfterEnd,
+    /// Than the arguments of a tool may have.
+    TooLarge,
+}
 
 impl Calls {
     pub(super) fn is_empty(&self) -> bool {
@@ -39,7 +45,7 @@ impl Calls {
         piece: ToolCall,
         metadata: Option<Data>,
         parts: &mut VecDeque<ModelPart>,
-    ) -> Result<(), AfterEnd> {
+    ) -> Result<(), Excess> {
         let (written, whole) = match piece.fn_arguments {
             Value::String(text) => (text, false),
             Value::Null => (String::new(), true),
@@ -107,13 +113,16 @@ impl Calls {
 
 impl Call {
     /// Takes the arguments as far as they are now.
-    fn write(&mut self, written: String, parts: &mut VecDeque<ModelPart>) -> Result<(), AfterEnd> {
+    fn write(&mut self, written: String, parts: &mut VecDeque<ModelPart>) -> Result<(), Excess> {
         let delta = written.get(self.written.len()..).unwrap_or_default();
         if delta.is_empty() {
             return Ok(());
         }
+        if written.len() > MAX_TOOL_BYTES {
+            return Err(Excess::TooLarge);
+        }
         if self.closed {
-            return Err(AfterEnd);
+            return Err(Excess::AfterEnd);
         }
         parts.push_back(ModelPart::ToolInputDelta {
             id: self.input.id.clone(),
@@ -149,6 +158,7 @@ fn arguments(written: &str) -> Data {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -265,6 +275,47 @@ mod tests {
             .unwrap();
         calls.close_complete(&mut parts);
         let more = calls.piece(piece("a", "f", json!("{} {}")), None, &mut parts);
-        assert_eq!(more, Err(AfterEnd));
+        assert_eq!(more, Err(Excess::AfterEnd));
+        let large = "x".repeat(MAX_TOOL_BYTES + 1);
+        let large = calls.piece(piece("b", "f", json!(large)), None, &mut parts);
+        assert_eq!(large, Err(Excess::TooLarge));
+    }
+
+    proptest! {
+        /// However the arguments of calls are cut into pieces, and the pieces mixed, they come out whole.
+        #[test]
+        fn arguments_come_out_whole(
+            texts in prop::collection::vec("\\PC{0,12}", 1..4),
+            turns in prop::collection::vec((0_usize..4, 1_usize..5), 0..60),
+        ) {
+            let whole: Vec<Vec<char>> =
+                texts.iter().map(|text| json!({"a": text}).to_string().chars().collect()).collect();
+            let mut ends = vec![0_usize; whole.len()];
+            let mut calls = Calls::default();
+            let mut parts = VecDeque::new();
+            let finish = (0..whole.len()).map(|call| (call, usize::MAX));
+            for (call, length) in turns.into_iter().chain(finish) {
+                let call = call % whole.len();
+                ends[call] = whole[call].len().min(ends[call].saturating_add(length));
+                let written: String = whole[call][..ends[call]].iter().collect();
+                let id = format!("toolu_{call}");
+                calls.piece(piece(&id, "f", json!(written)), None, &mut parts).unwrap();
+            }
+            calls.close(&mut parts);
+            for (call, whole) in whole.iter().enumerate() {
+                let id = Text::from(format!("toolu_{call}"));
+                let whole: String = whole.iter().collect();
+                let deltas = parts.iter().filter_map(|part| match part {
+                    ModelPart::ToolInputDelta { id: own, delta } if *own == id => Some(delta.as_str()),
+                    _ => None,
+                });
+                prop_assert_eq!(&deltas.collect::<String>(), &whole);
+                let args: Vec<_> = parts.iter().filter_map(|part| match part {
+                    ModelPart::ToolCall { call, args } if call.id == id => Some(args.as_str()),
+                    _ => None,
+                }).collect();
+                prop_assert_eq!(args, [whole.as_str()]);
+            }
+        }
     }
 }

@@ -28,11 +28,6 @@ impl Subject {
         self.error(ErrorKind::ModelUnavailable, message.to_owned())
     }
 
-    /// What the model sent makes no sense.
-    pub(super) fn nonsense(&self, message: &str) -> Error {
-        self.error(ErrorKind::Model, message.to_owned())
-    }
-
     /// A request that cannot be made.
     pub(super) fn invalid(&self, message: &str) -> Error {
         self.error(ErrorKind::InvalidInput, message.to_owned())
@@ -51,9 +46,8 @@ impl Subject {
                 WebError::Reqwest(error) if !error.is_builder() => ErrorKind::ModelUnavailable,
                 _ => ErrorKind::Model,
             },
-            (GenaiError::StreamParse { serde_error, .. }, _) if serde_error.is_eof() => {
-                ErrorKind::ModelUnavailable
-            }
+            // A message that is cut reads like one that makes no sense.
+            (GenaiError::StreamParse { .. }, _) => ErrorKind::ModelUnavailable,
             _ => ErrorKind::Model,
         };
         let message = match status {
@@ -70,7 +64,8 @@ impl Subject {
         self.error(kind, message).with_source(unavailable)
     }
 
-    fn error(&self, kind: ErrorKind, message: String) -> Error {
+    /// A failure of `kind`.
+    pub(super) fn error(&self, kind: ErrorKind, message: String) -> Error {
         let message = self.without_secrets(message);
         Error::new(kind, "call model", cut(message)).with_subject(self.model.clone())
     }
@@ -246,9 +241,9 @@ mod tests {
             model: "m".into(),
             secrets: vec![Secret("sk-1234".into()), Secret("".into())],
         };
-        let error = subject.nonsense("the key sk-1234 is wrong");
+        let error = subject.error(ErrorKind::Model, "the key sk-1234 is wrong".to_owned());
         assert_eq!(error.message(), "the key [secret] is wrong");
-        let long = subject.nonsense(&"ü".repeat(5000));
+        let long = subject.error(ErrorKind::Model, "ü".repeat(5000));
         assert!(long.message().len() <= LONGEST + 4);
     }
 }

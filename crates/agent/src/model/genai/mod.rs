@@ -61,7 +61,7 @@ pub fn genai(spec: impl AsRef<str>) -> GenaiModel {
     }
 }
 
-/// A model of a provider; see [`genai`]. Cheap to clone.
+/// A model of a provider; see [`genai()`]. Cheap to clone.
 #[derive(Clone)]
 pub struct GenaiModel {
     named: Named,

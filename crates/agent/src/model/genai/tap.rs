@@ -1,7 +1,7 @@
 //! What the adapter does not pass on of a stream: who answers, and the stream itself.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ::genai::chat::{ChatFrameSink, FrameCtx, RawFrameRef};
@@ -17,7 +17,8 @@ pub(super) struct Tap {
     /// Whether the messages are wanted as they are.
     raw: bool,
     state: Mutex<State>,
-    seen: AtomicBool,
+    /// Bytes of the messages.
+    seen: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -44,12 +45,12 @@ impl Tap {
         Self {
             raw,
             state: Mutex::default(),
-            seen: AtomicBool::new(false),
+            seen: AtomicUsize::new(0),
         }
     }
 
-    /// Whether there was a message.
-    pub(super) fn has_seen(&self) -> bool {
+    /// How many bytes the messages had: none before the first.
+    pub(super) fn bytes(&self) -> usize {
         self.seen.load(Ordering::Relaxed)
     }
 
@@ -74,7 +75,7 @@ impl Tap {
 
 impl ChatFrameSink for Tap {
     fn on_frame(&self, _: &FrameCtx, frame: RawFrameRef<'_>) {
-        self.seen.store(true, Ordering::Relaxed);
+        self.seen.fetch_add(frame.data.len(), Ordering::Relaxed);
         let mut state = self.state();
         if state.metadata.is_none()
             && let Ok(head) = serde_json::from_str::<Head>(frame.data)

@@ -28,10 +28,27 @@ const EACH: usize = 3;
 /// Scenes that fit into real time, and those that do not.
 static ALL: LazyLock<Vec<Scene>> = LazyLock::new(|| SCENES.into_iter().chain(long::LONG).collect());
 
-/// Runs a world to its end.
-async fn simulate(seed: u64, pace: Pace, weather: Weather, scenes: &'static [Scene]) {
-    println!("seed {seed}, {weather:?}");
+/// Runs worlds to their end, whose weather is as it is with the seed.
+async fn simulate(
+    seeds: Range<u64>,
+    pace: Pace,
+    scenes: &'static [Scene],
+    weather: impl Fn(u64) -> Weather,
+) {
     let wanted = undisturbed(pace, scenes).await;
+    for seed in seeds {
+        one(seed, pace, weather(seed), scenes, &wanted).await;
+    }
+}
+
+async fn one(
+    seed: u64,
+    pace: Pace,
+    weather: Weather,
+    scenes: &'static [Scene],
+    wanted: &[Undisturbed],
+) {
+    println!("seed {seed}, {weather:?}");
     let mut world = World::new(seed, pace, weather, scenes).await;
     for _ in 0..ENGINES {
         world.add().await;
@@ -142,29 +159,21 @@ fn seeds(few: u64, many: u64) -> Range<u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_every_run_ends_as_it_should() {
-    for seed in seeds(3, 300) {
-        let weather = [Weather::Deaths, Weather::Storm][usize::from(seed % 2 == 1)];
-        simulate(seed, Pace::REAL, weather, &SCENES).await;
-    }
+    let weather = |seed| [Weather::Deaths, Weather::Storm][usize::from(seed % 2 == 1)];
+    simulate(seeds(3, 300), Pace::REAL, &SCENES, weather).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn clocks_that_are_set_take_no_run_from_who_works_on_it() {
-    for seed in seeds(2, 100) {
-        simulate(seed, Pace::FLYING, Weather::Clocks, &ALL).await;
-    }
+    simulate(seeds(2, 100), Pace::FLYING, &ALL, |_| Weather::Clocks).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn nor_do_they_keep_runs_of_the_dead_from_ending() {
-    for seed in seeds(2, 100) {
-        simulate(seed, Pace::FLYING, Weather::Deaths, &ALL).await;
-    }
+    simulate(seeds(2, 100), Pace::FLYING, &ALL, |_| Weather::Deaths).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn nor_while_everything_fails() {
-    for seed in seeds(2, 100) {
-        simulate(seed, Pace::FLYING, Weather::Storm, &ALL).await;
-    }
+    simulate(seeds(2, 100), Pace::FLYING, &ALL, |_| Weather::Storm).await;
 }
