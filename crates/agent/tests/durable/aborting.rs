@@ -135,7 +135,7 @@ async fn that_a_run_was_to_stop_is_forgotten_when_it_has_ended() {
     let stops = || async {
         let stats = house.store.stats().await.unwrap();
         let tables = stats.tables.iter();
-        let of = tables.filter(|table| table.table == Table::new("agent_stops"));
+        let of = tables.filter(|table| table.table == "agent_stops");
         of.map(|table| table.records).sum::<u64>()
     };
     for what in ["speak", "wait", "pay", "end"] {

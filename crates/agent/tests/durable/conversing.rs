@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bowline_agent::agent::RunOptions;
+use bowline_agent::message::Part;
 use bowline_agent::model::{FinishReason, PromptContent, PromptMessage, ResponseFormat};
 use bowline_agent::processor::{
     Processed, Processor, ProcessorError, RunInput, RunOutput, StepInput,
@@ -159,7 +160,7 @@ impl Processor for Censor {
         Box::pin(async move {
             let last = result.messages.last_mut().unwrap();
             if last.text().contains("secret") {
-                let mut censored = Message::assistant("***");
+                let mut censored = Message::assistant(vec![Part::text("***")]);
                 censored.id = last.id.clone();
                 *last = censored;
             }
