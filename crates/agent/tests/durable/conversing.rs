@@ -158,7 +158,9 @@ impl Processor for Censor {
 
     fn process_output_result<'a>(&'a self, result: &'a mut RunOutput) -> BoxFuture<'a, Processed> {
         Box::pin(async move {
-            let last = result.messages.last_mut().unwrap();
+            let Some(last) = result.messages.last_mut() else {
+                return Ok(());
+            };
             if last.text().contains("secret") {
                 let mut censored = Message::assistant(vec![Part::text("***")]);
                 censored.id = last.id.clone();
@@ -212,30 +214,20 @@ async fn processors_change_what_is_said_or_stop_the_run() {
 
 #[tokio::test]
 async fn what_the_application_does_wrong_fails_the_run_at_once() {
-    for question in ["broken", "panic", "stop"] {
+    for (question, times) in [("broken", 0), ("panic", 0), ("stop", 1)] {
         let house = House::new();
-        let model = ScriptedModel::text("fine");
+        let model = ScriptedModel::always(Answer::calls("look", &json!({})));
         let censor: Arc<dyn Processor> = Arc::new(Censor);
-        let stops = question == "stop";
         let agent = agent(&model)
+            .tool(look())
             .processors([censor])
-            .stop_when(move |_| match stops {
-                true => panic!("a condition panics"),
-                false => false,
-            })
+            .stop_when(|_| panic!("a condition panics"))
             .build();
-        // It wants to stop only where it could go on.
         let agent = house.with(&agent.unwrap()).await;
         let output = agent.generate(question).await.unwrap();
-        match stops {
-            true => assert_eq!(output.text, "fine", "nobody asks the condition"),
-            false => assert_eq!(
-                output.finish_reason,
-                Some(FinishReason::Error),
-                "{question}"
-            ),
-        }
-        assert!(model.calls() <= 1, "{question}");
+        let reason = output.finish_reason;
+        assert_eq!(reason, Some(FinishReason::Error), "{question}");
+        assert_eq!(model.calls(), times, "{question}");
         agent.engine().close().await;
     }
 }
@@ -340,7 +332,7 @@ async fn two_calls_of_one_id_do_not_keep_a_run_from_its_end() {
             .tool_call_as(id, "look", &json!({}));
         ScriptedModel::listed([first, Answer::says("Done.")])
     };
-    for id in ["same", "", "a.b", "\u{1F980}:\"\\"] {
+    for id in ["same", "a.b", "\u{1F980}:\"\\"] {
         let model = twice(id);
         let agent = agent(&model).tool(look()).build().unwrap();
         let agent = house.with(&agent).await;

@@ -107,9 +107,10 @@ async fn the_next_model_is_asked_when_one_fails() {
 #[tokio::test]
 async fn a_model_is_asked_again_as_often_as_the_agent_or_the_run_says() {
     let times = |retries| {
-        let mut settings = ModelSettings::default();
-        settings.max_retries = Some(retries);
-        RunOptions::new().settings(settings)
+        RunOptions::new().settings(ModelSettings {
+            max_retries: Some(retries),
+            ..ModelSettings::default()
+        })
     };
     for (what, retries, options, calls) in [
         ("never", None, RunOptions::new(), 1),
@@ -142,7 +143,9 @@ async fn a_model_that_panics_fails_the_run_and_nothing_else() {
         1 => panic!("the model panics"),
         _ => Answer::says("fine"),
     });
-    let agent = house.with(&agent(&[model.clone()]).build().unwrap()).await;
+    let agent = house
+        .with(&agent(std::slice::from_ref(&model)).build().unwrap())
+        .await;
     let output = agent.generate("Hi").await.unwrap();
     assert_eq!(output.finish_reason, Some(FinishReason::Error));
     assert_eq!(model.calls(), 0, "it panicked before it counted");

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use bowline_agent::agent::RunOptions;
 use bowline_agent::scripted::{Answer, ScriptedModel};
+use bowline_agent::tool::{ToolError, tool};
 use bowline_agent::{Agent, AgentHandle, ErrorKind};
-use bowline_events::{InProcessPubSub, PubSub};
+use bowline_events::{Event, InProcessPubSub, PubSub};
 use bowline_workflow::RunStatus;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::house::House;
 
@@ -45,35 +48,54 @@ async fn a_run_that_has_ended_can_be_read_from_any_position() {
     let all = soon(offsets(&agent, 0)).await;
     let end = all.last().unwrap() + 1;
     assert_eq!(end, house.told("r").await.len() as u64);
-    for offset in 0..=end + 2 {
+    for offset in 0..=end {
         let seen = soon(offsets(&agent, offset)).await;
         let wanted: Vec<u64> = all.iter().copied().filter(|at| *at >= offset).collect();
         assert_eq!(seen, wanted, "from {offset} of {end}");
     }
+    let mut beyond = agent.observe("r").from(end + 1).await.unwrap();
+    let refused = soon(beyond.next()).await.unwrap();
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(soon(beyond.next()).await.is_none());
     let everything = agent.observe("r").await.unwrap().collect().await.unwrap();
     assert_eq!(everything.text, "One two three.");
     agent.engine().close().await;
 }
 
 #[tokio::test]
-async fn a_position_that_a_run_has_not_reached_is_waited_for() {
+async fn what_happens_next_is_waited_for() {
     let house = House::new();
-    let model = ScriptedModel::new(|_| {
-        Answer::says("One")
-            .pause(Duration::from_millis(100))
-            .text(" two")
+    let gate = Arc::new(Notify::new());
+    let opens = Arc::clone(&gate);
+    let wait = tool("wait", move || {
+        let gate = Arc::clone(&opens);
+        async move {
+            gate.notified().await;
+            Ok::<_, ToolError>(())
+        }
     });
-    let agent = Agent::builder("talker").model(model).build().unwrap();
+    let model = ScriptedModel::listed([Answer::calls("wait", &json!({})), Answer::says("Done.")]);
+    let agent = Agent::builder("talker").model(model);
+    let agent = agent.tool(wait.build().unwrap()).build().unwrap();
     let agent = house.with(&agent).await;
     agent
         .start("Hi", RunOptions::new().run_id("r"))
         .await
         .unwrap();
-    let seen = soon(offsets(&agent, 6)).await;
-    assert_eq!(seen[0], 6);
-    assert_eq!(
-        *seen.last().unwrap(),
-        house.told("r").await.len() as u64 - 1
+    let called = |event: &Event| event.data.parse::<Value>().unwrap()["type"] == "tool-call";
+    let next = house.told_until("r", called).await.len() as u64;
+    let behind = agent.observe("r").from(next).await.unwrap();
+    let live = agent.observe("r").live().await.unwrap();
+    gate.notify_one();
+    for mut run in [behind, live] {
+        let first = soon(run.next()).await.unwrap().unwrap();
+        assert_eq!(first.offset, next);
+        assert_eq!(soon(run.collect()).await.unwrap().text, "Done.");
+    }
+    let mut over = agent.observe("r").live().await.unwrap();
+    assert!(
+        soon(over.next()).await.is_none(),
+        "nothing happens any more"
     );
     agent.engine().close().await;
 }
