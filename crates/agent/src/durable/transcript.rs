@@ -181,17 +181,24 @@ impl Transcript {
 
     /// The messages of the run itself: what was said to it, and what it answered.
     pub(crate) fn own_messages(&self) -> Vec<Message> {
-        let mut messages = self.run.messages.clone();
         let last = self.answers.keys().next_back().copied().unwrap_or(0);
-        for round in 1..=last + 1 {
-            if let Some(said) = self.said.get(&round) {
-                messages.extend(said.messages.iter().cloned());
-            }
-            if let Some(answer) = self.answers.get(&round)
-                && !answer.parts.is_empty()
-            {
-                messages.push(self.message(round, answer));
-            }
+        let rounds = (1..=last + 1).map(|round| self.messages_of(round));
+        rounds.flatten().collect()
+    }
+
+    /// What was said before a round and in it.
+    pub(crate) fn messages_of(&self, round: u32) -> Vec<Message> {
+        let mut messages = match round {
+            1 => self.run.messages.clone(),
+            _ => Vec::new(),
+        };
+        if let Some(said) = self.said.get(&round) {
+            messages.extend(said.messages.iter().cloned());
+        }
+        if let Some(answer) = self.answers.get(&round)
+            && !answer.parts.is_empty()
+        {
+            messages.push(self.message(round, answer));
         }
         messages
     }

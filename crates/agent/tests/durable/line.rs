@@ -1,7 +1,7 @@
 //! What lies between a process and the rest of the world. When the process is dead, nothing passes any more.
 
 use std::future::pending;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -23,6 +23,8 @@ pub(crate) enum Death {
 pub(crate) struct Line {
     death: Option<Death>,
     passed: AtomicU64,
+    /// Bytes of commits, without the signs of life of the engine.
+    written: AtomicUsize,
     dead: watch::Sender<bool>,
     /// Operations that are happening, of a dead process too.
     busy: watch::Sender<u64>,
@@ -33,6 +35,7 @@ impl Line {
         Self {
             death,
             passed: AtomicU64::new(0),
+            written: AtomicUsize::new(0),
             dead: watch::channel(false).0,
             busy: watch::channel(0).0,
         }
@@ -41,6 +44,15 @@ impl Line {
     /// How many operations there were.
     pub(crate) fn passed(&self) -> u64 {
         self.passed.load(Ordering::SeqCst)
+    }
+
+    /// How many bytes it has committed.
+    pub(crate) fn written(&self) -> usize {
+        self.written.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn writes(&self, bytes: usize) {
+        self.written.fetch_add(bytes, Ordering::SeqCst);
     }
 
     pub(crate) fn die(&self) {

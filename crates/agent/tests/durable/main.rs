@@ -3,7 +3,9 @@
 
 mod aborting;
 mod answering;
+mod bytes;
 mod conversing;
+mod crowd;
 mod deaths;
 mod failing;
 mod house;

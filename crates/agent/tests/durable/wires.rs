@@ -40,6 +40,10 @@ impl Store for FarStore {
     }
 
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
+        let mut operations = commit.operations().iter();
+        if operations.any(|operation| operation.table().as_str() != "workers") {
+            self.line.writes(commit.bytes());
+        }
         self.far(|| self.inner.commit(commit))
     }
 
