@@ -60,7 +60,9 @@ pub(crate) async fn end_round(
     if answer.reason != FinishReason::Abort {
         tell(&services, &transcript, (round.n, answer), &end, more).await?;
     }
-    services.keep(&transcript, answer, &mut end, more).await?;
+    services
+        .keep(&transcript, (round.n, answer), &mut end, more)
+        .await?;
     if !more {
         services.ears.forget(&run.run_id);
         ctx.set_state(&serde_json::json!({ END: end }))?;
@@ -96,12 +98,13 @@ impl Services {
     async fn keep(
         &self,
         transcript: &Transcript,
-        answer: &Answer,
+        (round, answer): (u32, &Answer),
         end: &mut End,
         more: bool,
     ) -> Result<(), StepError> {
         if self.agent.0.processors.is_empty() {
-            let messages = transcript.own_messages();
+            // Those of the rounds before are kept.
+            let messages = transcript.messages_of(round);
             return self.remember(&transcript.run, &messages).await;
         }
         if more {

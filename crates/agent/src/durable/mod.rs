@@ -3,6 +3,7 @@
 //! A call of the model and a call of a tool are steps. What they bring is committed before anything follows from it; what they say
 //! on their way goes straight to the stream of the run. That a run waits or has ended is told after the commit.
 
+mod begun;
 mod ears;
 mod input;
 mod llm;
@@ -13,11 +14,12 @@ pub(crate) mod processing;
 mod report;
 mod request;
 pub(crate) mod stop;
-mod tool_call;
+pub(crate) mod tool_call;
 mod transcript;
 pub(crate) mod workflow;
 mod writer;
 
+pub(crate) use begun::Begun;
 pub(crate) use ears::Ears;
 pub(crate) use input::{KIND, RunInput};
 pub(crate) use transcript::RUN;

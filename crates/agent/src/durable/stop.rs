@@ -61,6 +61,14 @@ async fn write_down(store: &dyn Store, run_id: &Text) -> Result<()> {
     }
 }
 
+/// Forgets that a run was to stop, because it has. If that fails, it is forgotten later.
+pub(crate) async fn forget(store: &dyn Store, run_id: &Text) {
+    if let Ok(Some(stop)) = store.get(STOPS, run_id).await {
+        let gone = Commit::new().delete(STOPS, stop.key, stop.version);
+        let _ = store.commit(gone).await;
+    }
+}
+
 async fn is_written(store: &dyn Store, run_id: &Text) -> Result<bool> {
     let stop = store.get(STOPS, run_id).await;
     stop.map(|stop| stop.is_some()).map_err(|error| {

@@ -1,12 +1,21 @@
 //! Controlling runs: approving, answering, stopping, finding.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bowline_events::Text;
-use bowline_workflow::{Data, Resume, Run, RunPage, RunQuery, RunStatus};
+use bowline_workflow::{Data, Resume, Run, RunInfo, RunPage, RunQuery, RunStatus};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::AgentHandle;
 use crate::durable::stop;
+use crate::durable::tool_call::Decision;
+use crate::durable::workflow::Services;
 use crate::{Error, ErrorKind, Result};
+
+/// How long it is looked whether a run that is to stop begins to wait: longer than what goes on in it takes to hear of it.
+const HALTS: Duration = Duration::from_secs(60);
 
 /// A call of a tool that waits for somebody.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -30,22 +39,63 @@ pub struct SuspendedCall {
     pub resume_schema: Option<Data>,
 }
 
+/// The calls that wait.
+fn waiting(
+    info: &RunInfo,
+) -> impl Iterator<Item = bowline_workflow::Result<SuspendedCall>> + use<'_> {
+    info.suspended.iter().map(|step| step.payload.parse())
+}
+
+/// Whether `answer` can be one to the call that is meant, as far as it waits to be approved.
+fn check_answer(info: &RunInfo, tool_call: Option<&str>, answer: &Data) -> Result<()> {
+    let refused = |message| {
+        Err(Error::new(ErrorKind::InvalidInput, "resume", message).with_subject(info.id.clone()))
+    };
+    if tool_call.is_none() && info.suspended.len() > 1 {
+        return refused("several calls wait; name the one that is answered");
+    }
+    let is_meant = |call: &SuspendedCall| tool_call.is_none_or(|id| call.tool_call_id == id);
+    let mut meant = waiting(info)
+        .filter_map(bowline_workflow::Result::ok)
+        .filter(is_meant);
+    let asks = meant.next().is_some_and(|call| call.kind == "approval");
+    if !asks || answer.parse::<Decision>().is_ok() {
+        return Ok(());
+    }
+    let message =
+        "the call waits to be approved; answer {\"approved\": true} or {\"approved\": false}";
+    refused(message)
+}
+
+/// Ends a run that waits for somebody: nobody works on it who could.
+async fn end_waiting(services: &Services, run: &Run) -> bowline_workflow::Result<()> {
+    match run.cancel().await {
+        Err(error) if error.kind() != bowline_workflow::ErrorKind::WrongState => return Err(error),
+        _ => {}
+    }
+    services.ears.forget(run.id());
+    stop::forget(&*services.store, run.id()).await;
+    Ok(())
+}
+
 impl AgentHandle {
     /// Answers a call of a tool that waits: with what the tool asked for, or `{"approved": ...}`. `tool_call` may be left out when
     /// only one waits. When this returns, the answer is in the store and the run goes on; of two answers one wins.
     ///
     /// # Errors
-    /// `NotFound` for an unknown run and a call that does not wait, `WrongState` when the run does not wait, `Conflict` when
-    /// somebody else has answered, `Store`.
+    /// `NotFound` for an unknown run and a call that does not wait, `WrongState` when the run does not wait, `InvalidInput` when
+    /// several calls wait and none is named, and when one waits to be approved and the answer is no decision, `Conflict` when somebody else has answered, `Store`.
     pub async fn resume<T: Serialize + ?Sized>(
         &self,
         run_id: &str,
         tool_call: Option<&str>,
         data: &T,
     ) -> Result<()> {
-        self.own_run("resume", run_id).await?;
+        let (_, info) = self.own_run("resume", run_id).await?;
         let failed = |error| Error::engine("resume", error);
-        let mut resume = Resume::with(data).map_err(failed)?;
+        let data = Data::of(data).map_err(failed)?;
+        check_answer(&info, tool_call, &data)?;
+        let mut resume = Resume::with_data(data);
         if let Some(call) = tool_call {
             resume = resume.label(call);
         }
@@ -80,20 +130,27 @@ impl AgentHandle {
     /// # Errors
     /// `NotFound`, `Store`.
     pub async fn abort(&self, run_id: &str) -> Result<()> {
-        let run = self.own_run("abort", run_id).await?;
-        let run_id = run.id().clone();
+        let (run, info) = self.own_run("abort", run_id).await?;
+        if info.status.is_final() {
+            return Ok(());
+        }
         let services = &self.services;
         let failed = |error| Error::engine("abort", error);
-        stop::request(&*services.store, &*services.bus, &run_id).await?;
+        stop::request(&*services.store, &*services.bus, run.id()).await?;
         if run.status().await.map_err(failed)? == RunStatus::Suspended {
-            // Nobody works on it who could end it.
-            match run.cancel().await {
-                Err(error) if error.kind() != bowline_workflow::ErrorKind::WrongState => {
-                    return Err(failed(error));
-                }
-                _ => {}
-            }
+            return end_waiting(services, &run).await.map_err(failed);
         }
+        // It may have begun to wait before it has heard of it.
+        let services = Arc::clone(services);
+        tokio::spawn(async move {
+            let halted = timeout(HALTS, run.result()).await;
+            if let Ok(Ok(result)) = halted
+                && result.status() == RunStatus::Suspended
+                && let Err(error) = end_waiting(&services, &run).await
+            {
+                tracing::warn!(run = %run.id(), %error, "a run that is to stop waits; stop it again");
+            }
+        });
         Ok(())
     }
 
@@ -112,9 +169,8 @@ impl AgentHandle {
     /// # Errors
     /// `NotFound` for a run that is unknown, of another agent, or past its retention; `Store`.
     pub async fn status(&self, run_id: &str) -> Result<RunStatus> {
-        let run = self.own_run("status", run_id).await?;
-        let status = run.status().await;
-        status.map_err(|error| Error::engine("status", error))
+        let (_, info) = self.own_run("status", run_id).await?;
+        Ok(info.status)
     }
 
     /// The calls of a run that wait for somebody.
@@ -122,21 +178,24 @@ impl AgentHandle {
     /// # Errors
     /// As [`status`](Self::status).
     pub async fn suspended(&self, run_id: &str) -> Result<Vec<SuspendedCall>> {
-        let run = self.own_run("suspended", run_id).await?;
-        let failed = |error| Error::engine("suspended", error);
-        let info = run.info().await.map_err(failed)?;
-        let calls = info.suspended.iter().map(|step| step.payload.parse());
-        calls.map(|call| call.map_err(failed)).collect()
+        let (_, info) = self.own_run("suspended", run_id).await?;
+        let calls = waiting(&info);
+        let calls = calls.map(|call| call.map_err(|error| Error::engine("suspended", error)));
+        calls.collect()
     }
 
     /// A run of this agent.
-    pub(super) async fn own_run(&self, operation: &'static str, run_id: &str) -> Result<Run> {
+    pub(super) async fn own_run(
+        &self,
+        operation: &'static str,
+        run_id: &str,
+    ) -> Result<(Run, RunInfo)> {
         let run = self.engine.run(run_id).await;
         let run = run.map_err(|error| Error::engine(operation, error))?;
         let info = run.info().await;
         let info = info.map_err(|error| Error::engine(operation, error))?;
         if info.workflow == self.workflow_id() {
-            return Ok(run);
+            return Ok((run, info));
         }
         let message = format!("it is a run of {}, not of this agent", info.workflow);
         Err(Error::new(ErrorKind::NotFound, operation, message).with_subject(run_id.to_owned()))

@@ -12,8 +12,8 @@ use bowline_events::{PubSub, Text};
 use bowline_store::Store;
 use bowline_workflow::{Engine, Workflow};
 
-use crate::durable::Ears;
 use crate::durable::workflow::{self, Services};
+use crate::durable::{Begun, Ears};
 use crate::{Agent, Error, ErrorKind, Memory, Result};
 
 pub use callbacks::Callbacks;
@@ -65,6 +65,7 @@ impl DurableAgent {
             store,
             memory,
             ears: Ears::default(),
+            begun: Begun::default(),
         }))
     }
 

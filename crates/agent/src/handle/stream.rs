@@ -3,10 +3,12 @@
 use std::fmt;
 use std::future::IntoFuture;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bowline_events::{Text, Topic};
+use bowline_events::{Event, Text, Topic};
+use bowline_workflow::RunStatus;
 use futures_core::Stream;
 
 use super::AgentHandle;
@@ -30,7 +32,15 @@ pub struct ObserveRun<'a> {
     agent: &'a AgentHandle,
     run_id: &'a str,
     options: Observe,
+    start: Start,
     own_patience: bool,
+}
+
+/// Where reading begins.
+#[derive(Debug, Clone, Copy)]
+enum Start {
+    At(u64),
+    Now,
 }
 
 impl AgentHandle {
@@ -145,6 +155,7 @@ impl AgentHandle {
             agent: self,
             run_id,
             options: Observe::new(),
+            start: Start::At(0),
             own_patience: false,
         }
     }
@@ -164,16 +175,16 @@ impl AgentHandle {
         })
     }
 
-    /// Whether the store knows the run; `false` when only the bus does, because a Node process runs it.
-    async fn knows(&self, run_id: &str) -> Result<bool> {
-        let failed = |error| Error::engine("observe", error);
-        let status = match self.engine.run(run_id).await {
-            Ok(run) => Some(run.status().await.map_err(failed)?),
-            Err(error) if error.kind() == bowline_workflow::ErrorKind::NotFound => None,
-            Err(error) => return Err(failed(error)),
+    /// How the run is, as the store has it; `None` when only the bus knows it, because a Node process runs it.
+    async fn find(&self, run_id: &str) -> Result<Option<RunStatus>> {
+        let status = match self.own_run("observe", run_id).await {
+            Ok((_, info)) => Some(info.status),
+            Err(error) if is_unknown(&error) => None,
+            Err(error) => return Err(error),
         };
-        if status.is_some_and(|status| !status.is_final()) || self.is_kept(run_id).await? {
-            return Ok(status.is_some());
+        let over = status.is_none_or(RunStatus::is_final);
+        if !over || self.is_kept(run_id, status).await? {
+            return Ok(status);
         }
         let message = match status {
             Some(status) => format!(
@@ -184,29 +195,55 @@ impl AgentHandle {
         Err(Error::new(ErrorKind::NotFound, "observe", message).with_subject(run_id.to_owned()))
     }
 
-    /// Whether the bus has something of the run, or keeps nothing at all.
-    async fn is_kept(&self, run_id: &str) -> Result<bool> {
-        let bus = &self.services.bus;
-        if !bus.capabilities().replay {
-            return Ok(true);
+    /// Whether the bus has something of the run. One that keeps nothing may still tell of a run that the store does not know.
+    async fn is_kept(&self, run_id: &str, status: Option<RunStatus>) -> Result<bool> {
+        if !self.services.bus.capabilities().replay {
+            return Ok(status.is_none());
         }
+        Ok(self.told(run_id, 0).await?.is_some())
+    }
+
+    /// The event at `offset` of the stream of a run, or the first behind it.
+    async fn told(&self, run_id: &str, offset: u64) -> Result<Option<Arc<Event>>> {
         let topic = Topic::agent_stream(run_id);
-        let kept = bus.history(&topic, 0, 1).await;
+        let kept = self.services.bus.history(&topic, offset, 1).await;
         let kept = kept.map_err(|error| Error::bus("observe", error))?;
-        Ok(!kept.is_empty())
+        Ok(kept.into_iter().next())
+    }
+
+    /// Whether a run that has ended has nothing to tell from `start` on.
+    async fn is_read(&self, run_id: &str, start: Start) -> Result<bool> {
+        let before = match start {
+            Start::At(0) => return Ok(false),
+            Start::At(offset) => offset - 1,
+            Start::Now => return Ok(true),
+        };
+        let last = self.told(run_id, before).await?;
+        Ok(last.is_some_and(|event| {
+            event.index == Some(before)
+                && matches!(event.event_type.as_str(), "finish" | "error" | "abort")
+        }))
     }
 }
 
+/// Whether there is no such run, in contrast to one of another agent.
+fn is_unknown(error: &Error) -> bool {
+    error.kind() == ErrorKind::NotFound && std::error::Error::source(error).is_some()
+}
+
 impl ObserveRun<'_> {
-    /// From this position on: the offset of the last item that was seen, plus 1.
+    /// From this position on: the offset of the last item that was seen, plus 1. From behind the last event of a run that has
+    /// ended there is nothing to read; a position behind that was never one of this stream, and reading it is the error `NotFound`.
     pub fn from(mut self, offset: u64) -> Self {
         self.options = self.options.from_offset(offset);
+        self.start = Start::At(offset);
         self
     }
 
     /// Only what happens from now on.
     pub fn live(mut self) -> Self {
         self.options = self.options.live();
+        self.start = Start::Now;
         self
     }
 
@@ -241,13 +278,20 @@ impl<'a> IntoFuture for ObserveRun<'a> {
                 agent,
                 run_id,
                 mut options,
+                start,
                 own_patience,
             } = self;
-            if agent.knows(run_id).await? && !own_patience {
+            let status = agent.find(run_id).await?;
+            if status.is_some() && !own_patience {
                 options = agent.patient(run_id, options);
             }
+            let over = status.is_some_and(RunStatus::is_final);
+            let over = over && agent.is_read(run_id, start).await?;
             let bus = &agent.services.bus;
-            let stream = AgentStream::open(bus, run_id.to_owned(), options).await?;
+            let mut stream = AgentStream::open(bus, run_id.to_owned(), options).await?;
+            if over {
+                stream.close();
+            }
             Ok(AgentRun {
                 agent: agent.clone(),
                 stream,

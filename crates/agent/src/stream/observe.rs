@@ -185,6 +185,11 @@ impl AgentStream {
         Ok(())
     }
 
+    /// Ends the reading: nothing more is to come.
+    pub(crate) fn close(&mut self) {
+        self.subscription = None;
+    }
+
     /// The run.
     pub fn run_id(&self) -> &Text {
         &self.run_id
