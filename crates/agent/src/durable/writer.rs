@@ -9,6 +9,8 @@ use futures_util::stream::FuturesOrdered;
 
 /// Events that are on their way at a time.
 const WINDOW: usize = 256;
+/// Events that are published at once in one process, before readers and other runs get their turn.
+const BURST: u32 = 32;
 
 /// Publishes on the topic of a run. What was written is there when [`flush`](Self::flush) returns.
 ///
@@ -19,6 +21,8 @@ pub(crate) struct Writer<'a> {
     topic: &'a Topic,
     /// Whether to wait for each event: in one process it costs nothing, and who waits for a slow reader keeps the order so.
     near: bool,
+    /// Events since others got their turn.
+    burst: u32,
     sent: FuturesOrdered<OpFuture<'a, Published>>,
     failed: Option<Error>,
 }
@@ -29,6 +33,7 @@ impl<'a> Writer<'a> {
             bus,
             topic,
             near: bus.capabilities().reach == Reach::Process,
+            burst: 0,
             sent: FuturesOrdered::new(),
             failed: None,
         }
@@ -44,6 +49,11 @@ impl<'a> Writer<'a> {
         if self.near {
             let result = publishing.await;
             self.note(result);
+            self.burst += 1;
+            if self.burst == BURST {
+                self.burst = 0;
+                tokio::task::yield_now().await;
+            }
             return;
         }
         self.sent.push_back(publishing);
