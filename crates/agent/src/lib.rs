@@ -9,9 +9,9 @@ pub mod chunk;
 mod durable;
 mod error;
 mod handle;
-pub mod memory;
 #[cfg(feature = "mcp")]
 pub mod mcp;
+pub mod memory;
 pub mod message;
 pub mod model;
 pub mod processor;
