@@ -9,6 +9,8 @@ use bowline_events::{Error, ErrorKind, NewEvent, OpFuture, PubSub, PublishOption
 const MOST: usize = 256;
 /// Bytes of them, about.
 const MOST_BYTES: usize = 1024 * 1024;
+/// Events that are published at once in one process, before readers and other runs get their turn.
+const BURST: u32 = 32;
 
 /// Publishes on the topic of a run. What was written is there when [`flush`](Self::flush) returns.
 ///
@@ -20,6 +22,8 @@ pub(crate) struct Writer<'a> {
     sending: Option<OpFuture<'a, ()>>,
     waiting: Vec<NewEvent>,
     bytes: usize,
+    /// Events since others got their turn.
+    burst: u32,
     failed: Option<Error>,
 }
 
@@ -31,6 +35,7 @@ impl<'a> Writer<'a> {
             sending: None,
             waiting: Vec::new(),
             bytes: 0,
+            burst: 0,
             failed: None,
         }
     }
@@ -51,7 +56,14 @@ impl<'a> Writer<'a> {
                 .publish_with(self.topic, event, options)
                 .now_or_self()
             {
-                Ok(result) => self.note(result.map(|_| ())),
+                Ok(result) => {
+                    self.note(result.map(|_| ()));
+                    self.burst += 1;
+                    if self.burst == BURST {
+                        self.burst = 0;
+                        tokio::task::yield_now().await;
+                    }
+                }
                 Err(pending) => {
                     self.sending = Some(OpFuture::new(async move { pending.await.map(|_| ()) }));
                     self.look().await;

@@ -168,7 +168,7 @@ async fn that_a_run_was_to_stop_is_forgotten_when_it_has_ended() {
 async fn a_run_whose_process_is_closed_while_the_model_speaks_goes_on_elsewhere() {
     let house = House::new();
     let slow = ScriptedModel::new(|_| Answer::says("Once upon").hang());
-    let good = ScriptedModel::text("A whole story.");
+    let good = ScriptedModel::says("A whole story.");
     let with = |model: ScriptedModel| Agent::builder("teller").model(model).build().unwrap();
     let engine = house.engine().drain(Duration::from_millis(100));
     let one = house.on_engine(&with(slow), engine).await;

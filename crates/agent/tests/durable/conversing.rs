@@ -192,7 +192,7 @@ async fn processors_change_what_is_said_or_stop_the_run() {
         ("fine", "terrible", Some(Tripwire), "terrible", vec![], 1),
     ] {
         let house = House::new();
-        let model = ScriptedModel::text(answer);
+        let model = ScriptedModel::says(answer);
         let censor: Arc<dyn Processor> = Arc::new(Censor);
         let agent = agent(&model).processors([censor]).build().unwrap();
         let agent = house.with(&agent).await;
@@ -240,7 +240,7 @@ struct Order {
 #[tokio::test]
 async fn an_answer_can_be_an_object() {
     let house = House::new();
-    let model = ScriptedModel::text(r#"{"id": 7}"#);
+    let model = ScriptedModel::says(r#"{"id": 7}"#);
     let agent = house.with(&agent(&model).build().unwrap()).await;
     let options = RunOptions::new().structured(StructuredOutput::of::<Order>());
     let output = agent.generate_with("Which?", options).await.unwrap();
@@ -345,7 +345,7 @@ async fn two_calls_of_one_id_do_not_keep_a_run_from_its_end() {
 #[tokio::test]
 async fn what_cannot_be_a_run_is_refused() {
     let house = House::new();
-    let model = ScriptedModel::text("fine");
+    let model = ScriptedModel::says("fine");
     let agent = house.with(&agent(&model).build().unwrap()).await;
     let large = "x".repeat(9 * 1024 * 1024);
     let taken = RunOptions::new().run_id("taken");

@@ -48,7 +48,7 @@ fn agent(models: &[ScriptedModel]) -> AgentBuilder {
 
 #[tokio::test]
 async fn the_next_model_is_asked_when_one_fails() {
-    let good = || ScriptedModel::text("A whole answer.");
+    let good = || ScriptedModel::says("A whole answer.");
     for (what, models, text, void) in [
         (
             "it refuses",

@@ -18,7 +18,7 @@ use crate::house::House;
 const SOON: Duration = Duration::from_secs(15);
 
 fn agent() -> Agent {
-    let model = ScriptedModel::text("One two three.");
+    let model = ScriptedModel::says("One two three.");
     Agent::builder("talker").model(model).build().unwrap()
 }
 
@@ -124,7 +124,7 @@ async fn a_run_that_is_unknown_or_of_another_agent_or_over_is_not_found() {
         assert_eq!(over.unwrap_err().kind(), ErrorKind::NotFound, "{offset}");
     }
     let other = Agent::builder("other")
-        .model(ScriptedModel::text("x"))
+        .model(ScriptedModel::says("x"))
         .build();
     let other = house.with(&other.unwrap()).await;
     for refused in [
