@@ -6,15 +6,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bowline_events::{Text, Topic};
+use bowline_events::Text;
 use futures_core::Stream;
 
 use super::AgentHandle;
 use crate::stream::{AgentStream, Observe, RunOutput, StreamItem};
-use crate::{BoxFuture, Error, ErrorKind, IntoMessages, Result, RunOptions};
-
-/// How long a run may be silent before the store is asked whether it still lives.
-const SILENCE: Duration = Duration::from_secs(30);
+use crate::{BoxFuture, IntoMessages, Result, RunOptions};
 
 /// A run that is being read: a stream of what happens in it, which ends with it. Dropping it ends the reading and nothing else.
 #[must_use = "dropping it ends the reading"]
@@ -30,7 +27,6 @@ pub struct ObserveRun<'a> {
     agent: &'a AgentHandle,
     run_id: &'a str,
     options: Observe,
-    own_patience: bool,
 }
 
 impl AgentHandle {
@@ -93,7 +89,7 @@ impl AgentHandle {
         observe: Observe,
     ) -> Result<AgentRun> {
         let input = self.prepare(messages, options).await?;
-        let observe = self.patient(&input.run_id, observe);
+        let observe = self.runs.patient(&input.run_id, observe);
         // First to listen, then to begin: a bus may keep nothing.
         let stream = AgentStream::open(&self.services.bus, input.run_id.clone(), observe).await?;
         self.begin(input).await?;
@@ -145,55 +141,7 @@ impl AgentHandle {
             agent: self,
             run_id,
             options: Observe::new(),
-            own_patience: false,
         }
-    }
-
-    /// Ends the reading when the store says that nobody works on the run any more.
-    fn patient(&self, run_id: &str, observe: Observe) -> Observe {
-        let (agent, run_id) = (self.clone(), Text::from(run_id.to_owned()));
-        observe.idle_timeout(SILENCE).is_alive(move || {
-            let (agent, run_id) = (agent.clone(), run_id.clone());
-            async move {
-                match agent.status(&run_id).await {
-                    Ok(status) => Ok(!status.is_final()),
-                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-                    Err(error) => Err(error),
-                }
-            }
-        })
-    }
-
-    /// Whether the store knows the run; `false` when only the bus does, because a Node process runs it.
-    async fn knows(&self, run_id: &str) -> Result<bool> {
-        let failed = |error| Error::engine("observe", error);
-        let status = match self.engine.run(run_id).await {
-            Ok(run) => Some(run.status().await.map_err(failed)?),
-            Err(error) if error.kind() == bowline_workflow::ErrorKind::NotFound => None,
-            Err(error) => return Err(failed(error)),
-        };
-        if status.is_some_and(|status| !status.is_final()) || self.is_kept(run_id).await? {
-            return Ok(status.is_some());
-        }
-        let message = match status {
-            Some(status) => format!(
-                "the run is {status}, and the retention of its stream is over; raise `watch_retention` to keep streams longer"
-            ),
-            None => "neither the store nor the bus knows the run: it was never there, or its retention is over".to_owned(),
-        };
-        Err(Error::new(ErrorKind::NotFound, "observe", message).with_subject(run_id.to_owned()))
-    }
-
-    /// Whether the bus has something of the run, or keeps nothing at all.
-    async fn is_kept(&self, run_id: &str) -> Result<bool> {
-        let bus = &self.services.bus;
-        if !bus.capabilities().replay {
-            return Ok(true);
-        }
-        let topic = Topic::agent_stream(run_id);
-        let kept = bus.history(&topic, 0, 1).await;
-        let kept = kept.map_err(|error| Error::bus("observe", error))?;
-        Ok(!kept.is_empty())
     }
 }
 
@@ -226,7 +174,6 @@ impl ObserveRun<'_> {
     /// 30 s of silence, and it ends when nobody does; a run of a Node process is waited for without end.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.options = self.options.idle_timeout(timeout);
-        self.own_patience = true;
         self
     }
 }
@@ -237,17 +184,8 @@ impl<'a> IntoFuture for ObserveRun<'a> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let Self {
-                agent,
-                run_id,
-                mut options,
-                own_patience,
-            } = self;
-            if agent.knows(run_id).await? && !own_patience {
-                options = agent.patient(run_id, options);
-            }
-            let bus = &agent.services.bus;
-            let stream = AgentStream::open(bus, run_id.to_owned(), options).await?;
+            let agent = self.agent;
+            let stream = agent.runs.observe(self.run_id, self.options).await?;
             Ok(AgentRun {
                 agent: agent.clone(),
                 stream,

@@ -65,6 +65,11 @@ impl Observe {
         self
     }
 
+    /// Whether it was said how long to wait.
+    pub(crate) fn is_impatient(&self) -> bool {
+        self.idle.is_some()
+    }
+
     /// Ends after the run has begun to wait for somebody, too.
     pub fn close_on_suspend(mut self) -> Self {
         self.close_on_suspend = true;
