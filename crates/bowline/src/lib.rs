@@ -93,8 +93,9 @@ pub use bowline_redis::{
 };
 #[doc(inline)]
 pub use bowline_runtime::{
-    BUS_VARIABLE, BusConfig, CACHE_VARIABLE, CacheConfig, CacheRetention, FILE_NAME, FileConfig,
-    MemoryCacheConfig, MemoryConfig, OpenBus, Origin, PostgresCacheConfig, PostgresServer,
+    AgentConfig, AgentConfigs, AgentModelSettings, BUS_VARIABLE, BusConfig, CACHE_VARIABLE,
+    CacheConfig, CacheRetention, FILE_NAME, FileConfig, McpConfig, McpPlace, MemoryCacheConfig,
+    MemoryConfig, ModelConfig, OpenBus, Origin, PostgresCacheConfig, PostgresServer,
     PostgresSslMode, PostgresStoreConfig, RedisCacheConfig, RedisConfig, RedisRedelivery,
     RedisScheme, RedisServer, STORE_VARIABLE, Secret, Settings, Sources, SqliteCacheConfig,
     SqliteStoreConfig, SqliteSynchronous, StoreConfig, Stores, TOKEN_VARIABLE, UnixConfig,
