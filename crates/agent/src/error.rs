@@ -209,3 +209,27 @@ impl StdError for Error {
         Some(source)
     }
 }
+
+impl From<Error> for bowline_events::Error {
+    fn from(error: Error) -> Self {
+        use bowline_events::ErrorKind as Kind;
+        let kind = match error.kind() {
+            ErrorKind::InvalidDefinition
+            | ErrorKind::InvalidInput
+            | ErrorKind::NotFound
+            | ErrorKind::AlreadyExists
+            | ErrorKind::WrongState => Kind::InvalidInput,
+            ErrorKind::TooLarge => Kind::TooLarge,
+            ErrorKind::Closed => Kind::Closed,
+            ErrorKind::Timeout => Kind::Timeout,
+            _ if error.is_retryable() => Kind::Unavailable,
+            _ => Kind::Io,
+        };
+        let wrapped = Self::new(kind, error.operation(), error.message().to_owned());
+        let wrapped = match error.subject() {
+            Some(subject) => wrapped.with_subject(subject),
+            None => wrapped,
+        };
+        wrapped.with_source(error)
+    }
+}

@@ -23,7 +23,10 @@ pub mod tool;
 pub use agent::{Agent, AgentBuilder, RunOptions};
 pub use chunk::Chunk;
 pub use error::{Error, ErrorKind, Result};
-pub use handle::{AgentHandle, AgentRun, Callbacks, DurableAgent, ObserveRun, SuspendedCall};
+pub use handle::{
+    AgentHandle, AgentRun, AgentRuns, Callbacks, DurableAgent, DurableAgentBuilder, ObserveRun,
+    SuspendedCall,
+};
 pub use memory::Memory;
 pub use message::{IntoMessages, Message};
 pub use model::ChatModel;

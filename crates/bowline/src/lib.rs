@@ -1,7 +1,33 @@
 //! # Bowline
 //!
-//! The event system of agents: one bus between components, processes, hosts and languages. This is the one crate to add; it
-//! has no logic of its own and hands out what the crates below it make.
+//! The event system of agents: agents and workflows that survive `kill -9`, streams that resume anywhere, and the bus below them
+//! between components, processes, hosts and languages. This is the one crate to add; it has no logic of its own and hands out what
+//! the crates below it make.
+//!
+//! ```
+//! # #[cfg(feature = "agent")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use bowline::Bowline;
+//! use bowline::agent::{Agent, ScriptedModel};
+//!
+//! let agent = Agent::builder("analyst")
+//!     .instructions("You are a careful analyst.")
+//!     // With the feature `genai`: .model(genai("openai/gpt-4o-mini"))
+//!     .model(ScriptedModel::says("All is well."))
+//!     .build()?;
+//! // `.store("sqlite:app.db")` for one that survives.
+//! let app = Bowline::builder().store("memory:").agent(agent.durable()).start().await?;
+//! let run = app.agent("analyst")?.stream("Analyze this data").await?;
+//! assert_eq!(run.collect().await?.text, "All is well.");
+//! app.close().await?;
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "agent"))]
+//! # fn main() {}
+//! ```
+//!
+//! The bus alone:
 //!
 //! ```
 //! use bowline::{BusConfig, NewEvent, OpenBus, PubSubExt, SubscribeOptions};
@@ -45,11 +71,18 @@
 //!
 //! - `unix` (default): `UnixSocketPubSub`, the bus of one host, which Node processes can share.
 //! - `sqlite` (default): caches and stores in a SQLite file. SQLite is built in, for which a C compiler has to be there.
-//! - `workflow` (default): [`Bowline`], the application, with durable workflows and schedules.
+//! - `agent` (default, with `workflow`): durable agents in the application.
+//! - `genai`: models of many providers, and of every server that speaks the protocol of OpenAI.
+//! - `mcp`: tools of MCP servers.
+//! - `workflow`: [`Bowline`], the application, with durable workflows and schedules.
 //! - `postgres`: caches and stores in a PostgreSQL database, for processes on several hosts.
 //! - `redis`: `RedisStreamsPubSub`, the bus of all hosts that reach one Redis or Valkey server, shared with Node processes too;
 //!   `RedisCache` and `UpstashCache`, which make streams resumable for all of them.
 
+/// Durable agents.
+#[cfg(feature = "agent")]
+#[doc(inline)]
+pub use bowline_agent as agent;
 #[doc(inline)]
 pub use bowline_events::*;
 #[cfg(feature = "redis")]
@@ -60,8 +93,9 @@ pub use bowline_redis::{
 };
 #[doc(inline)]
 pub use bowline_runtime::{
-    BUS_VARIABLE, BusConfig, CACHE_VARIABLE, CacheConfig, CacheRetention, FILE_NAME, FileConfig,
-    MemoryCacheConfig, MemoryConfig, OpenBus, Origin, PostgresCacheConfig, PostgresServer,
+    AgentConfig, AgentConfigs, AgentModelSettings, BUS_VARIABLE, BusConfig, CACHE_VARIABLE,
+    CacheConfig, CacheRetention, FILE_NAME, FileConfig, McpConfig, McpPlace, MemoryCacheConfig,
+    MemoryConfig, ModelConfig, OpenBus, Origin, PostgresCacheConfig, PostgresServer,
     PostgresSslMode, PostgresStoreConfig, RedisCacheConfig, RedisConfig, RedisRedelivery,
     RedisScheme, RedisServer, STORE_VARIABLE, Secret, Settings, Sources, SqliteCacheConfig,
     SqliteStoreConfig, SqliteSynchronous, StoreConfig, Stores, TOKEN_VARIABLE, UnixConfig,
@@ -83,7 +117,7 @@ pub use bowline_unix::UnixSocketPubSub;
 #[doc(inline)]
 pub use bowline_workflow as workflow;
 
-/// The example of the README, compiled and run with the other examples.
-#[cfg(all(doctest, feature = "unix"))]
+/// The examples of the README, compiled and run with the other examples.
+#[cfg(all(doctest, feature = "unix", feature = "sqlite", feature = "agent"))]
 #[doc = include_str!("../../../README.md")]
 mod readme {}

@@ -56,10 +56,13 @@ Looks only: it neither becomes the broker nor changes a file or a key. Exit code
 const DEMO_EXAMPLES: &str = "\
 Examples:
   bowline demo
-  bowline demo --json
+  bowline demo --model openai/gpt-4o-mini
+  bowline demo bus --json
 
-Starts a broker, two subscribers and a publisher on a scratch socket, kills the broker in the middle of the stream, and lets a
-late reader replay it. Cleans up after itself. Exit code 1 if an event was lost or doubled that must not be.";
+An agent with a scripted model and a tool works in a process of its own. A reader disconnects and comes back where it was, the
+process gets kill -9 in the middle of a sentence, another one goes on, and every index of the stream is counted. With bus: a
+broker, two subscribers and a publisher on a socket, and the broker is killed. Cleans up after itself. Exit code 1 if something
+was lost or doubled that must not be.";
 
 #[cfg(feature = "bench")]
 const BENCH_EXAMPLES: &str = "\
@@ -202,13 +205,31 @@ pub(crate) struct DoctorArgs {
     pub(crate) json: bool,
 }
 
-/// Watch a bus survive the death of its broker, in a few seconds and with nothing to install
+/// Watch an agent survive kill -9, in a few seconds and with nothing to install
 #[derive(Debug, Args)]
 #[command(after_help = DEMO_EXAMPLES)]
 pub(crate) struct DemoArgs {
+    /// What to show
+    #[arg(value_enum, default_value_t = Show::Agent)]
+    pub(crate) show: Show,
+    /// A real model instead of a scripted one, with its key in the environment: openai/gpt-4o-mini, anthropic/claude-sonnet-4-5
+    #[arg(long, value_name = "PROVIDER/MODEL")]
+    pub(crate) model: Option<String>,
+    /// Where the model is, if not where its provider has it
+    #[arg(long, value_name = "URL", requires = "model")]
+    pub(crate) base_url: Option<String>,
     /// Print only the result, as one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What a demo shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Show {
+    /// A run of an agent whose process is killed, and a reader that disconnects
+    Agent,
+    /// A bus whose broker is killed
+    Bus,
 }
 
 /// A process of the demo. Not a command for people, so neither the help nor the completions know it.
@@ -220,6 +241,12 @@ pub(crate) struct DemoPeerArgs {
     /// The socket of the bus
     #[arg(long)]
     pub(crate) socket: PathBuf,
+    /// The model of the agent, unless it is scripted
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Where that model is
+    #[arg(long)]
+    pub(crate) base_url: Option<String>,
 }
 
 impl DemoPeerArgs {
@@ -236,6 +263,8 @@ pub(crate) enum Part {
     Subscriber,
     /// Publish, and keep the history.
     Publisher,
+    /// Work on the runs of an agent.
+    Worker,
 }
 
 impl Part {
@@ -245,6 +274,7 @@ impl Part {
             Self::Broker => "broker",
             Self::Subscriber => "subscriber",
             Self::Publisher => "publisher",
+            Self::Worker => "worker",
         }
     }
 }

@@ -127,6 +127,18 @@ impl From<bowline_workflow::Error> for Failure {
     }
 }
 
+impl From<bowline_agent::Error> for Failure {
+    fn from(error: bowline_agent::Error) -> Self {
+        use bowline_agent::ErrorKind;
+        let code = match error.kind() {
+            ErrorKind::InvalidInput | ErrorKind::InvalidDefinition => 2,
+            _ => 1,
+        };
+        let message = explain(&error);
+        Self { code, message }
+    }
+}
+
 /// What clap has to say: help and version are results, everything else is a wrong call in one line.
 pub(crate) fn of_usage(error: &clap::Error) -> Result<Outcome, Failure> {
     if !error.use_stderr() {

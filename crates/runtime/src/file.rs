@@ -6,12 +6,13 @@ use std::path::Path;
 use bowline_events::{Error, ErrorKind, Result};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
-use crate::{BusConfig, CacheConfig, StoreConfig, suggest};
+use crate::agent_config::Agents;
+use crate::{AgentConfigs, BusConfig, CacheConfig, StoreConfig, suggest};
 
 /// Bytes of a configuration file at most; a larger one was named by mistake.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-const KEYS: [&str; 3] = ["bus", "cache", "store"];
+const KEYS: [&str; 4] = ["agents", "bus", "cache", "store"];
 
 /// What a configuration file says.
 ///
@@ -24,7 +25,7 @@ const KEYS: [&str; 3] = ["bus", "cache", "store"];
 /// assert_eq!(short.bus.unwrap().scheme(), "memory");
 /// # Ok::<(), bowline_events::Error>(())
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct FileConfig {
     /// The bus, as a URL or as a table with the key `url` and the options of that kind of bus.
@@ -33,6 +34,8 @@ pub struct FileConfig {
     pub cache: Option<CacheConfig>,
     /// The store of what has to survive, in the same two forms.
     pub store: Option<StoreConfig>,
+    /// The agents, by id.
+    pub agents: AgentConfigs,
 }
 
 impl FileConfig {
@@ -95,13 +98,17 @@ impl<'de> Visitor<'de> for FileVisitor {
     type Value = FileConfig;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a configuration with the keys bus, cache and store")
+        f.write_str("a configuration with the keys agents, bus, cache and store")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FileConfig, A::Error> {
         let mut config = FileConfig::default();
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
+                "agents" => {
+                    let Agents(agents) = map.next_value()?;
+                    config.agents = agents;
+                }
                 "bus" => config.bus = Some(map.next_value()?),
                 "cache" => config.cache = Some(map.next_value()?),
                 "store" => config.store = Some(map.next_value()?),

@@ -6,6 +6,7 @@
 //! - [`BusConfig`] says which bus, and how: parse it from a URL, read it with serde, or fill it in.
 //! - [`CacheConfig`] says which cache makes its topics resumable, in the same ways.
 //! - [`StoreConfig`] says which store keeps what has to survive, again in the same ways.
+//! - [`AgentConfig`] says what an agent is: its model, its limits, and the servers of its tools.
 //! - [`Sources`] applies the precedence: flag, then environment, then file.
 //! - [`OpenBus`] opens what was configured, [`open_cache`] a cache alone, [`Stores`] what shares a database.
 //!
@@ -43,6 +44,7 @@
 //! # fn main() {}
 //! ```
 
+mod agent_config;
 #[cfg(feature = "workflow")]
 mod app;
 mod bus_config;
@@ -69,6 +71,9 @@ mod suggest;
 mod url;
 mod value;
 
+pub use agent_config::{
+    AgentConfig, AgentConfigs, AgentModelSettings, McpConfig, McpPlace, ModelConfig,
+};
 #[cfg(feature = "workflow")]
 pub use app::{Bowline, BowlineBuilder, WorkflowHandle};
 pub use bus_config::{BusConfig, MemoryConfig, UnixConfig};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bowline_events::{Error, ErrorKind, Result};
 
-use crate::{BusConfig, CacheConfig, FileConfig, Secret, StoreConfig, redact_url};
+use crate::{AgentConfigs, BusConfig, CacheConfig, FileConfig, Secret, StoreConfig, redact_url};
 
 /// The environment variable that holds the bus URL.
 pub const BUS_VARIABLE: &str = "BOWLINE_BUS";
@@ -175,6 +175,7 @@ impl Sources {
             bus: bus.or_else(|| Some((file.bus?, of_file()))),
             cache: cache.map(|(cache, origin)| (cache.or_token(self.token.as_ref()), origin)),
             store,
+            agents: file.agents,
         })
     }
 
@@ -259,11 +260,12 @@ impl fmt::Display for Origin {
 }
 
 /// The configuration after all sources were read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     bus: Option<(BusConfig, Origin)>,
     cache: Option<(CacheConfig, Origin)>,
     store: Option<(StoreConfig, Origin)>,
+    agents: AgentConfigs,
 }
 
 impl Settings {
@@ -302,6 +304,11 @@ impl Settings {
     /// The store, if a source names one.
     pub fn store(&self) -> Option<&StoreConfig> {
         self.store.as_ref().map(|(store, _)| store)
+    }
+
+    /// The agents that the file declares, by id.
+    pub fn agents(&self) -> &AgentConfigs {
+        &self.agents
     }
 
     /// The source that named the store, if one did.

@@ -68,6 +68,11 @@ pub(crate) fn id(agent: &str) -> String {
     format!("{LOOP}:{agent}")
 }
 
+/// The agent whose workflow has the id `workflow`; `None` for another workflow.
+pub(crate) fn agent(workflow: &str) -> Option<&str> {
+    workflow.strip_prefix(LOOP)?.strip_prefix(':')
+}
+
 /// The loop of an agent.
 ///
 /// # Errors

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::Text;
+use bowline_store::Store;
 use bowline_workflow::{Data, Resume, Run, RunInfo, RunPage, RunQuery, RunStatus};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::AgentHandle;
-use crate::durable::stop;
+use super::{AgentHandle, AgentRuns};
 use crate::durable::tool_call::Decision;
-use crate::durable::workflow::Services;
+use crate::durable::{stop, workflow};
 use crate::{Error, ErrorKind, Result};
 
 /// How long it is looked whether a run that is to stop begins to wait: longer than what goes on in it takes to hear of it.
@@ -68,23 +68,23 @@ fn check_answer(info: &RunInfo, tool_call: Option<&str>, answer: &Data) -> Resul
 }
 
 /// Ends a run that waits for somebody: nobody works on it who could.
-async fn end_waiting(services: &Services, run: &Run) -> bowline_workflow::Result<()> {
+async fn end_waiting(store: &dyn Store, run: &Run) -> bowline_workflow::Result<()> {
     match run.cancel().await {
         Err(error) if error.kind() != bowline_workflow::ErrorKind::WrongState => return Err(error),
         _ => {}
     }
-    services.ears.forget(run.id());
-    stop::forget(&*services.store, run.id()).await;
+    stop::forget(store, run.id()).await;
     Ok(())
 }
 
-impl AgentHandle {
+impl AgentRuns {
     /// Answers a call of a tool that waits: with what the tool asked for, or `{"approved": ...}`. `tool_call` may be left out when
     /// only one waits. When this returns, the answer is in the store and the run goes on; of two answers one wins.
     ///
     /// # Errors
     /// `NotFound` for an unknown run and a call that does not wait, `WrongState` when the run does not wait, `InvalidInput` when
-    /// several calls wait and none is named, and when one waits to be approved and the answer is no decision, `Conflict` when somebody else has answered, `Store`.
+    /// several calls wait and none is named, and when one waits to be approved and the answer is no decision, `Conflict` when
+    /// somebody else has answered, `Store`.
     pub async fn resume<T: Serialize + ?Sized>(
         &self,
         run_id: &str,
@@ -134,19 +134,18 @@ impl AgentHandle {
         if info.status.is_final() {
             return Ok(());
         }
-        let services = &self.services;
         let failed = |error| Error::engine("abort", error);
-        stop::request(&*services.store, &*services.bus, run.id()).await?;
+        stop::request(&*self.store, &*self.bus, run.id()).await?;
         if run.status().await.map_err(failed)? == RunStatus::Suspended {
-            return end_waiting(services, &run).await.map_err(failed);
+            return end_waiting(&*self.store, &run).await.map_err(failed);
         }
         // It may have begun to wait before it has heard of it.
-        let services = Arc::clone(services);
+        let store = Arc::clone(&self.store);
         tokio::spawn(async move {
             let halted = timeout(HALTS, run.result()).await;
             if let Ok(Ok(result)) = halted
                 && result.status() == RunStatus::Suspended
-                && let Err(error) = end_waiting(&services, &run).await
+                && let Err(error) = end_waiting(&*store, &run).await
             {
                 tracing::warn!(run = %run.id(), %error, "a run that is to stop waits; stop it again");
             }
@@ -154,20 +153,29 @@ impl AgentHandle {
         Ok(())
     }
 
-    /// The runs of the agent, the newest first.
+    /// The runs of the agent called `agent`, the newest first. An agent that nobody has ever heard of has none.
     ///
     /// # Errors
     /// `Store`.
-    pub async fn runs(&self, query: RunQuery) -> Result<RunPage> {
-        let query = query.workflow(self.workflow_id());
+    pub async fn list(&self, agent: &str, query: RunQuery) -> Result<RunPage> {
+        let query = query.workflow(workflow::id(agent));
         let page = self.engine.runs(&query).await;
         page.map_err(|error| Error::engine("list runs", error))
+    }
+
+    /// The id of the agent of a run.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub async fn agent_of(&self, run_id: &str) -> Result<Text> {
+        let (_, _, agent) = self.find("find agent", run_id).await?;
+        Ok(agent)
     }
 
     /// How a run is.
     ///
     /// # Errors
-    /// `NotFound` for a run that is unknown, of another agent, or past its retention; `Store`.
+    /// `NotFound` for a run that is unknown, no run of an agent, or past its retention; `Store`.
     pub async fn status(&self, run_id: &str) -> Result<RunStatus> {
         let (_, info) = self.own_run("status", run_id).await?;
         Ok(info.status)
@@ -184,20 +192,102 @@ impl AgentHandle {
         calls.collect()
     }
 
-    /// A run of this agent.
+    /// A run that these are the runs of.
     pub(super) async fn own_run(
         &self,
         operation: &'static str,
         run_id: &str,
     ) -> Result<(Run, RunInfo)> {
-        let run = self.engine.run(run_id).await;
-        let run = run.map_err(|error| Error::engine(operation, error))?;
-        let info = run.info().await;
-        let info = info.map_err(|error| Error::engine(operation, error))?;
-        if info.workflow == self.workflow_id() {
-            return Ok((run, info));
+        let (run, info, agent) = self.find(operation, run_id).await?;
+        match &self.agent {
+            Some(own) if *own != agent => {
+                let message = format!("it is a run of the agent {agent}, not of {own}");
+                Err(not_found(operation, run_id, message))
+            }
+            _ => Ok((run, info)),
         }
-        let message = format!("it is a run of {}, not of this agent", info.workflow);
-        Err(Error::new(ErrorKind::NotFound, operation, message).with_subject(run_id.to_owned()))
+    }
+
+    /// A run of any agent, and the agent.
+    async fn find(&self, operation: &'static str, run_id: &str) -> Result<(Run, RunInfo, Text)> {
+        let failed = |error| Error::engine(operation, error);
+        let run = self.engine.run(run_id).await.map_err(failed)?;
+        let info = run.info().await.map_err(failed)?;
+        let Some(agent) = workflow::agent(&info.workflow) else {
+            let message = format!(
+                "it is a run of the workflow {}, and not of an agent",
+                info.workflow
+            );
+            return Err(not_found(operation, run_id, message));
+        };
+        let agent = agent.to_owned().into();
+        Ok((run, info, agent))
+    }
+}
+
+fn not_found(operation: &'static str, run_id: &str, message: String) -> Error {
+    Error::new(ErrorKind::NotFound, operation, message).with_subject(run_id.to_owned())
+}
+
+impl AgentHandle {
+    /// As [`AgentRuns::resume`].
+    ///
+    /// # Errors
+    /// As there; a run of another agent is unknown.
+    pub async fn resume<T: Serialize + ?Sized>(
+        &self,
+        run_id: &str,
+        tool_call: Option<&str>,
+        data: &T,
+    ) -> Result<()> {
+        self.runs.resume(run_id, tool_call, data).await
+    }
+
+    /// As [`AgentRuns::approve`].
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume).
+    pub async fn approve(&self, run_id: &str, tool_call: &str) -> Result<()> {
+        self.runs.approve(run_id, tool_call).await
+    }
+
+    /// As [`AgentRuns::decline`].
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume).
+    pub async fn decline(&self, run_id: &str, tool_call: &str, reason: Option<&str>) -> Result<()> {
+        self.runs.decline(run_id, tool_call, reason).await
+    }
+
+    /// As [`AgentRuns::abort`].
+    ///
+    /// # Errors
+    /// As there; a run of another agent is unknown.
+    pub async fn abort(&self, run_id: &str) -> Result<()> {
+        self.runs.abort(run_id).await
+    }
+
+    /// The runs of the agent, the newest first.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn runs(&self, query: RunQuery) -> Result<RunPage> {
+        self.runs.list(self.agent().id(), query).await
+    }
+
+    /// As [`AgentRuns::status`].
+    ///
+    /// # Errors
+    /// As there; a run of another agent is unknown.
+    pub async fn status(&self, run_id: &str) -> Result<RunStatus> {
+        self.runs.status(run_id).await
+    }
+
+    /// As [`AgentRuns::suspended`].
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub async fn suspended(&self, run_id: &str) -> Result<Vec<SuspendedCall>> {
+        self.runs.suspended(run_id).await
     }
 }

@@ -2,7 +2,9 @@
 
 mod callbacks;
 mod control;
+mod durable;
 mod prepare;
+mod runs;
 mod stream;
 
 use std::fmt;
@@ -18,6 +20,8 @@ use crate::{Agent, Error, ErrorKind, Memory, Result};
 
 pub use callbacks::Callbacks;
 pub use control::SuspendedCall;
+pub use durable::DurableAgentBuilder;
+pub use runs::AgentRuns;
 pub use stream::{AgentRun, ObserveRun};
 
 /// An agent with the store and the bus of its runs: its loop, to give to an engine, and then a handle.
@@ -53,6 +57,7 @@ pub struct DurableAgent(Arc<Services>);
 pub struct AgentHandle {
     services: Arc<Services>,
     engine: Engine,
+    runs: AgentRuns,
 }
 
 impl DurableAgent {
@@ -93,9 +98,11 @@ impl DurableAgent {
             .iter()
             .any(|known| known.id().as_str() == id)
         {
+            let (store, bus) = (Arc::clone(&self.0.store), Arc::clone(&self.0.bus));
             return Ok(AgentHandle {
                 services: Arc::clone(&self.0),
                 engine: engine.clone(),
+                runs: AgentRuns::new(engine, store, bus).of(self.agent().id().clone()),
             });
         }
         let message = "the engine does not have the loop of the agent; give it `workflow()`";

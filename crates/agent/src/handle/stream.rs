@@ -3,20 +3,15 @@
 use std::fmt;
 use std::future::IntoFuture;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bowline_events::{Event, Text, Topic};
-use bowline_workflow::RunStatus;
+use bowline_events::Text;
 use futures_core::Stream;
 
 use super::AgentHandle;
 use crate::stream::{AgentStream, Observe, RunOutput, StreamItem};
-use crate::{BoxFuture, Error, ErrorKind, IntoMessages, Result, RunOptions};
-
-/// How long a run may be silent before the store is asked whether it still lives.
-const SILENCE: Duration = Duration::from_secs(30);
+use crate::{BoxFuture, IntoMessages, Result, RunOptions};
 
 /// A run that is being read: a stream of what happens in it, which ends with it. Dropping it ends the reading and nothing else.
 #[must_use = "dropping it ends the reading"]
@@ -32,15 +27,6 @@ pub struct ObserveRun<'a> {
     agent: &'a AgentHandle,
     run_id: &'a str,
     options: Observe,
-    start: Start,
-    own_patience: bool,
-}
-
-/// Where reading begins.
-#[derive(Debug, Clone, Copy)]
-enum Start {
-    At(u64),
-    Now,
 }
 
 impl AgentHandle {
@@ -103,7 +89,7 @@ impl AgentHandle {
         observe: Observe,
     ) -> Result<AgentRun> {
         let input = self.prepare(messages, options).await?;
-        let observe = self.patient(&input.run_id, observe);
+        let observe = self.runs.patient(&input.run_id, observe);
         // First to listen, then to begin: a bus may keep nothing.
         let stream = AgentStream::open(&self.services.bus, input.run_id.clone(), observe).await?;
         self.begin(input).await?;
@@ -155,95 +141,20 @@ impl AgentHandle {
             agent: self,
             run_id,
             options: Observe::new(),
-            start: Start::At(0),
-            own_patience: false,
         }
     }
-
-    /// Ends the reading when the store says that nobody works on the run any more.
-    fn patient(&self, run_id: &str, observe: Observe) -> Observe {
-        let (agent, run_id) = (self.clone(), Text::from(run_id.to_owned()));
-        observe.idle_timeout(SILENCE).is_alive(move || {
-            let (agent, run_id) = (agent.clone(), run_id.clone());
-            async move {
-                match agent.status(&run_id).await {
-                    Ok(status) => Ok(!status.is_final()),
-                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-                    Err(error) => Err(error),
-                }
-            }
-        })
-    }
-
-    /// How the run is, as the store has it; `None` when only the bus knows it, because a Node process runs it.
-    async fn find(&self, run_id: &str) -> Result<Option<RunStatus>> {
-        let status = match self.own_run("observe", run_id).await {
-            Ok((_, info)) => Some(info.status),
-            Err(error) if is_unknown(&error) => None,
-            Err(error) => return Err(error),
-        };
-        let over = status.is_none_or(RunStatus::is_final);
-        if !over || self.is_kept(run_id, status).await? {
-            return Ok(status);
-        }
-        let message = match status {
-            Some(status) => format!(
-                "the run is {status}, and the retention of its stream is over; raise `watch_retention` to keep streams longer"
-            ),
-            None => "neither the store nor the bus knows the run: it was never there, or its retention is over".to_owned(),
-        };
-        Err(Error::new(ErrorKind::NotFound, "observe", message).with_subject(run_id.to_owned()))
-    }
-
-    /// Whether the bus has something of the run. One that keeps nothing may still tell of a run that the store does not know.
-    async fn is_kept(&self, run_id: &str, status: Option<RunStatus>) -> Result<bool> {
-        if !self.services.bus.capabilities().replay {
-            return Ok(status.is_none());
-        }
-        Ok(self.told(run_id, 0).await?.is_some())
-    }
-
-    /// The event at `offset` of the stream of a run, or the first behind it.
-    async fn told(&self, run_id: &str, offset: u64) -> Result<Option<Arc<Event>>> {
-        let topic = Topic::agent_stream(run_id);
-        let kept = self.services.bus.history(&topic, offset, 1).await;
-        let kept = kept.map_err(|error| Error::bus("observe", error))?;
-        Ok(kept.into_iter().next())
-    }
-
-    /// Whether a run that has ended has nothing to tell from `start` on.
-    async fn is_read(&self, run_id: &str, start: Start) -> Result<bool> {
-        let before = match start {
-            Start::At(0) => return Ok(false),
-            Start::At(offset) => offset - 1,
-            Start::Now => return Ok(true),
-        };
-        let last = self.told(run_id, before).await?;
-        Ok(last.is_some_and(|event| {
-            event.index == Some(before)
-                && matches!(event.event_type.as_str(), "finish" | "error" | "abort")
-        }))
-    }
-}
-
-/// Whether there is no such run, in contrast to one of another agent.
-fn is_unknown(error: &Error) -> bool {
-    error.kind() == ErrorKind::NotFound && std::error::Error::source(error).is_some()
 }
 
 impl ObserveRun<'_> {
-    /// From this position on: the offset of the last item that was seen, plus 1. From behind the last event of a run that has
-    /// ended there is nothing to read; a position behind that was never one of this stream, and reading it is the error `NotFound`.
+    /// From this position on: the offset of the last item that was seen, plus 1.
     pub fn from(mut self, offset: u64) -> Self {
         self.options = self.options.from_offset(offset);
-        self.start = Start::At(offset);
         self
     }
 
     /// Only what happens from now on.
     pub fn live(mut self) -> Self {
         self.options = self.options.live();
-        self.start = Start::Now;
         self
     }
 
@@ -263,7 +174,6 @@ impl ObserveRun<'_> {
     /// 30 s of silence, and it ends when nobody does; a run of a Node process is waited for without end.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.options = self.options.idle_timeout(timeout);
-        self.own_patience = true;
         self
     }
 }
@@ -274,24 +184,8 @@ impl<'a> IntoFuture for ObserveRun<'a> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let Self {
-                agent,
-                run_id,
-                mut options,
-                start,
-                own_patience,
-            } = self;
-            let status = agent.find(run_id).await?;
-            if status.is_some() && !own_patience {
-                options = agent.patient(run_id, options);
-            }
-            let over = status.is_some_and(RunStatus::is_final);
-            let over = over && agent.is_read(run_id, start).await?;
-            let bus = &agent.services.bus;
-            let mut stream = AgentStream::open(bus, run_id.to_owned(), options).await?;
-            if over {
-                stream.close();
-            }
+            let agent = self.agent;
+            let stream = agent.runs.observe(self.run_id, self.options).await?;
             Ok(AgentRun {
                 agent: agent.clone(),
                 stream,

@@ -66,10 +66,20 @@ impl Observe {
         self
     }
 
+    /// Whether it was said how long to wait.
+    pub(crate) fn is_impatient(&self) -> bool {
+        self.idle.is_some()
+    }
+
     /// Ends after the run has begun to wait for somebody, too.
     pub fn close_on_suspend(mut self) -> Self {
         self.close_on_suspend = true;
         self
+    }
+
+    /// Where reading begins.
+    pub(crate) fn start(&self) -> StartFrom {
+        self.start.unwrap_or(StartFrom::Earliest)
     }
 
     /// Keeps nothing of what was read; see [`Fold::discard_output`].

@@ -36,6 +36,11 @@ impl Scratch {
         Ok(Self { folder })
     }
 
+    /// The folder.
+    pub(crate) fn path(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where the bus of the demo is.
     pub(crate) fn socket(&self) -> PathBuf {
         self.folder.join("events.sock")

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_events::{CachingPubSub, Error, ErrorKind, Result};
+#[cfg(feature = "agent")]
+use bowline_agent::DurableAgentBuilder;
+use bowline_events::{CachingPubSub, Error, ErrorKind, EventCache, PubSub, Result};
 use bowline_store::{Store, StoreCache};
 use bowline_workflow::schedule::{Declared, Scheduler};
-use bowline_workflow::{Engine, Workflow};
+use bowline_workflow::{Engine, EngineBuilder, Workflow};
 
 use super::Bowline;
+#[cfg(feature = "agent")]
+use super::agents;
 use crate::{BusConfig, CacheConfig, MemoryConfig, OpenBus, Settings, StoreConfig, Stores};
 
 /// Sets up a [`Bowline`].
@@ -20,13 +24,39 @@ pub struct BowlineBuilder {
     store: Source<StoreConfig>,
     no_cache: bool,
     workflows: Vec<Workflow>,
+    #[cfg(feature = "agent")]
+    agents: Vec<DurableAgentBuilder>,
     schedules: Vec<Declared>,
     name: Option<String>,
+    engine: EngineOptions,
+}
+
+/// What is said of every engine of the application.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct EngineOptions {
     idle: bool,
     max_runs: Option<usize>,
     lease: Option<Duration>,
+    poll: Option<Duration>,
+    drain: Option<Duration>,
     watch_retention: Option<Duration>,
     run_retention: Option<Duration>,
+}
+
+impl EngineOptions {
+    /// An engine on `store` and `bus`.
+    pub(super) fn builder(&self, store: &Arc<dyn Store>, bus: Arc<dyn PubSub>) -> EngineBuilder {
+        let mut engine = Engine::builder(Arc::clone(store), bus).workers(!self.idle);
+        macro_rules! set {
+            ($($option:ident),*) => {
+                $(if let Some(value) = self.$option {
+                    engine = engine.$option(value);
+                })*
+            };
+        }
+        set!(max_runs, lease, poll, drain, watch_retention, run_retention);
+        engine
+    }
 }
 
 /// A part of the configuration, as it was given.
@@ -112,6 +142,15 @@ impl BowlineBuilder {
         self
     }
 
+    /// An agent whose runs it starts and works on: an [`Agent`](bowline_agent::Agent), or what
+    /// [`durable`](bowline_agent::Agent::durable) gives, for one that has a bus or a cache of its own. One with a bus or a cache of
+    /// its own has workers of its own, too, to which [`max_runs`](Self::max_runs) applies again.
+    #[cfg(feature = "agent")]
+    pub fn agent(mut self, agent: impl Into<DurableAgentBuilder>) -> Self {
+        self.agents.push(agent.into());
+        self
+    }
+
     /// A schedule that is to exist, as declared, while this application is deployed. Needs a [`name`](Self::name).
     pub fn schedule(mut self, schedule: Declared) -> Self {
         self.schedules.push(schedule);
@@ -127,42 +166,56 @@ impl BowlineBuilder {
 
     /// Whether it runs steps and fires schedules (the default), or leaves that to other processes on the same store.
     pub fn workers(mut self, workers: bool) -> Self {
-        self.idle = !workers;
+        self.engine.idle = !workers;
         self
     }
 
     /// How many runs it works on at a time; as [`EngineBuilder::max_runs`](bowline_workflow::EngineBuilder::max_runs).
     pub fn max_runs(mut self, runs: usize) -> Self {
-        self.max_runs = Some(runs);
+        self.engine.max_runs = Some(runs);
         self
     }
 
     /// How long others wait before they take over from a process that is silent; as
     /// [`EngineBuilder::lease`](bowline_workflow::EngineBuilder::lease).
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = Some(lease);
+        self.engine.lease = Some(lease);
         self
     }
 
-    /// How long the events of a run are kept after its end; as
+    /// How often it looks into the store for what nobody has told it; as
+    /// [`EngineBuilder::poll`](bowline_workflow::EngineBuilder::poll).
+    pub fn poll(mut self, poll: Duration) -> Self {
+        self.engine.poll = Some(poll);
+        self
+    }
+
+    /// How long steps, such as calls of models and tools, may take to end when it is closed; as
+    /// [`EngineBuilder::drain`](bowline_workflow::EngineBuilder::drain).
+    pub fn drain(mut self, drain: Duration) -> Self {
+        self.engine.drain = Some(drain);
+        self
+    }
+
+    /// How long the events of a run, and the stream of a run of an agent, are kept after its end; as
     /// [`EngineBuilder::watch_retention`](bowline_workflow::EngineBuilder::watch_retention).
     pub fn watch_retention(mut self, retention: Duration) -> Self {
-        self.watch_retention = Some(retention);
+        self.engine.watch_retention = Some(retention);
         self
     }
 
     /// How long a run is kept after its end; as
     /// [`EngineBuilder::run_retention`](bowline_workflow::EngineBuilder::run_retention).
     pub fn run_retention(mut self, retention: Duration) -> Self {
-        self.run_retention = Some(retention);
+        self.engine.run_retention = Some(retention);
         self
     }
 
     /// Opens store and bus, starts the workers, and brings the declared schedules in order. Must be called in a Tokio runtime.
     ///
     /// # Errors
-    /// `InvalidInput` for a URL or a definition that is none, and for schedules without a name; what opening bus and store
-    /// says.
+    /// `InvalidInput` for a URL or a definition that is none, for two agents of one id, and for schedules without a name; what
+    /// opening bus and store says.
     pub async fn start(self) -> Result<Bowline> {
         if !self.schedules.is_empty() && self.name.is_none() {
             let message =
@@ -179,33 +232,44 @@ impl BowlineBuilder {
         let store = stores.open(&store_config).await?;
         let bus_config = bus_config.unwrap_or_else(|| BusConfig::Memory(MemoryConfig::default()));
         let bus = OpenBus::open(&bus_config)?;
-        let bus = match cache_config {
-            _ if self.no_cache => bus,
-            Some(cache) => cached(bus, stores.open_cache(&cache).await?),
-            None if store_config == StoreConfig::Memory => bus,
-            None => cached(bus, Arc::new(StoreCache::new(Arc::clone(&store)))),
+        let cache: Option<Arc<dyn EventCache>> = match cache_config {
+            _ if self.no_cache => None,
+            Some(cache) => Some(stores.open_cache(&cache).await?),
+            None if store_config == StoreConfig::Memory => None,
+            None => Some(Arc::new(StoreCache::new(Arc::clone(&store)))),
         };
-        let mut engine = Engine::builder(Arc::clone(&store), bus.shared()).workers(!self.idle);
+        #[cfg(feature = "agent")]
+        let below = bus.shared();
+        let bus = match &cache {
+            Some(cache) => cached(bus, Arc::clone(cache)),
+            None => bus,
+        };
+        let mut engine = self.engine.builder(&store, bus.shared());
         for workflow in self.workflows {
             engine = engine.workflow(workflow);
         }
-        if let Some(runs) = self.max_runs {
-            engine = engine.max_runs(runs);
-        }
-        if let Some(lease) = self.lease {
-            engine = engine.lease(lease);
-        }
-        if let Some(retention) = self.watch_retention {
-            engine = engine.watch_retention(retention);
-        }
-        if let Some(retention) = self.run_retention {
-            engine = engine.run_retention(retention);
-        }
+        #[cfg(feature = "agent")]
+        let agents = {
+            let place = agents::Place {
+                store: &store,
+                bus: bus.shared(),
+                below: &below,
+                cache: cache.as_ref(),
+                options: self.engine,
+            };
+            let agents = place.prepare(&self.agents)?;
+            for workflow in agents.workflows()? {
+                engine = engine.workflow(workflow);
+            }
+            agents
+        };
         let engine = engine.start().await?;
+        #[cfg(feature = "agent")]
+        let agents = agents.start(&engine).await?;
         if let Some(name) = &self.name {
             engine.schedules().sync(name, &self.schedules).await?;
         }
-        let scheduler = match self.idle {
+        let scheduler = match self.engine.idle {
             true => None,
             false => Some(Arc::new(schedule(&store, &engine)?)),
         };
@@ -214,6 +278,8 @@ impl BowlineBuilder {
             store,
             stores,
             engine,
+            #[cfg(feature = "agent")]
+            agents,
             scheduler,
         })
     }

@@ -1,5 +1,7 @@
 //! The application: bus, store and workers, wired together.
 
+#[cfg(feature = "agent")]
+mod agents;
 mod builder;
 mod handle;
 
@@ -40,6 +42,7 @@ use crate::{OpenBus, Stores};
 /// # }
 /// ```
 ///
+#[cfg_attr(feature = "agent", doc = include_str!("agents.md"))]
 /// Cheap to clone. Dropping it does not stop it; [`close`](Self::close) does.
 #[derive(Debug, Clone)]
 pub struct Bowline {
@@ -47,6 +50,8 @@ pub struct Bowline {
     store: Arc<dyn Store>,
     stores: Stores,
     engine: Engine,
+    #[cfg(feature = "agent")]
+    agents: agents::Agents,
     scheduler: Option<Arc<Scheduler>>,
 }
 
@@ -114,8 +119,12 @@ impl Bowline {
         if let Some(scheduler) = &self.scheduler {
             scheduler.close().await;
         }
+        #[cfg(feature = "agent")]
+        let told = self.agents.close().await;
+        #[cfg(not(feature = "agent"))]
+        let told = Ok(());
         self.engine.close().await;
-        let flushed = self.bus.pubsub().flush().await;
+        let flushed = told.and(self.bus.pubsub().flush().await);
         let closed = self.bus.pubsub().close().await;
         let stores = self.stores.close().await;
         flushed.and(closed).and(stores)

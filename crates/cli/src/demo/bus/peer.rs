@@ -27,7 +27,7 @@ pub(crate) async fn run(args: DemoPeerArgs) -> Result<Outcome, Failure> {
     // Subscribing puts the process on the bus; only a subscriber reads the topic of the demo.
     let heard = match args.part {
         Part::Subscriber => topic.clone(),
-        Part::Broker | Part::Publisher => Topic::from("demo.nothing"),
+        Part::Broker | Part::Publisher | Part::Worker => Topic::from("demo.nothing"),
     };
     let subscription = opened
         .pubsub()

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::tally::{Account, LateAccount};
 use crate::colour::{Colour, Painter};
+use crate::demo::Findings;
 use crate::table;
 
 /// The result of a demo.
@@ -19,9 +20,8 @@ pub(crate) struct Report {
     pub(crate) seconds: f64,
 }
 
-impl Report {
-    /// Every promise that was broken, in plain words.
-    pub(crate) fn broken(&self) -> Vec<String> {
+impl Findings for Report {
+    fn broken(&self) -> Vec<String> {
         let mut broken = Vec::new();
         if self.brokers_after != 1 {
             broken.push(format!("{} processes are the broker", self.brokers_after));
@@ -51,8 +51,7 @@ impl Report {
         broken
     }
 
-    /// The table and the verdict.
-    pub(crate) fn print(&self, painter: Painter) -> String {
+    fn print(&self, painter: Painter) -> String {
         let mut text = String::from("\n");
         text.push_str(&table::align(&self.rows()));
         text.push('\n');
@@ -82,7 +81,9 @@ impl Report {
         ));
         text
     }
+}
 
+impl Report {
     fn rows(&self) -> Vec<[String; 5]> {
         let head = ["", "events", "lost", "doubled", "failover"];
         let mut rows = vec![head.map(str::to_owned)];

@@ -6,9 +6,9 @@ use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::{Instant, timeout_at};
 
 use super::process::{Heard, Peer, Who};
-use super::scratch::Scratch;
 use super::tally::{Calls, Inbox, LateInbox};
 use super::wire::{Order, Word};
+use crate::demo::scratch::Scratch;
 use crate::outcome::Failure;
 
 /// How long one step may take. The whole demo lasts a few seconds.

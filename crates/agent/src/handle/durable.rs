@@ -1,0 +1,111 @@
+//! What an agent has of its own in an application.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bowline_events::{CachingPubSub, EventCache, PubSub};
+
+use crate::Agent;
+
+/// An agent to give to an application, with what is its own there: unless it is said, bus, cache and store are those of the
+/// application. Made by [`Agent::durable`].
+///
+/// ```
+/// use std::sync::Arc;
+/// use bowline_agent::{Agent, ScriptedModel};
+/// use bowline_events::{InProcessPubSub, MemoryCache};
+///
+/// let agent = Agent::builder("analyst").model(ScriptedModel::says("All is well.")).build()?;
+/// let agent = agent.durable().bus(Arc::new(InProcessPubSub::new())).cache(Arc::new(MemoryCache::new()));
+/// assert_eq!(agent.agent().id(), "analyst");
+/// # Ok::<(), bowline_agent::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "an application is to have it"]
+pub struct DurableAgentBuilder {
+    agent: Agent,
+    bus: Option<Arc<dyn PubSub>>,
+    cache: Cache,
+}
+
+/// What keeps the streams of the runs.
+#[derive(Clone)]
+enum Cache {
+    Inherited,
+    Own(Arc<dyn EventCache>),
+    Off,
+}
+
+impl Agent {
+    /// The agent, for an application; what it has of its own there can be said.
+    pub fn durable(&self) -> DurableAgentBuilder {
+        self.clone().into()
+    }
+}
+
+impl From<Agent> for DurableAgentBuilder {
+    fn from(agent: Agent) -> Self {
+        Self {
+            agent,
+            bus: None,
+            cache: Cache::Inherited,
+        }
+    }
+}
+
+impl DurableAgentBuilder {
+    /// Its runs are told on this bus. The cache goes in front of it; a bus that has one already goes with
+    /// [`no_cache`](Self::no_cache). Whoever made the bus closes it, after the application.
+    pub fn bus(mut self, bus: Arc<dyn PubSub>) -> Self {
+        self.bus = Some(bus);
+        self
+    }
+
+    /// The streams of its runs are kept there.
+    pub fn cache(mut self, cache: Arc<dyn EventCache>) -> Self {
+        self.cache = Cache::Own(cache);
+        self
+    }
+
+    /// No cache: of the streams of its runs only that can be read again which the bus keeps.
+    pub fn no_cache(mut self) -> Self {
+        self.cache = Cache::Off;
+        self
+    }
+
+    /// The agent.
+    pub fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    /// The bus that its runs are told on, in an application that has `cache` in front of `bus`; `None` when that is the bus of the
+    /// application itself.
+    pub fn own_bus(
+        &self,
+        bus: &Arc<dyn PubSub>,
+        cache: Option<&Arc<dyn EventCache>>,
+    ) -> Option<Arc<dyn PubSub>> {
+        if self.bus.is_none() && matches!(self.cache, Cache::Inherited) {
+            return None;
+        }
+        let bus = Arc::clone(self.bus.as_ref().unwrap_or(bus));
+        let cache = match &self.cache {
+            Cache::Inherited => cache,
+            Cache::Own(cache) => Some(cache),
+            Cache::Off => None,
+        };
+        Some(match cache {
+            Some(cache) => Arc::new(CachingPubSub::new(bus, Arc::clone(cache)).cache_run_local()),
+            None => bus,
+        })
+    }
+}
+
+impl fmt::Debug for DurableAgentBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DurableAgentBuilder")
+            .field("agent", self.agent.id())
+            .field("own_bus", &self.bus.is_some())
+            .finish_non_exhaustive()
+    }
+}
