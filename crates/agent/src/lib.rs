@@ -12,6 +12,7 @@ mod handle;
 pub mod message;
 pub mod model;
 pub mod scripted;
+pub mod threads;
 pub mod tool;
 
 pub use agent::{Agent, AgentBuilder, RunOptions};

@@ -1,0 +1,4 @@
+//! Threads: signals into them, and their streams.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod records;
