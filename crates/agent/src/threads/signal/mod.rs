@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use contents::{Contents, SignalPart};
+pub(crate) use forms::shown;
 
 use crate::message::Extra;
 use crate::{Data, Error, ErrorKind, Result};
