@@ -76,6 +76,7 @@ pub(super) struct Timeline {
     segments: VecDeque<Segment>,
     /// Runs whose streams are read directly, and how they are told.
     direct: HashMap<Text, Text>,
+    /// Tellings that are over, and runs that were read directly.
     over: VecDeque<Text>,
     bytes: usize,
 }
@@ -100,10 +101,9 @@ impl Timeline {
 
     /// Takes in what is told. `holds`: whether the run holds the thread, where it is asked for.
     pub(super) fn take(&mut self, record: ThreadRecord, holds: bool) {
-        if record
-            .run_id()
-            .is_some_and(|run| self.direct.contains_key(run))
-        {
+        // Of a run that was read directly nothing is new, however it is told.
+        let read = |run: &Text| self.direct.contains_key(run) || self.over.contains(run);
+        if record.run_id().is_some_and(read) {
             return;
         }
         match record {
@@ -232,7 +232,9 @@ impl Timeline {
         let ended = item(segment, end);
         self.segments.remove(at);
         if ended.event.is_end() {
-            self.direct.remove(&ended.run_id);
+            if self.direct.remove(&ended.run_id).is_some() {
+                self.remember(ended.run_id.clone());
+            }
             self.remember(ended.stream_id.clone());
         }
         Some(ended)
