@@ -125,6 +125,14 @@ impl Shared {
                     None => Advanced::Nothing,
                 });
             };
+            if next.sent.is_some() {
+                // Whoever gave it away says when it is to begin here.
+                let owner = self.leases.owner(&key).await.flatten();
+                return Ok(match owner {
+                    Some(owner) => self.give_away(thread, owner),
+                    None => Advanced::Nothing,
+                });
+            }
             let run = next.run.clone();
             let held = match from {
                 Some(from) => self.leases.hand_over(&key, from, &run).await,

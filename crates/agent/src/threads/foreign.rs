@@ -26,6 +26,13 @@ pub(super) async fn watch(shared: Arc<Shared>, thread: ThreadId, owner: Text) {
             tracing::warn!(thread = %thread.id(), %error, "signals are given to the run of a peer later");
             sleep(shared.ttl / 3).await;
         }
+        let back = shared
+            .ledger
+            .change(&thread, |state| state.take_back().then_some(()));
+        if let Err(error) = back.await {
+            tracing::warn!(thread = %thread.id(), %error, "signals are taken back later");
+            continue;
+        }
         match shared.advance_boxed(&thread, None).await {
             Ok(Advanced::Given(next)) => owner = next,
             Ok(_) => return,
@@ -45,6 +52,7 @@ async fn give(shared: &Shared, thread: &ThreadId, owner: &Text) -> Result<()> {
     let mut words = words.await.map_err(|error| Error::bus("signal", error))?;
     let mut beats = interval(shared.ttl / 3);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut gone = 0;
     loop {
         // Before looking, so that nothing that comes afterwards is missed.
         let stirred = shared.stir.notified();
@@ -66,8 +74,18 @@ async fn give(shared: &Shared, thread: &ThreadId, owner: &Text) -> Result<()> {
             },
             () = stirred => {}
             _ = beats.tick() => {
+                let watched = shared.ledger.change(thread, |state| {
+                    state.watched += 1;
+                    Some(())
+                });
+                watched.await?;
+                // What it said last may still be on its way when its lease is gone.
                 let held = shared.leases.owner(&thread.key()).await;
-                if held.is_some_and(|held| held.as_ref() != Some(owner)) {
+                gone = match held {
+                    Some(held) if held.as_ref() != Some(owner) => gone + 1,
+                    _ => 0,
+                };
+                if gone >= 2 {
                     return Ok(());
                 }
             }

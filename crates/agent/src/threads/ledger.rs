@@ -40,11 +40,11 @@ pub(super) struct Loaded {
 }
 
 /// Who looks after a thread, and whether there is something to do.
-type Care = (Option<Keeper>, bool);
+type Care = (Option<Keeper>, bool, u64);
 
 fn care(state: &ThreadState) -> Care {
     let keeper = state.active.as_ref().map(|it| it.keeper.clone());
-    (keeper, state.queue.is_empty())
+    (keeper, state.queue.is_empty(), state.watched)
 }
 
 impl Ledger {

@@ -89,6 +89,8 @@ pub(super) struct Shared {
     /// Names this process.
     pub(super) source: Text,
     pub(super) ttl: Duration,
+    /// What the tasks of this process run on, whoever causes them.
+    runtime: tokio::runtime::Handle,
     /// Something waits for a run of another program.
     pub(super) stir: Notify,
     tasks: Mutex<Tasks>,
@@ -136,7 +138,10 @@ impl ThreadsBuilder {
         self
     }
 
-    /// Begins to look after threads. Has to be called inside a Tokio runtime.
+    /// Begins to look after threads, on the Tokio runtime in which it is called.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
     pub fn start(self) -> Threads {
         let thread_bus = self.thread_bus.unwrap_or_else(|| Arc::clone(&self.bus));
         let provider = thread_bus.lease_provider();
@@ -153,6 +158,7 @@ impl ThreadsBuilder {
             agents: self.agents,
             source: uuid::Uuid::new_v4().to_string().into(),
             ttl: self.ttl,
+            runtime: tokio::runtime::Handle::current(),
             stir: Notify::new(),
             tasks: Mutex::default(),
             streams: Mutex::default(),
@@ -222,7 +228,7 @@ impl Shared {
         }
         let (this, own) = (Weak::clone(&self.this), name.clone());
         // It cannot leave the table before it is in it: the table is locked.
-        let task = tokio::spawn(async move {
+        let task = self.runtime.spawn(async move {
             task.await;
             if let Some(shared) = this.upgrade() {
                 shared.tasks().running.remove(&own);

@@ -32,6 +32,9 @@ pub(super) struct ThreadState {
     pub(super) queue: VecDeque<Waiting>,
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     seen: VecDeque<Text>,
+    /// Goes up while somebody looks after what was given to the run of another program.
+    #[serde(default)]
+    pub(super) watched: u64,
     /// The run that was at work before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last: Option<Text>,
@@ -199,17 +202,19 @@ impl ThreadState {
         given
     }
 
-    /// Begins the next run with what waits first. `None` when somebody is at work, or nothing waits.
+    /// Begins the next run with what waits first. `None` when somebody is at work, or nothing waits, or what waits first was given to
+    /// the run of another program.
     pub(super) fn claim(&mut self, source: &Text, stream: Text) -> Option<Claim> {
         if self.active.is_some() {
             return None;
         }
-        let first = self.queue.pop_front()?;
+        let first = self.queue.pop_front_if(|it| it.sent.is_none())?;
         let mut signals = vec![first.signal];
         while !first.own_turn
             && signals.len() < MAX_TOGETHER
             && let Some(next) = self.queue.front()
             && !next.own_turn
+            && next.sent.is_none()
             && next.agent == first.agent
             && let Some(next) = self.queue.pop_front()
         {
@@ -330,6 +335,15 @@ impl ThreadState {
         };
         self.remember(waiting.signal.id);
         true
+    }
+
+    /// What was given to runs of other programs and was not shown is not with them any more.
+    pub(super) fn take_back(&mut self) -> bool {
+        let mut some = false;
+        for waiting in &mut self.queue {
+            some |= waiting.sent.take().is_some();
+        }
+        some
     }
 
     /// Forgets signals that wait. Returns those that did.

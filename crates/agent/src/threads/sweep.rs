@@ -8,6 +8,7 @@ use bowline_events::Text;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
 
+use super::foreign;
 use super::keeper::{self, Telling};
 use super::record::{RunRef, ThreadRecord};
 use super::runtime::Shared;
@@ -47,7 +48,8 @@ impl Shared {
         for state in due {
             let thread = thread_of(&state);
             let looked_after = match &state.active {
-                None => self.advance(&thread, None).await.map(|_| ()),
+                None if self.runs(&foreign::name(&thread)) => Ok(()),
+                None => self.go_on(&thread).await,
                 Some(active) if self.runs(&keeper::name(&thread, &active.run)) => Ok(()),
                 Some(active) => {
                     let life = (active.keeper.stream.clone(), active.keeper.beat);
@@ -68,6 +70,20 @@ impl Shared {
             }
         }
         *silence = seen;
+        Ok(())
+    }
+
+    /// Begins what waits, whoever it was given to: nobody looks after that any more.
+    async fn go_on(&self, thread: &ThreadId) -> Result<()> {
+        let held = self.leases.owner(&thread.key()).await.flatten();
+        if held.is_none() {
+            let back = self.ledger.change(thread, |state| {
+                let idle = state.active.is_none();
+                (idle && state.take_back()).then_some(())
+            });
+            back.await?;
+        }
+        self.advance(thread, None).await?;
         Ok(())
     }
 
