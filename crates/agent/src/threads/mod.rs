@@ -8,6 +8,8 @@ mod foreign;
 mod keeper;
 mod lease;
 mod ledger;
+#[cfg(test)]
+mod model;
 mod part;
 mod record;
 mod runtime;

@@ -333,11 +333,9 @@ impl Shared {
     /// Asks the run of another program to stop.
     async fn ask_to_abort(&self, thread: &ThreadId, run: Text, forget: bool) -> Result<()> {
         if forget {
-            let forgotten = self.ledger.change(thread, |state| {
-                let some = !state.queue.is_empty();
-                state.queue.clear();
-                some.then_some(())
-            });
+            let forgotten = self
+                .ledger
+                .change(thread, |state| state.forget_queue().then_some(()));
             forgotten.await?;
         }
         let stream_id = self.streams().get(&run).cloned();

@@ -284,7 +284,7 @@ impl ThreadState {
         };
         self.last = Some(active.run.clone());
         if active.forget {
-            self.queue.clear();
+            self.forget_queue();
             return true;
         }
         for signal in unread.into_iter().rev() {
@@ -306,11 +306,20 @@ impl ThreadState {
         match &mut self.active {
             Some(active) if active.run == run => {
                 active.forget = true;
-                self.queue.clear();
+                self.forget_queue();
                 true
             }
             _ => false,
         }
+    }
+
+    /// Forgets what waits; it is not taken again. Whether something did wait.
+    pub(super) fn forget_queue(&mut self) -> bool {
+        let some = !self.queue.is_empty();
+        for waiting in std::mem::take(&mut self.queue) {
+            self.remember(waiting.signal.id);
+        }
+        some
     }
 
     /// Signals to give to the run `owner` of another program, which holds the thread.
