@@ -16,7 +16,7 @@ use super::record::ThreadRecord;
 use super::runtime::{Shared, Threads};
 use super::signal;
 use super::thread::ThreadId;
-use super::timeline::{MAX_BYTES, ThreadEvent, ThreadItem, Timeline};
+use super::timeline::{Holds, MAX_BYTES, ThreadEvent, ThreadItem, Timeline};
 use crate::{Error, ErrorKind, Result};
 
 /// Items that wait for their reader.
@@ -194,10 +194,15 @@ impl Reader {
             let (run, stream) = (it.run_id.clone(), it.stream_id.clone());
             self.shared.streams().insert(run, stream);
         }
-        let mut holds = true;
+        let mut holds = Holds::Unknown;
         if self.timeline.asks_for_owner(&record) {
             let owner = self.shared.leases.owner(&self.thread.key()).await;
-            holds = owner.is_none_or(|owner| owner.as_ref() == record.run_id());
+            let past = self.shared.thread_bus.capabilities().replay;
+            holds = match owner {
+                Some(owner) if owner.as_ref() == record.run_id() => Holds::Yes,
+                Some(_) if past => Holds::No,
+                _ => Holds::Unknown,
+            };
         }
         self.timeline.take(record, holds);
         Ok(true)

@@ -66,8 +66,20 @@ struct Segment {
     /// Whether it is not known to be more than an echo of the past.
     deferred: bool,
     end: Option<ThreadEvent>,
+    /// Whether it was seen to hold the thread: some programs hold none on some buses.
+    held: bool,
     /// Looks at the lease that found another owner, one after the other.
     missed: u32,
+}
+
+/// Whether the run of which something new is told holds its thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holds {
+    Yes,
+    /// It does not, and what is told may be an echo of the past.
+    No,
+    /// It cannot be known, or does not matter, because the bus tells nothing of the past.
+    Unknown,
 }
 
 /// What a reader of a thread sees.
@@ -85,7 +97,7 @@ impl Timeline {
     /// A run that was at work before, whose stream is read from its beginning.
     pub(super) fn direct(&mut self, run: Text, stream: Text) {
         self.direct.insert(run.clone(), stream.clone());
-        self.open(run, stream, false);
+        self.open(run, stream, Holds::Unknown);
     }
 
     /// Whether it has to be known who holds the thread, to take in `record`.
@@ -100,7 +112,7 @@ impl Timeline {
     }
 
     /// Takes in what is told. `holds`: whether the run holds the thread, where it is asked for.
-    pub(super) fn take(&mut self, record: ThreadRecord, holds: bool) {
+    pub(super) fn take(&mut self, record: ThreadRecord, holds: Holds) {
         // Of a run that was read directly nothing is new, however it is told.
         let read = |run: &Text| self.direct.contains_key(run) || self.over.contains(run);
         if record.run_id().is_some_and(read) {
@@ -108,15 +120,18 @@ impl Timeline {
         }
         match record {
             ThreadRecord::Registered(it) => match self.find(&it.stream_id) {
-                Some(at) => self.segments[at].deferred &= !holds,
-                None => self.open(it.run_id, it.stream_id, !holds),
+                Some(at) => {
+                    self.segments[at].deferred &= holds == Holds::No;
+                    self.segments[at].held |= holds == Holds::Yes;
+                }
+                None => self.open(it.run_id, it.stream_id, holds),
             },
             ThreadRecord::Part(it) => {
                 if self.over.contains(&it.stream_id) {
                     return;
                 }
                 if self.find(&it.stream_id).is_none() {
-                    self.open(it.run_id, it.stream_id.clone(), !holds);
+                    self.open(it.run_id, it.stream_id.clone(), holds);
                 }
                 self.push(&it.stream_id, it.part);
             }
@@ -151,7 +166,7 @@ impl Timeline {
             return;
         };
         if self.find(&stream).is_none() {
-            self.open(run.clone(), stream.clone(), false);
+            self.open(run.clone(), stream.clone(), Holds::Unknown);
         }
         self.push(&stream, part);
     }
@@ -169,7 +184,7 @@ impl Timeline {
         };
         let open = self.find(&stream).map(|at| self.segments[at].end.is_none());
         if event.is_end() && open != Some(true) {
-            self.open(run.clone(), stream.clone(), false);
+            self.open(run.clone(), stream.clone(), Holds::Unknown);
         }
         self.close(run, Some(stream), event);
     }
@@ -182,10 +197,11 @@ impl Timeline {
                 continue;
             }
             if owner == Some(&segment.run) {
+                segment.held = true;
                 segment.missed = 0;
                 continue;
             }
-            segment.missed += 1;
+            segment.missed += u32::from(segment.held);
             if segment.missed >= 2 {
                 segment.end = Some(ThreadEvent::Lost);
             }
@@ -245,14 +261,15 @@ impl Timeline {
         self.segments.iter().rposition(|it| it.stream == stream)
     }
 
-    fn open(&mut self, run: Text, stream: Text, deferred: bool) {
+    fn open(&mut self, run: Text, stream: Text, holds: Holds) {
         self.segments.push_back(Segment {
             run,
             stream,
             parts: VecDeque::new(),
             bytes: 0,
             shown: false,
-            deferred,
+            deferred: holds == Holds::No,
+            held: holds == Holds::Yes,
             end: None,
             missed: 0,
         });
@@ -266,7 +283,7 @@ impl Timeline {
             if self.segments[at].end != Some(ThreadEvent::Suspended) {
                 return;
             }
-            self.open(run, stream, false);
+            self.open(run, stream, Holds::Unknown);
             let last = self.segments.len() - 1;
             self.push_at(last, part);
             return;
@@ -300,7 +317,7 @@ impl Timeline {
             if let ThreadEvent::Failed(_) = event
                 && !self.over.contains(&stream)
             {
-                self.open(run.clone(), stream, false);
+                self.open(run.clone(), stream, Holds::Unknown);
                 if let Some(segment) = self.segments.back_mut() {
                     segment.end = Some(event);
                 }
@@ -398,14 +415,14 @@ mod tests {
             completed("b", "2", Some(true)),
             part("a", "1", "z"),
         ] {
-            it.take(record, true);
+            it.take(record, Holds::Yes);
         }
         assert_eq!(shown(&mut it), ["a Began", "a x", "a z"]);
-        it.take(completed("a", "1", Some(true)), true);
+        it.take(completed("a", "1", Some(true)), Holds::Yes);
         let rest = ["a Completed", "b Began", "b y", "b Completed"];
         assert_eq!(shown(&mut it), rest);
         assert_eq!(it.bytes(), 0);
-        it.take(part("a", "1", "late"), true);
+        it.take(part("a", "1", "late"), Holds::Yes);
         assert_eq!(shown(&mut it), [""; 0]);
     }
 
@@ -418,10 +435,10 @@ mod tests {
             (None, "x", false),
         ] {
             let mut it = Timeline::default();
-            it.take(registered("a", "1"), false);
-            it.take(part("a", "1", last), false);
+            it.take(registered("a", "1"), Holds::No);
+            it.take(part("a", "1", last), Holds::No);
             assert_eq!(shown(&mut it), [""; 0]);
-            it.take(completed("a", "1", persisted), false);
+            it.take(completed("a", "1", persisted), Holds::No);
             assert_eq!(!shown(&mut it).is_empty(), proved, "{persisted:?} {last}");
             assert_eq!(it.bytes(), 0);
         }
@@ -430,11 +447,11 @@ mod tests {
     #[test]
     fn a_run_that_waited_goes_on_in_the_same_telling() {
         let mut it = Timeline::default();
-        it.take(registered("a", "1"), true);
-        it.take(part("a", "1", "x"), true);
-        it.take(ThreadRecord::Suspended(this("a", "1")), true);
-        it.take(part("a", "1", "y"), true);
-        it.take(completed("a", "1", Some(true)), true);
+        it.take(registered("a", "1"), Holds::Yes);
+        it.take(part("a", "1", "x"), Holds::Yes);
+        it.take(ThreadRecord::Suspended(this("a", "1")), Holds::Yes);
+        it.take(part("a", "1", "y"), Holds::Yes);
+        it.take(completed("a", "1", Some(true)), Holds::Yes);
         let all = [
             "a Began",
             "a x",
@@ -449,23 +466,23 @@ mod tests {
     #[test]
     fn what_is_discarded_is_not_shown_or_taken_back() {
         let mut it = Timeline::default();
-        it.take(registered("a", "1"), true);
-        it.take(part("a", "1", "x"), true);
-        it.take(ThreadRecord::Discarded(this("a", "1")), true);
+        it.take(registered("a", "1"), Holds::Yes);
+        it.take(part("a", "1", "x"), Holds::Yes);
+        it.take(ThreadRecord::Discarded(this("a", "1")), Holds::Yes);
         assert_eq!(shown(&mut it), [""; 0]);
-        it.take(registered("a", "2"), true);
-        it.take(part("a", "2", "x"), true);
+        it.take(registered("a", "2"), Holds::Yes);
+        it.take(part("a", "2", "x"), Holds::Yes);
         assert_eq!(shown(&mut it), ["a Began", "a x"]);
-        it.take(ThreadRecord::Discarded(this("a", "2")), true);
+        it.take(ThreadRecord::Discarded(this("a", "2")), Holds::Yes);
         assert_eq!(shown(&mut it), ["a Discarded"]);
     }
 
     #[test]
     fn a_run_whose_lease_is_gone_twice_in_a_row_is_lost() {
         let mut it = Timeline::default();
-        it.take(registered("a", "1"), true);
+        it.take(registered("a", "1"), Holds::Yes);
         it.held_by(None);
-        it.take(part("a", "1", "x"), true);
+        it.take(part("a", "1", "x"), Holds::Yes);
         it.held_by(None);
         it.held_by(Some(&"a".into()));
         it.held_by(Some(&"b".into()));
@@ -473,6 +490,16 @@ mod tests {
         it.held_by(None);
         assert_eq!(shown(&mut it), ["a Lost"]);
         assert!(!it.wants_owner());
+    }
+
+    #[test]
+    fn a_run_that_never_held_a_lease_is_not_lost() {
+        let mut it = Timeline::default();
+        it.take(registered("a", "1"), Holds::Unknown);
+        for _ in 0..3 {
+            it.held_by(None);
+        }
+        assert_eq!(shown(&mut it), ["a Began"]);
     }
 
     #[test]
@@ -485,7 +512,7 @@ mod tests {
                 stream_id,
                 error: "no".into(),
             }),
-            true,
+            Holds::Yes,
         );
         assert_eq!(shown(&mut it), ["a Began", "a Failed(\"no\")"]);
     }
