@@ -39,7 +39,7 @@ pub(crate) struct Letter {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Entry {
-    Letter(Letter),
+    Letter(Box<Letter>),
     Closed,
 }
 
@@ -75,7 +75,7 @@ pub(crate) async fn unread(store: &dyn Store, run_id: &str, read: u64) -> Result
         for entry in page.entries {
             mail.read = entry.position + 1;
             match serde_json::from_slice(&entry.body) {
-                Ok(Entry::Letter(letter)) => mail.letters.push(letter),
+                Ok(Entry::Letter(letter)) => mail.letters.push(*letter),
                 Ok(Entry::Closed) => mail.closed = true,
                 Err(error) => {
                     let message = format!("letter {} cannot be read: {error}", entry.position);
@@ -141,7 +141,7 @@ pub(crate) async fn posting(
         let error = Error::new(ErrorKind::TooLarge, "post", message);
         return Err(error.with_subject(run_id.to_owned()));
     }
-    let entry = write(&Entry::Letter(letter.clone()));
+    let entry = write(&Entry::Letter(Box::new(letter.clone())));
     Ok(Posting::Open(commit.append_at(
         log(run_id),
         mail.read,
@@ -153,7 +153,7 @@ pub(crate) async fn posting(
 pub(crate) fn opening(run_id: &str, letters: &[Letter], commit: Commit) -> Commit {
     let entries = letters
         .iter()
-        .map(|letter| write(&Entry::Letter(letter.clone())));
+        .map(|letter| write(&Entry::Letter(Box::new(letter.clone()))));
     commit.append_at(log(run_id), 0, entries)
 }
 

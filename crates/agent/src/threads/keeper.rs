@@ -271,7 +271,7 @@ impl Keeper {
         };
         match self.shared.send_boxed(&self.thread, waiting, wanted).await {
             Ok(accepted) => {
-                tracing::debug!(run = %self.run, ?accepted, "a signal was given by a peer")
+                tracing::debug!(run = %self.run, ?accepted, "a signal was given by a peer");
             }
             Err(error) => {
                 tracing::warn!(run = %self.run, %error, "a signal of a peer was not taken");

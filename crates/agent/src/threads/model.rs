@@ -88,14 +88,14 @@ impl World {
     }
 
     /// Writes what a process has decided, if the state is the one that it was decided on.
-    fn write(&mut self, process: usize, state: ThreadState) -> bool {
+    fn write(&mut self, process: usize, state: &ThreadState) -> bool {
         if self.read[process].1 != self.version {
             return false;
         }
         // As the store has it.
-        let json = serde_json::to_string(&state).unwrap();
+        let json = serde_json::to_string(state).unwrap();
         self.state = serde_json::from_str(&json).unwrap();
-        assert_eq!(self.state, state);
+        assert_eq!(self.state, *state);
         self.version += 1;
         true
     }
@@ -118,7 +118,7 @@ impl World {
                 let Some(claim) = state.claim(&process.to_string().into(), stream) else {
                     return;
                 };
-                if self.write(process, state) {
+                if self.write(process, &state) {
                     let run = self.runs.entry(claim.run).or_default();
                     assert!(run.letters.is_empty() && !run.begun, "a run begins once");
                     run.letters = claim.signals.iter().map(|it| it.id.clone()).collect();
@@ -152,11 +152,11 @@ impl World {
                     let stream = self.name("stream");
                     state.take_over(&active.run, &process.to_string().into(), stream);
                 }
-                self.write(process, state);
+                self.write(process, &state);
             }
             Act::Cancel(signal) => {
                 let gone = state.cancel(&[id(*signal)]);
-                if self.write(process, state) {
+                if self.write(process, &state) {
                     self.gone.extend(gone);
                 }
             }
@@ -164,7 +164,7 @@ impl World {
                 let waiting: Vec<Text> =
                     state.queue.iter().map(|it| it.signal.id.clone()).collect();
                 let run = state.active.as_ref().map(|it| it.run.clone());
-                if run.is_some_and(|run| state.forget(&run)) && self.write(process, state) {
+                if run.is_some_and(|run| state.forget(&run)) && self.write(process, &state) {
                     self.gone.extend(waiting);
                 }
             }
@@ -182,7 +182,7 @@ impl World {
             Act::Forward => {
                 if self.peer {
                     let sent = state.forward(&PEER.into());
-                    if self.write(process, state) {
+                    if self.write(process, &state) {
                         self.given.extend(sent.into_iter().map(|it| it.id));
                     }
                 }
@@ -190,7 +190,7 @@ impl World {
             Act::Note(signal) => {
                 if self.shown.contains(&id(*signal)) {
                     state.heard(&id(*signal));
-                    self.write(process, state);
+                    self.write(process, &state);
                 }
             }
             Act::TakeBack => {
@@ -198,7 +198,7 @@ impl World {
                 let noted = |it: &Waiting| !self.shown.contains(&it.signal.id);
                 if !self.peer && state.queue.iter().all(noted) {
                     state.take_back();
-                    self.write(process, state);
+                    self.write(process, &state);
                 }
             }
         }
@@ -238,7 +238,7 @@ impl World {
         if !matches!(given, Given::Post(_) | Given::Queued | Given::Wake) {
             return;
         }
-        if self.write(process, state) {
+        if self.write(process, &state) {
             assert!(self.taken.insert(id(signal)), "it was taken before");
             if let Given::Post(run) = given {
                 let run = self.runs.get_mut(&run).unwrap();
@@ -263,7 +263,7 @@ impl World {
             .map(|it| Signal::user("hello").with_id(it.clone()));
         let waiting: Vec<Text> = state.queue.iter().map(|it| it.signal.id.clone()).collect();
         assert!(state.settle(&active.run, signals.collect()));
-        if self.write(process, state) {
+        if self.write(process, &state) {
             let run = self.runs.get_mut(&active.run).unwrap();
             run.letters.truncate(run.read);
             if active.forget {

@@ -117,14 +117,14 @@ fn clean(chunk: &Data, depth: usize) -> Option<Data> {
                 .flatten()
         }) {
             Some(output) => {
-                payload = set(&payload, "output", output);
+                payload = set(&payload, "output", &output);
                 true
             }
             None => false,
         },
         _ => false,
     };
-    changed.then(|| set(&members, "payload", payload.to_data()).to_data())
+    changed.then(|| set(&members, "payload", &payload.to_data()).to_data())
 }
 
 fn without(members: &mut Extra, names: &[&str]) -> bool {
@@ -144,15 +144,15 @@ fn inside(members: &mut Extra, outer: &str, name: &str) -> bool {
     if !without(&mut inner, &[name]) {
         return false;
     }
-    *members = set(members, outer, inner.to_data());
+    *members = set(members, outer, &inner.to_data());
     true
 }
 
 /// The same members in the same order, one of them with another value.
-fn set(members: &Extra, name: &str, value: Data) -> Extra {
+fn set(members: &Extra, name: &str, value: &Data) -> Extra {
     let mut changed = Extra::default();
     for (own, old) in members.iter() {
-        let new = if own == name { &value } else { old };
+        let new = if own == name { value } else { old };
         changed.insert(own.clone(), new.clone());
     }
     changed

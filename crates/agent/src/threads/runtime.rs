@@ -33,7 +33,8 @@ pub const LEASE: Duration = Duration::from_secs(15);
 /// ```
 /// # use std::sync::Arc;
 /// use bowline_agent::threads::{Accepted, ThreadId, Threads};
-/// use bowline_agent::{Agent, DurableAgent, ScriptedModel};
+/// use bowline_agent::scripted::{Answer, ScriptedModel};
+/// use bowline_agent::{Agent, DurableAgent};
 /// # use bowline_events::{InProcessPubSub, PubSub};
 /// # use bowline_store::{MemoryStore, Store};
 /// # use bowline_workflow::Engine;
@@ -42,7 +43,7 @@ pub const LEASE: Duration = Duration::from_secs(15);
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
 /// # let bus: Arc<dyn PubSub> = Arc::new(InProcessPubSub::new());
-/// # let agent = Agent::builder("greeter").model(ScriptedModel::text("Ahoy!")).build()?;
+/// # let agent = Agent::builder("greeter").model(ScriptedModel::always(Answer::says("Ahoy!"))).build()?;
 /// # let agent = DurableAgent::new(agent, Arc::clone(&store), Arc::clone(&bus));
 /// # let engine = Engine::builder(Arc::clone(&store), Arc::clone(&bus)).workflow(agent.workflow()?).start().await?;
 /// # let agent = agent.on(&engine)?;

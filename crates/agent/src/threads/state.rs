@@ -208,7 +208,10 @@ impl ThreadState {
         if self.active.is_some() {
             return None;
         }
-        let first = self.queue.pop_front_if(|it| it.sent.is_none())?;
+        if self.queue.front()?.sent.is_some() {
+            return None;
+        }
+        let first = self.queue.pop_front()?;
         let mut signals = vec![first.signal];
         while !first.own_turn
             && signals.len() < MAX_TOGETHER

@@ -53,7 +53,7 @@ struct Nothing {}
 pub(crate) struct Process {
     pub(crate) threads: Threads,
     pub(crate) agent: AgentHandle,
-    pub(crate) engine: Engine,
+    _engine: Engine,
 }
 
 impl World {
@@ -133,7 +133,7 @@ impl World {
         Process {
             threads,
             agent,
-            engine,
+            _engine: engine,
         }
     }
 
