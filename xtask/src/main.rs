@@ -14,7 +14,7 @@ cargo xtask <command>
   lint      formatting, clippy, documentation and the dependency budget, warnings denied
   ci        lint, then test
   long      the tests that take long: many more random cases, many more failovers
-  simulate  engines that die, freeze and are closed at random, with 300 seeds; `simulate <seed>` for one of them
+  simulate  engines that die, freeze, are closed, and whose clocks are set, with hundreds of seeds; `simulate <seed>` for one of them
   fuzz      fuzz every target for a minute (needs a nightly toolchain); `fuzz <seconds>` for longer
   install   install what the tests need, and stop
 

@@ -9,19 +9,28 @@ pub mod chunk;
 mod durable;
 mod error;
 mod handle;
+#[cfg(feature = "mcp")]
+pub mod mcp;
+pub mod memory;
 pub mod message;
 pub mod model;
+pub mod processor;
 pub mod scripted;
+pub mod stream;
+pub mod structured;
 pub mod threads;
 pub mod tool;
 
 pub use agent::{Agent, AgentBuilder, RunOptions};
 pub use chunk::Chunk;
 pub use error::{Error, ErrorKind, Result};
-pub use handle::{AgentHandle, DurableAgent, SuspendedCall};
+pub use handle::{AgentHandle, AgentRun, Callbacks, DurableAgent, ObserveRun, SuspendedCall};
+pub use memory::Memory;
 pub use message::{IntoMessages, Message};
 pub use model::ChatModel;
+pub use processor::Processor;
 pub use scripted::ScriptedModel;
+pub use stream::{AgentStream, RunOutput, StreamEvent, StreamItem};
 pub use tool::{IntoTool, Tool, tool};
 
 /// A future on the heap, as the object-safe traits of this crate return it.

@@ -102,6 +102,12 @@ async fn a_text_is_said_as_a_model_says_it() {
             "stop 3 5 8",
         ]
     );
+    let (parts, _) = drained(model.stream(after(0)).await.unwrap()).await;
+    let Some(ModelPart::Finish { usage, .. }) = parts.last() else {
+        panic!("no end");
+    };
+    let raw = r#"{"inputTokens":3,"outputTokens":5,"totalTokens":8}"#;
+    assert_eq!(usage.raw, Some(Data::from_json(raw).unwrap()));
 }
 
 #[tokio::test]

@@ -1,18 +1,17 @@
 //! What all parts of a bus share: settings, the connection for commands, names and counters.
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use bowline_events::{Error, ErrorKind, Result, Topic};
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::publish::Recoveries;
 use crate::settings::Settings;
 use crate::stream::StreamCommands;
+use crate::tickets::{Ticket, Tickets};
 use crate::wire::{Client, Connect, Failure, Link, LinkOptions};
 
 /// What all parts of a bus share.
@@ -25,9 +24,7 @@ pub(crate) struct Bus {
     pub(crate) counters: Counters,
     pub(crate) recoveries: Recoveries,
     /// Publishes that are not resolved yet.
-    outstanding: AtomicUsize,
-    /// Notified when the last of them is.
-    none_outstanding: Notify,
+    publishes: Tickets,
     closed: AtomicBool,
 }
 
@@ -44,8 +41,7 @@ impl Bus {
             settings,
             counters: Counters::default(),
             recoveries: Recoveries::default(),
-            outstanding: AtomicUsize::new(0),
-            none_outstanding: Notify::new(),
+            publishes: Tickets::default(),
             closed: AtomicBool::new(false),
         }
     }
@@ -89,38 +85,18 @@ impl Bus {
     }
 
     /// Counts a publish until the guard is dropped.
-    pub(crate) fn publishing(&self) -> Publishing<'_> {
-        self.outstanding.fetch_add(1, AcqRel);
-        Publishing(self)
+    pub(crate) fn publishing(&self) -> Ticket<&Tickets> {
+        Tickets::draw(&self.publishes)
     }
 
     /// Publishes that are not resolved yet.
     pub(crate) fn outstanding(&self) -> usize {
-        self.outstanding.load(Acquire)
+        self.publishes.out()
     }
 
-    /// Waits until no publish is outstanding.
+    /// Waits until every publish is resolved that was begun before this call.
     pub(crate) async fn settled(&self) {
-        loop {
-            let mut settled = pin!(self.none_outstanding.notified());
-            settled.as_mut().enable();
-            if self.outstanding() == 0 {
-                return;
-            }
-            settled.await;
-        }
-    }
-}
-
-/// An outstanding publish.
-#[derive(Debug)]
-pub(crate) struct Publishing<'a>(&'a Bus);
-
-impl Drop for Publishing<'_> {
-    fn drop(&mut self) {
-        if self.0.outstanding.fetch_sub(1, AcqRel) == 1 {
-            self.0.none_outstanding.notify_waiters();
-        }
+        self.publishes.settled().await;
     }
 }
 

@@ -83,6 +83,7 @@ mod pubsub;
 mod reader;
 mod settings;
 mod stream;
+mod tickets;
 mod wire;
 
 pub use bus::RedisStats;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::task::{unconstrained, yield_now};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::stream::{Entry, millis, parse_read};
@@ -16,8 +17,22 @@ const MARGIN: Duration = Duration::from_secs(5);
 const SHORTEST_POLL: Duration = Duration::from_millis(50);
 const LONGEST_POLL: Duration = Duration::from_secs(1);
 
+/// How long a read may be silent, apart from its `BLOCK` time, before it is found out whether its connection still stands.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// Early empty answers in a row that show that a server does not block.
 const EARLY: u32 = 3;
+
+/// After so few entries readers go first: the next read would wake a thread of the runtime before they run, and costs them more
+/// than it gains.
+const FEW: usize = 8;
+
+/// Lets those run who were given `entries` entries, when that is sooner done than the next read.
+pub(crate) async fn let_readers_run(entries: usize) {
+    if (1..=FEW).contains(&entries) {
+        yield_now().await;
+    }
+}
 
 /// What a group reads, from which streams, and how much.
 #[derive(Debug, Clone, Copy)]
@@ -152,15 +167,7 @@ impl BlockingReader {
             }
         };
         let asked = Instant::now();
-        let limit = block.unwrap_or_default() + MARGIN;
-        let reply = match timeout(limit, connection.send(command)).await {
-            Ok(reply) => reply,
-            Err(_) => Err(Failure::Lost(Arc::new(std::io::Error::new(
-                std::io::ErrorKind::TimedOut,
-                "a blocking read was not answered",
-            )))),
-        };
-        match reply {
+        match answer(&*connection, command, block.unwrap_or_default()).await {
             Ok(reply) => {
                 let batches = self.parse(reply)?;
                 if let Some(block) = block {
@@ -185,12 +192,7 @@ impl BlockingReader {
             return Ok(Vec::new());
         };
         let replies = timeout(MARGIN, connection.send_all(commands, transaction)).await;
-        let replies = replies.unwrap_or_else(|_| {
-            Err(Failure::Lost(Arc::new(std::io::Error::new(
-                std::io::ErrorKind::TimedOut,
-                "a read was not answered",
-            ))))
-        });
+        let replies = replies.unwrap_or_else(|_| Err(unanswered("a read was not answered")));
         replies.map_err(|failure| self.failed(failure))
     }
 
@@ -233,5 +235,114 @@ impl BlockingReader {
         }
         sleep(self.poll).await;
         self.poll = (self.poll * 2).min(LONGEST_POLL);
+    }
+}
+
+/// The reply to a read that the server may answer after `block`.
+///
+/// The library forgets a command that is handed over at the moment at which the connection ends. Nothing else goes over this
+/// connection, so a `PING` behind the read shows it: that one fails at once, or is answered when the read has been.
+async fn answer(
+    connection: &dyn Connection,
+    read: &Command,
+    block: Duration,
+) -> Result<Reply, Failure> {
+    let mut reply = connection.send(read);
+    let first = block.min(SILENCE) + SILENCE;
+    if let Ok(reply) = timeout(first, &mut reply).await {
+        return reply;
+    }
+    let late = async {
+        let ping = Command::new("PING");
+        tokio::select! {
+            biased;
+            reply = &mut reply => return reply,
+            _ = connection.send(&ping) => {}
+        }
+        // It may have come between the two looks; one more shows.
+        let last = timeout(Duration::ZERO, unconstrained(reply)).await;
+        last.unwrap_or_else(|_| {
+            Err(unanswered(
+                "the connection ended while a read was handed over",
+            ))
+        })
+    };
+    let late = Box::pin(timeout((block + MARGIN).saturating_sub(first), late)).await;
+    late.unwrap_or_else(|_| Err(unanswered("a blocking read was not answered")))
+}
+
+fn unanswered(message: &'static str) -> Failure {
+    let error = std::io::Error::new(std::io::ErrorKind::TimedOut, message);
+    Failure::Lost(Arc::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::wire::BoxFuture;
+
+    /// When a read and a `PING` are over, if ever, and how.
+    #[derive(Debug, Clone)]
+    struct Scripted {
+        read: Option<Duration>,
+        ping: Option<(Duration, bool)>,
+    }
+
+    impl Connection for Scripted {
+        fn send<'a>(&self, command: &'a Command) -> BoxFuture<'a, Result<Reply, Failure>> {
+            let fate = match command.name() {
+                "PING" => self.ping,
+                _ => self.read.map(|due| (due, true)),
+            };
+            Box::pin(async move {
+                let Some((due, answered)) = fate else {
+                    return std::future::pending().await;
+                };
+                sleep(due).await;
+                match answered {
+                    true => Ok(Reply::Nil),
+                    false => Err(unanswered("it ended")),
+                }
+            })
+        }
+
+        fn send_all<'a>(
+            &self,
+            _commands: &'a [Command],
+            _transaction: bool,
+        ) -> BoxFuture<'a, Result<Vec<Reply>, Failure>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_ends_when_its_connection_has_or_its_time_is_up() {
+        const fn seconds(seconds: u64) -> Duration {
+            Duration::from_secs(seconds)
+        }
+        let ended = Some((seconds(0), false));
+        let pong = |after| Some((seconds(after), true));
+        // Block and answer of the read, its probe; whether there is an answer, and after how many seconds by this clock.
+        let table = [
+            (1, Some(seconds(1)), None, (true, 1)),
+            (1, None, ended, (false, 2)),
+            (1, None, pong(0), (false, 2)),
+            (30, None, ended, (false, 2)),
+            (30, Some(seconds(30)), pong(29), (true, 30)),
+            (30, Some(seconds(30)), None, (true, 30)),
+            (0, None, ended, (false, 1)),
+            (1, None, None, (false, 6)),
+            (30, None, None, (false, 35)),
+        ];
+        for (block, read, ping, expected) in table {
+            let connection = Scripted { read, ping };
+            let asked = Instant::now();
+            let command = Command::new("XREADGROUP");
+            let answer = answer(&connection, &command, seconds(block)).await;
+            let took = asked.elapsed().as_secs();
+            let row = (block, read, ping);
+            assert_eq!((answer.is_ok(), took), expected, "{row:?}");
+        }
     }
 }

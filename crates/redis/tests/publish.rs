@@ -1,5 +1,7 @@
 //! Publishing against real servers: what is written, what is refused, what survives.
 
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bowline_events::{ErrorKind, NewEvent, PubSub, PubSubExt, Topic};
@@ -335,4 +337,45 @@ async fn publishing_goes_on_after_the_server_came_back() {
     bus.close().await.expect("closed");
     let error = bus.publish("t", event(2)).await.expect_err("closed");
     assert_eq!(error.kind(), ErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn flush_waits_for_what_was_published_before_and_for_nothing_else() {
+    need_redis!();
+    let server = server().await;
+    let bus = builder(&server).build().expect("a bus");
+    bus.publish("t", event(0)).await.expect("published");
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut before = pin!(bus.publish("t", event(1)));
+    assert!(before.as_mut().poll(&mut cx).is_pending());
+    let mut flush = pin!(bus.flush());
+    assert!(flush.as_mut().poll(&mut cx).is_pending());
+    // Under way for as long as it is not polled.
+    let mut after = pin!(bus.publish("t", event(2)));
+    assert!(after.as_mut().poll(&mut cx).is_pending());
+    before.await.expect("published");
+    let flushed = tokio::time::timeout(Duration::from_secs(60), flush).await;
+    flushed.expect("it ends").expect("flushed");
+    after.await.expect("published");
+    assert_eq!(length(&server, "mastra:topic:t").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flush_ends_while_others_publish_without_pause() {
+    need_redis!();
+    let server = server().await;
+    let bus = builder(&server).build().expect("a bus");
+    let mut publishers = tokio::task::JoinSet::new();
+    for n in 0..16 {
+        let bus = bus.clone();
+        publishers.spawn(async move {
+            loop {
+                bus.publish("t", event(n)).await.expect("published");
+            }
+        });
+    }
+    for _ in 0..20 {
+        let flushed = tokio::time::timeout(Duration::from_secs(60), bus.flush()).await;
+        flushed.expect("it ends").expect("flushed");
+    }
 }

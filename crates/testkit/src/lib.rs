@@ -6,6 +6,7 @@
 //! - [`PostgresServer`] starts a real PostgreSQL server, which can be killed and restarted.
 //! - [`FaultProxy`] stands between a client and a server, and cuts, delays, slices and swallows.
 //! - [`UpstashServer`] speaks the REST protocol of Upstash in front of a real server.
+//! - `OpenAiServer`, with the feature `openai`, speaks the chat completions of OpenAI, and answers as it is told.
 //! - [`History`] records what publishers and readers saw, and tells what a bus must not have done.
 //! - [`skips_redis`] and [`valkey`] say which tests cannot run, and never silently.
 //!
@@ -16,6 +17,8 @@ mod cluster;
 mod error;
 mod history;
 mod monitor;
+#[cfg(feature = "openai")]
+mod openai;
 mod postgres;
 mod process;
 mod proxy;
@@ -33,6 +36,8 @@ pub use cluster::RedisCluster;
 pub use error::{Error, Result};
 pub use history::{Audience, Hand, History, Message, Publishing, Report, Violation};
 pub use monitor::{Monitor, MonitorLine};
+#[cfg(feature = "openai")]
+pub use openai::{OpenAiAnswer, OpenAiRequest, OpenAiServer};
 pub use postgres::{PostgresServer, skips_postgres};
 pub use proxy::{Direction, FaultProxy, ProxyStats};
 pub use resp::{Connection, Reply};

@@ -5,6 +5,7 @@
 
 pub mod bridge;
 pub mod builder;
+mod clock;
 mod context;
 mod data;
 mod definition;
@@ -16,11 +17,13 @@ mod machine;
 pub mod outlet;
 mod predicate;
 pub mod schedule;
+mod schema;
 mod step;
 
 /// As in `bowline-events`.
 pub use bowline_events::Topic;
 pub use builder::{When, WorkflowBuilder, when};
+pub use clock::{Clock, SystemClock};
 pub use context::{StepContext, TestContext};
 pub use data::Data;
 pub use definition::{RetryPolicy, Workflow};

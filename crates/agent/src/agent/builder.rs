@@ -10,7 +10,9 @@ use bowline_events::Text;
 use super::{
     Agent, Candidate, DEFAULT_MAX_STEPS, Definition, MAX_STEPS, StepSummary, ToolConcurrency,
 };
+use crate::memory::MemoryOptions;
 use crate::model::{ChatModel, ModelSettings};
+use crate::processor::{Processor, Processors};
 use crate::{Data, Error, ErrorKind, Result, Tool};
 
 /// How long a model may be silent before it counts as gone.
@@ -38,7 +40,8 @@ impl AgentBuilder {
             provider_options: None,
             stop_when: Vec::new(),
             model_silence: MODEL_SILENCE,
-            last_messages: None,
+            memory: MemoryOptions::default(),
+            processors: Processors::default(),
         })
     }
 
@@ -140,9 +143,15 @@ impl AgentBuilder {
         self
     }
 
-    /// How many messages of its thread a run begins with; as [`Memory`](crate::memory::Memory) has it unless set.
-    pub fn last_messages(mut self, count: usize) -> Self {
-        self.0.last_messages = Some(count);
+    /// How the runs use the memory of their threads.
+    pub fn memory(mut self, options: MemoryOptions) -> Self {
+        self.0.memory = options;
+        self
+    }
+
+    /// What looks at messages on their way, in this order.
+    pub fn processors(mut self, processors: impl IntoIterator<Item = Arc<dyn Processor>>) -> Self {
+        self.0.processors = Processors::new(processors);
         self
     }
 

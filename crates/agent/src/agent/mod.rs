@@ -12,7 +12,9 @@ use bowline_events::Text;
 pub use builder::AgentBuilder;
 pub use options::{RunOptions, ToolConcurrency};
 
+use crate::memory::MemoryOptions;
 use crate::model::{ChatModel, ModelSettings};
+use crate::processor::Processors;
 use crate::{Data, Tool};
 
 /// Rounds of model and tools in a run that says nothing else, as core 1.71 has it.
@@ -30,7 +32,7 @@ pub const DEFAULT_TOOL_CONCURRENCY: usize = 10;
 ///
 /// let agent = Agent::builder("analyst")
 ///     .instructions("You are a careful analyst.")
-///     .model(ScriptedModel::text("All is well."))
+///     .model(ScriptedModel::says("All is well."))
 ///     .build()?;
 /// assert_eq!(agent.id(), "analyst");
 /// # Ok::<(), bowline_agent::Error>(())
@@ -55,7 +57,8 @@ pub(crate) struct Definition {
     pub(crate) stop_when: Vec<Arc<StopCondition>>,
     /// How long a model may be silent before it counts as gone.
     pub(crate) model_silence: Duration,
-    pub(crate) last_messages: Option<usize>,
+    pub(crate) memory: MemoryOptions,
+    pub(crate) processors: Processors,
 }
 
 /// Whether a run is to stop after a step.

@@ -4,6 +4,7 @@ use bowline_events::Text;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ModelSettings, ToolChoice};
+use crate::structured::StructuredOutput;
 use crate::{Data, Error, Result};
 
 /// How many tools run at once.
@@ -65,7 +66,7 @@ pub struct RunOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) provider_options: Option<Data>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) output_schema: Option<Data>,
+    pub(crate) structured: Option<StructuredOutput>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) include_raw: bool,
 }
@@ -154,9 +155,9 @@ impl RunOptions {
         self
     }
 
-    /// The answer is to be JSON of this schema.
-    pub fn output_schema(mut self, schema: Data) -> Self {
-        self.output_schema = Some(schema);
+    /// The answer is to be JSON of this form; read it with [`RunOutput::object`](crate::RunOutput::object).
+    pub fn structured(mut self, output: StructuredOutput) -> Self {
+        self.structured = Some(output);
         self
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Message;
 use crate::agent::{Definition, RunOptions, ToolConcurrency};
+use crate::processor::Tripwire;
 
 /// What a run of an agent begins with: neither code, nor keys, nor headers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,9 @@ pub(crate) struct RunInput {
     pub(crate) messages: Vec<Message>,
     #[serde(default)]
     pub(crate) options: RunOptions,
+    /// Why it is not to take place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tripwire: Option<Tripwire>,
 }
 
 /// How runs of durable agents are marked.

@@ -13,13 +13,14 @@ use super::stop::Ear;
 use super::transcript::{Answer, Failure, Said, Transcript, answer_key, said_key};
 use super::workflow::{CallRef, Round, Services};
 use super::writer::Writer;
-use super::{bus_failure, mailbox, store_failure};
+use super::{bus_failure, mailbox, request, store_failure};
 use crate::chunk::{Chunk, Encoder, Failure as ToldFailure, Start, StepStart};
 use crate::message::{AssistantDraft, Message};
 use crate::model::{
     Attempts, ChatModel, ChatRequest, FinishReason, ModelPart, ModelStream, NextAttempt,
     ResponseMetadata, Usage,
 };
+use crate::processor::Tripwire;
 use crate::{Error, ErrorKind};
 
 /// Asks the model once, whatever that takes, and says which tools it wants.
@@ -30,7 +31,7 @@ pub(crate) async fn ask(
 ) -> Result<Vec<CallRef>, StepError> {
     let transcript = Transcript::of_step(&ctx)?;
     let run_id = transcript.run.run_id.clone();
-    let ear = Ear::open(&services.store, &*services.bus, &run_id).await?;
+    let ear = services.fresh_ear(&run_id).await.map_err(store_failure)?;
     if ear.is_stopped() || ctx.is_cancelled() {
         let answer = Answer::none(FinishReason::Abort);
         ctx.set_state(&serde_json::json!({ answer_key(round.n): answer }))?;
@@ -57,8 +58,18 @@ pub(crate) async fn ask(
         asking.begin(&transcript).await;
     }
     let said = asking.listen(&transcript).await?;
-    let request = services.request(&transcript, &said.messages)?;
-    let answer = asking.answer(&transcript, request).await;
+    let mut step = request::step(&services.agent, &transcript, &said.messages, round.n);
+    let tripwire = match transcript.run.tripwire.clone() {
+        Some(tripwire) => Some(tripwire),
+        None => services.look_at_step(&mut step).await?,
+    };
+    let answer = match tripwire {
+        Some(tripwire) => asking.trip(tripwire).await,
+        None => {
+            let request = request::of(&services.agent, &transcript, step);
+            asking.answer(&transcript, request).await
+        }
+    };
     asking.writer.flush().await.map_err(bus_failure)?;
     let calls = answer.calls().enumerate();
     let calls = calls.map(|(k, _)| CallRef { n: round.n, k }).collect();
@@ -285,6 +296,14 @@ impl Asking<'_> {
             message: error.to_string(),
         });
         answer
+    }
+
+    /// A processor does not let the model be asked.
+    async fn trip(&mut self, tripwire: Tripwire) -> Answer {
+        let told = Chunk::Tripwire(Box::new(tripwire.into()));
+        let event = self.encoder.event(self.encoder.chunk(&told));
+        self.writer.write(event).await;
+        self.end(Some(FinishReason::Tripwire))
     }
 
     fn end(&mut self, broken: Option<FinishReason>) -> Answer {

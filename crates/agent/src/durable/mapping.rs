@@ -6,7 +6,6 @@ use bowline_events::{Text, Topic};
 use bowline_workflow::{StepContext, StepError};
 use serde::{Deserialize, Serialize};
 
-use super::stop::Ear;
 use super::transcript::{Answer, Outcome, Transcript};
 use super::workflow::{Round, Services};
 use super::writer::Writer;
@@ -19,11 +18,17 @@ use crate::model::FinishReason;
 pub(crate) const END: &str = "end";
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct End {
     pub(crate) aborted: bool,
     /// Whether the model would have been asked again, had there been no limit.
     pub(crate) more: bool,
+    /// What the model said at last, if a processor has changed that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<String>,
+    /// Whether a processor did not let it pass.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) tripped: bool,
 }
 
 /// Ends the round.
@@ -38,23 +43,26 @@ pub(crate) async fn end_round(
         return Err(StepError::fail("Error", message).no_retry());
     };
     let run = &transcript.run;
-    services.remember(&transcript).await?;
-    let ear = Ear::open(&services.store, &*services.bus, &run.run_id).await?;
-    let end = End {
+    let ear = services.ear(&run.run_id).await.map_err(store_failure)?;
+    let mut end = End {
         aborted: ear.is_stopped() || answer.reason == FinishReason::Abort,
         more: wants_more(&transcript, round.n, answer),
+        ..End::default()
     };
     let room = round.n < run.max_steps(&services.agent.0);
     let mut more =
         end.more && !end.aborted && room && !services.stops(&transcript, round.n, answer);
     if !more && run.has_mailbox() {
-        let room = room && !end.aborted;
+        let asked = !matches!(answer.reason, FinishReason::Error | FinishReason::Tripwire);
+        let room = room && asked && !end.aborted;
         more = has_mail(&services, &run.run_id, transcript.read(), room).await?;
     }
     if answer.reason != FinishReason::Abort {
-        tell(&services, &transcript, (round.n, answer), end, more).await?;
+        tell(&services, &transcript, (round.n, answer), &end, more).await?;
     }
+    services.keep(&transcript, answer, &mut end, more).await?;
     if !more {
+        services.ears.forget(&run.run_id);
         ctx.set_state(&serde_json::json!({ END: end }))?;
     }
     Ok(Round {
@@ -65,7 +73,12 @@ pub(crate) async fn end_round(
 
 /// Whether the model has to be asked again, as it and the tools have it.
 fn wants_more(transcript: &Transcript, round: u32, answer: &Answer) -> bool {
-    if matches!(answer.reason, FinishReason::Error | FinishReason::Abort) {
+    let over = [
+        FinishReason::Error,
+        FinishReason::Abort,
+        FinishReason::Tripwire,
+    ];
+    if over.contains(&answer.reason) {
         return false;
     }
     // Whatever the model says: some providers say `stop` although they want tools to be called.
@@ -78,6 +91,37 @@ fn wants_more(transcript: &Transcript, round: u32, answer: &Answer) -> bool {
 }
 
 impl Services {
+    /// Keeps what was said in the memory of the thread: after each round, or, where processors are to look at it first, after the
+    /// last one.
+    async fn keep(
+        &self,
+        transcript: &Transcript,
+        answer: &Answer,
+        end: &mut End,
+        more: bool,
+    ) -> Result<(), StepError> {
+        if self.agent.0.processors.is_empty() {
+            let messages = transcript.own_messages();
+            return self.remember(&transcript.run, &messages).await;
+        }
+        if more {
+            return Ok(());
+        }
+        let processed = self.look_at_output(transcript, answer).await?;
+        end.text = processed.text;
+        if let Some(tripwire) = processed.tripwire {
+            end.tripped = true;
+            let run_id = &transcript.run.run_id;
+            let topic = Topic::agent_stream(run_id);
+            let encoder = Encoder::new(run_id.clone());
+            let chunk = encoder.chunk(&Chunk::Tripwire(Box::new(tripwire.into())));
+            let mut writer = Writer::new(&*self.bus, &topic);
+            writer.write(encoder.event(chunk)).await;
+            return writer.flush().await.map_err(bus_failure);
+        }
+        self.remember(&transcript.run, &processed.messages).await
+    }
+
     /// Whether a condition of the agent stops the run.
     fn stops(&self, transcript: &Transcript, round: u32, answer: &Answer) -> bool {
         let names: Vec<Text> = answer.calls().map(|call| call.name.clone()).collect();
@@ -121,7 +165,7 @@ async fn tell(
     services: &Services,
     transcript: &Transcript,
     (round, answer): (u32, &Answer),
-    end: End,
+    end: &End,
     more: bool,
 ) -> Result<(), StepError> {
     let run_id = &transcript.run.run_id;

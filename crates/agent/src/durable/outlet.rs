@@ -10,13 +10,15 @@ use bytes::Bytes;
 use super::mapping::{END, End};
 use super::tool_call::{WaitKind, Waiting};
 use super::transcript::Transcript;
-use crate::Agent;
-use crate::chunk::event::{Failed, SuspendKind, Suspended};
+use crate::chunk::event::{Failed, Finish, SuspendKind, Suspended};
 use crate::chunk::{APPROVAL_SCHEMA, ApprovalRequest, Chunk, Encoder, Failure, SuspendedCall};
+
+/// Bytes of the last event of a run: less than any bus takes.
+const MAX_EVENT: usize = 4 * 1024 * 1024;
 
 /// What the runs of an agent tell.
 #[derive(Debug)]
-pub(crate) struct Told(pub(crate) Agent);
+pub(crate) struct Told;
 
 impl Outlet for Told {
     fn topics(&self, run_id: &str) -> Vec<Topic> {
@@ -53,8 +55,30 @@ fn finished(scene: &Scene<'_>, aborted: Option<bool>) -> Option<Bytes> {
         .and_then(|end| end.parse().ok())
         .unwrap_or_default();
     let transcript = Transcript::of_state(state).ok()?;
-    let finish = transcript.finish(aborted.unwrap_or(end.aborted), end.more);
-    Some(finish.to_json())
+    let end = End {
+        aborted: aborted.unwrap_or(end.aborted),
+        ..end
+    };
+    Some(bounded(transcript.finish(&end)))
+}
+
+/// The last event, without what is too much for a bus: first what tools returned, which readers were told before, then the rounds.
+fn bounded(mut finish: Finish) -> Bytes {
+    let json = finish.to_json();
+    if json.len() <= MAX_EVENT {
+        return json;
+    }
+    for step in &mut finish.output.steps {
+        for record in &mut step.tool_results {
+            record.result = None;
+        }
+    }
+    let json = finish.to_json();
+    if json.len() <= MAX_EVENT {
+        return json;
+    }
+    finish.output.steps.clear();
+    finish.to_json()
 }
 
 fn suspended(run_id: &str, topic: &Topic, waiting: Waiting) -> Vec<Announcement> {

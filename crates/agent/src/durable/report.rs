@@ -6,6 +6,7 @@ use crate::message::Part;
 use crate::model::FinishReason;
 use crate::{Agent, Data};
 
+use super::mapping::End;
 use super::transcript::{Answer, Call, Failure, Outcome, Transcript};
 
 impl From<&Failure> for ToldFailure {
@@ -94,8 +95,8 @@ impl Transcript {
         }
     }
 
-    /// That the run has ended; `aborted`: because somebody stopped it, whatever the model said.
-    pub(crate) fn finish(&self, aborted: bool, more: bool) -> Finish {
+    /// That the run has ended.
+    pub(crate) fn finish(&self, end: &End) -> Finish {
         let asked = || self.answers.iter().filter(|(_, answer)| !answer.unasked);
         let steps: Vec<StepRecord> = asked()
             .map(|(round, answer)| StepRecord {
@@ -107,22 +108,29 @@ impl Transcript {
             })
             .collect();
         let last = asked().next_back().map(|(_, answer)| answer);
-        let reason = match (aborted, last) {
-            (true, _) => FinishReason::Abort,
-            (false, Some(answer)) => answer.reason,
-            (false, None) => FinishReason::Unknown,
+        let reason = match last {
+            _ if end.aborted => FinishReason::Abort,
+            _ if end.tripped => FinishReason::Tripwire,
+            Some(answer) => answer.reason,
+            None => FinishReason::Unknown,
         };
-        let good = !matches!(reason, FinishReason::Abort | FinishReason::Error);
+        let bad = [
+            FinishReason::Abort,
+            FinishReason::Error,
+            FinishReason::Tripwire,
+        ];
+        let good = !bad.contains(&reason);
+        let text = end.text.clone();
         Finish {
             output: FinishOutput {
-                text: Some(last.map(Answer::text).unwrap_or_default()),
+                text: text.or_else(|| Some(last.map(Answer::text).unwrap_or_default())),
                 usage: self.usage(),
                 steps,
             },
             step_result: StepResult {
                 reason,
                 warnings: Vec::new(),
-                is_continued: more,
+                is_continued: end.more,
                 total_usage: last.filter(|_| good).map(|answer| answer.usage.clone()),
                 headers: last
                     .filter(|_| good)

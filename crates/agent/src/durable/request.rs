@@ -2,53 +2,67 @@
 
 use std::sync::Arc;
 
-use bowline_workflow::StepError;
-
+use super::processing;
 use super::transcript::Transcript;
 use crate::message::prompt;
-use crate::model::{ChatRequest, ModelSettings, ResponseFormat, ToolDefinition};
+use crate::model::{ChatRequest, ModelSettings, ToolDefinition};
+use crate::processor::StepInput;
 use crate::{Agent, Message};
 
-/// What the model of `agent` is asked, after everything that has happened; `said`: what was said to the run just now.
-pub(crate) fn of(
+/// What the processors of `agent` are shown before its model is asked, after everything that has happened; `said`: what was said
+/// to the run just now.
+pub(crate) fn step(
     agent: &Agent,
     transcript: &Transcript,
     said: &[Message],
-) -> Result<ChatRequest, StepError> {
-    let options = &transcript.run.options;
-    let mut system: Vec<String> = match &options.instructions {
+    round: u32,
+) -> StepInput {
+    let run = &transcript.run;
+    let options = &run.options;
+    let mut messages = transcript.messages();
+    messages.extend(said.iter().cloned());
+    let context = processing::context(agent, run);
+    let mut step = StepInput::new(context, round - 1, messages);
+    step.system = match &options.instructions {
         Some(instructions) => vec![instructions.clone()],
         None => agent.0.instructions.clone(),
     };
-    system.extend(options.system.iter().cloned());
-    let mut messages = transcript.messages();
-    messages.extend(said.iter().cloned());
-    let tools = agent.tools().iter().map(crate::Tool::definition);
-    let tools: Vec<ToolDefinition> = tools
-        .filter(|tool| transcript.run.is_active(&tool.name))
-        .cloned()
-        .collect();
-    let mut request = ChatRequest::default();
-    request.prompt = prompt(&messages, &system);
-    request.tools = Arc::new(tools);
-    request.tool_choice = options.tool_choice.clone().unwrap_or_default();
-    request.settings = match &options.settings {
+    step.system.extend(options.system.iter().cloned());
+    step.active_tools.clone_from(&options.active_tools);
+    step.tool_choice = options.tool_choice.clone().unwrap_or_default();
+    step.settings = match &options.settings {
         Some(settings) => over(settings, &agent.0.settings),
         None => agent.0.settings.clone(),
     };
-    request.provider_options = options
+    step.provider_options = options
         .provider_options
         .clone()
         .or_else(|| agent.0.provider_options.clone());
-    request.include_raw = options.include_raw;
-    if let Some(schema) = &options.output_schema {
-        request.response_format = ResponseFormat::Json {
-            schema: Some(schema.clone()),
-            name: None,
-            description: None,
-        };
+    step
+}
+
+/// What the model of `agent` is asked, after the processors have looked at it.
+pub(crate) fn of(agent: &Agent, transcript: &Transcript, step: StepInput) -> ChatRequest {
+    let options = &transcript.run.options;
+    let is_active = |tool: &&ToolDefinition| {
+        let active = step.active_tools.as_ref();
+        active.is_none_or(|names| names.contains(&tool.name))
+    };
+    let tools = agent.tools().iter().map(crate::Tool::definition);
+    let tools: Vec<ToolDefinition> = tools.filter(is_active).cloned().collect();
+    let mut request = ChatRequest {
+        prompt: prompt(&step.messages, &step.system),
+        tools: Arc::new(tools),
+        tool_choice: step.tool_choice,
+        settings: step.settings,
+        provider_options: step.provider_options,
+        include_raw: options.include_raw,
+        ..ChatRequest::default()
+    };
+    if let Some(structured) = &options.structured {
+        structured.ask(&mut request);
     }
-    Ok(request)
+    request
 }
 
 /// What is set in `first`, and the rest as in `second`.

@@ -61,9 +61,19 @@ async fn write_down(store: &dyn Store, run_id: &Text) -> Result<()> {
     }
 }
 
+async fn is_written(store: &dyn Store, run_id: &Text) -> Result<bool> {
+    let stop = store.get(STOPS, run_id).await;
+    stop.map(|stop| stop.is_some()).map_err(|error| {
+        Error::new(ErrorKind::Store, "listen", error.to_string())
+            .with_subject(run_id.clone())
+            .with_source(error)
+    })
+}
+
 /// Hears, while it lives, whether a run is to stop.
 #[derive(Debug, Clone)]
 pub(crate) struct Ear {
+    say: Arc<watch::Sender<bool>>,
     heard: watch::Receiver<bool>,
     _listening: Arc<Listening>,
 }
@@ -92,19 +102,17 @@ impl Ear {
             .subscribe(topic, SubscribeOptions::new())
             .await
             .map_err(|error| Error::bus("listen", error).with_subject(run_id.clone()))?;
-        let stopped = store.get(STOPS, run_id).await.map_err(|error| {
-            Error::new(ErrorKind::Store, "listen", error.to_string())
-                .with_subject(run_id.clone())
-                .with_source(error)
-        })?;
-        let (say, heard) = watch::channel(stopped.is_some());
+        let stopped = is_written(&**store, run_id).await?;
+        let (say, heard) = watch::channel(stopped);
+        let say = Arc::new(say);
+        let told = Arc::clone(&say);
         let (store, run_id) = (Arc::clone(store), run_id.clone());
         let listening = tokio::spawn(async move {
             let mut words = words;
             while let Some(word) = words.next().await {
                 let Ok(word) = word else { continue };
-                if word.event_type == ABORT_REQUEST && !*say.borrow() {
-                    say.send_replace(true);
+                if word.event_type == ABORT_REQUEST && !*told.borrow() {
+                    told.send_replace(true);
                     // A Node process says it only once; here it is to hold when this process dies, too.
                     if let Err(error) = write_down(&*store, &run_id).await {
                         tracing::warn!(run = %run_id, %error, "a request to stop is forgotten if this process dies now");
@@ -114,9 +122,21 @@ impl Ear {
         });
         let listening = Arc::new(Listening(listening.abort_handle()));
         Ok(Self {
+            say,
             heard,
             _listening: listening,
         })
+    }
+
+    /// Looks into the store whether the run is to stop.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub(crate) async fn look(&self, store: &dyn Store, run_id: &Text) -> Result<()> {
+        if !self.is_stopped() && is_written(store, run_id).await? {
+            self.say.send_replace(true);
+        }
+        Ok(())
     }
 
     /// Whether the run is to stop.
@@ -129,7 +149,7 @@ impl Ear {
         let mut heard = self.heard.clone();
         if heard.wait_for(|stopped| *stopped).await.is_err() {
             // Nobody says anything any more.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::bus_failure;
 use super::stop::Ear;
 use super::transcript::{Call, Failure, Outcome, Transcript, outcome_key};
 use super::workflow::{CallRef, Services};
 use super::writer::Writer;
+use super::{bus_failure, store_failure};
 use crate::chunk::{Chunk, Denial, Encoder, ToolFailure, ToolResult};
 use crate::message::Approval;
 use crate::model::ToolInput;
@@ -75,7 +75,10 @@ pub(crate) async fn call(
         ctx: &ctx,
         transcript: &transcript,
         call,
-        ear: Ear::open(&services.store, &*services.bus, &transcript.run.run_id).await?,
+        ear: services
+            .ear(&transcript.run.run_id)
+            .await
+            .map_err(store_failure)?,
     };
     let outcome = calling.outcome().await?;
     calling.tell(&outcome).await?;

@@ -104,7 +104,8 @@ pub(crate) fn said_key(round: u32) -> String {
 
 impl Transcript {
     pub(crate) fn of_step(ctx: &StepContext) -> Result<Self, StepError> {
-        Ok(Self::of_state(ctx.state()?)?)
+        let state = ctx.state().map_err(super::damaged)?;
+        Self::of_state(state).map_err(super::damaged)
     }
 
     /// # Errors

@@ -1,5 +1,6 @@
 //! The loop of an agent, as a workflow.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +9,13 @@ use bowline_store::Store;
 use bowline_workflow::{RetryPolicy, StepContext, StepError, Workflow, step};
 use serde::{Deserialize, Serialize};
 
+use super::Ears;
+use super::input::RunInput;
+use super::mapping::END;
 use super::outlet::Told;
-use super::request;
 use super::transcript::Transcript;
 use super::{llm, mapping, tool_call};
-use crate::model::ChatRequest;
-use crate::{Agent, Error, Result};
+use crate::{Agent, Data, Error, ErrorKind, Memory, Message, Result};
 
 /// What the ids of the workflows of agents begin with.
 pub(crate) const LOOP: &str = "durable-agentic-loop";
@@ -30,6 +32,8 @@ pub(crate) struct Services {
     pub(crate) agent: Agent,
     pub(crate) bus: Arc<dyn PubSub>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) memory: Memory,
+    pub(crate) ears: Ears,
 }
 
 /// A round of model and tools.
@@ -108,14 +112,15 @@ fn build(services: &Arc<Services>) -> bowline_workflow::Result<Workflow> {
         .build_step()?;
     Workflow::builder(id(services.agent.id()))
         .quiet()
-        .outlet(Told(services.agent.clone()))
+        .outlet(Told)
         .step(step("init-iteration-state", |_: StepContext| async {
             Ok::<_, StepError>(Round { n: 1, more: true })
         }))
         .do_while(round, |round: &Round| round.more)
         .step(step("map-final-output", |ctx: StepContext| async move {
-            let transcript = Transcript::of_step(&ctx)?;
-            let finish = transcript.finish(false, false);
+            let mut state: HashMap<String, Data> = ctx.state()?;
+            let end = state.remove(END).and_then(|end| end.parse().ok());
+            let finish = Transcript::of_state(state)?.finish(&end.unwrap_or_default());
             Ok::<_, StepError>(Returned {
                 finish_reason: finish.step_result.reason,
                 text: finish.output.text.unwrap_or_default(),
@@ -143,21 +148,24 @@ impl Services {
         if waits { 1 } else { concurrency.limit }
     }
 
-    /// What the model is asked.
-    pub(crate) fn request(
+    /// Keeps messages in the memory of the thread of the run.
+    pub(crate) async fn remember(
         &self,
-        transcript: &Transcript,
-        said: &[crate::Message],
-    ) -> Result<ChatRequest, StepError> {
-        request::of(&self.agent, transcript, said)
-    }
-
-    /// Keeps the messages of the run in the memory of its thread.
-    pub(crate) async fn remember(&self, transcript: &Transcript) -> Result<(), StepError> {
-        let Some(thread) = &transcript.run.thread_id else {
+        run: &RunInput,
+        messages: &[Message],
+    ) -> Result<(), StepError> {
+        let Some(thread) = &run.thread_id else {
             return Ok(());
         };
-        let _ = (thread, transcript.own_messages());
-        Ok(())
+        if self.agent.0.memory.read_only {
+            return Ok(());
+        }
+        match self.memory.append(thread, messages).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                tracing::warn!(run = %run.run_id, %error, "the thread of a run was deleted; the run goes on without");
+                Ok(())
+            }
+            kept => kept.map(|_| ()).map_err(super::store_failure),
+        }
     }
 }

@@ -3,7 +3,9 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use bowline_events::{Error, NewEvent, OpFuture, PubSub, PublishOptions, Published, Reach, Topic};
+use bowline_events::{
+    Error, ErrorKind, NewEvent, OpFuture, PubSub, PublishOptions, Published, Reach, Topic,
+};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 
@@ -83,8 +85,20 @@ impl<'a> Writer<'a> {
     }
 
     fn note(&mut self, result: Result<Published, Error>) {
-        if let Err(error) = result {
-            self.failed.get_or_insert(error);
+        match result {
+            Ok(_) => {}
+            // It never will be taken, and the run is worth more than one event of it.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::TooLarge | ErrorKind::InvalidPayload
+                ) =>
+            {
+                tracing::error!(topic = %self.topic, %error, "an event of a run was left out");
+            }
+            Err(error) => {
+                self.failed.get_or_insert(error);
+            }
         }
     }
 }

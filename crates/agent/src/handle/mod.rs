@@ -1,7 +1,9 @@
 //! Running an agent: the definition with a store and a bus, and the handle that starts and controls its runs.
 
+mod callbacks;
 mod control;
 mod prepare;
+mod stream;
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +12,13 @@ use bowline_events::{PubSub, Text};
 use bowline_store::Store;
 use bowline_workflow::{Engine, Workflow};
 
+use crate::durable::Ears;
 use crate::durable::workflow::{self, Services};
-use crate::{Agent, Error, ErrorKind, Result};
+use crate::{Agent, Error, ErrorKind, Memory, Result};
 
+pub use callbacks::Callbacks;
 pub use control::SuspendedCall;
+pub use stream::{AgentRun, ObserveRun};
 
 /// An agent with the store and the bus of its runs: its loop, to give to an engine, and then a handle.
 ///
@@ -30,7 +35,7 @@ pub use control::SuspendedCall;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
 /// let bus: Arc<dyn PubSub> = Arc::new(InProcessPubSub::new());
-/// let agent = Agent::builder("greeter").model(ScriptedModel::text("Hello!")).build()?;
+/// let agent = Agent::builder("greeter").model(ScriptedModel::says("Hello!")).build()?;
 /// let agent = DurableAgent::new(agent, Arc::clone(&store), Arc::clone(&bus));
 /// let engine = Engine::builder(store, bus).workflow(agent.workflow()?).start().await?;
 /// let agent = agent.on(&engine)?;
@@ -53,7 +58,14 @@ pub struct AgentHandle {
 impl DurableAgent {
     /// `agent`, whose runs are kept in `store` and told on `bus`: those of the engine that works on them.
     pub fn new(agent: Agent, store: Arc<dyn Store>, bus: Arc<dyn PubSub>) -> Self {
-        Self(Arc::new(Services { agent, bus, store }))
+        let memory = Memory::new(Arc::clone(&store));
+        Self(Arc::new(Services {
+            agent,
+            bus,
+            store,
+            memory,
+            ears: Ears::default(),
+        }))
     }
 
     /// The agent.
@@ -100,6 +112,11 @@ impl AgentHandle {
     /// What works on the runs.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The conversations in its store.
+    pub fn memory(&self) -> &Memory {
+        &self.services.memory
     }
 
     /// The id of its workflow, by which the runs are found in the store.

@@ -4,8 +4,9 @@ use bowline_events::Text;
 use bowline_workflow::{Data, Run, Start};
 
 use super::AgentHandle;
-use crate::durable::{KIND, RUN, RunInput};
-use crate::message::Role;
+use crate::durable::{KIND, RUN, RunInput, processing};
+use crate::memory::ThreadDetails;
+use crate::processor;
 use crate::{Error, ErrorKind, IntoMessages, Message, Result, RunOptions};
 
 /// Bytes of what a run begins with.
@@ -36,8 +37,8 @@ impl AgentHandle {
             message.thread_id.clone_from(&options.thread_id);
             message.resource_id.clone_from(&options.resource_id);
         }
-        let remembered = self.recall(&options, &messages).await?;
-        Ok(RunInput {
+        let remembered = self.recall(&options).await?;
+        let mut input = RunInput {
             kind: KIND.into(),
             agent_id: self.agent().id().clone(),
             run_id,
@@ -47,13 +48,48 @@ impl AgentHandle {
             remembered,
             messages,
             options,
-        })
+            tripwire: None,
+        };
+        self.look_at_input(&mut input).await?;
+        Ok(input)
     }
 
     /// What was said in the conversation before.
-    async fn recall(&self, options: &RunOptions, new: &[Message]) -> Result<Vec<Message>> {
-        let _ = (options, new.iter().filter(|it| it.role == Role::User));
-        Ok(Vec::new())
+    async fn recall(&self, options: &RunOptions) -> Result<Vec<Message>> {
+        let Some(thread) = &options.thread_id else {
+            return Ok(Vec::new());
+        };
+        // A conversation of nobody in particular is its own resource.
+        let resource = options.resource_id.as_ref().unwrap_or(thread);
+        let memory = self.memory();
+        let details = ThreadDetails::default();
+        memory
+            .open(thread.clone(), resource.clone(), details)
+            .await?;
+        let count = self.agent().0.memory.last_messages;
+        memory.recent(thread, count).await
+    }
+
+    /// Lets the processors look at what is said.
+    async fn look_at_input(&self, input: &mut RunInput) -> Result<()> {
+        let processors = &self.agent().0.processors;
+        if processors.is_empty() {
+            return Ok(());
+        }
+        let context = processing::context(self.agent(), input);
+        let options = &mut input.options;
+        let system = match &options.instructions {
+            Some(instructions) => vec![instructions.clone()],
+            None => self.agent().0.instructions.clone(),
+        };
+        let messages = std::mem::take(&mut input.messages);
+        let mut seen = processor::RunInput::new(context, system.clone(), messages);
+        input.tripwire = processors.input(&mut seen).await?;
+        input.messages = seen.messages;
+        if seen.system != system {
+            options.instructions = Some(seen.system.join("\n\n"));
+        }
+        Ok(())
     }
 
     pub(super) async fn begin(&self, input: RunInput) -> Result<Run> {

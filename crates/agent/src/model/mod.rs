@@ -2,6 +2,10 @@
 
 mod attempts;
 mod fallback;
+#[cfg(feature = "genai")]
+mod genai;
+#[cfg(any(feature = "genai", feature = "mcp"))]
+pub(crate) mod http;
 mod part;
 mod prompt;
 mod request;
@@ -15,6 +19,8 @@ use futures_core::Stream;
 
 pub use attempts::{Attempts, NextAttempt};
 pub use fallback::{Candidate, Fallback};
+#[cfg(feature = "genai")]
+pub use genai::{GenaiModel, genai};
 pub use part::{FinishReason, ModelPart, ResponseMetadata, Source, ToolInput, Usage};
 pub use prompt::{Prompt, PromptContent, PromptMessage, ToolOutput};
 pub use request::{ChatRequest, ModelSettings, ResponseFormat, ToolChoice, ToolDefinition};

@@ -104,6 +104,11 @@ impl ScriptedModel {
         })
     }
 
+    /// A model that says `text` whatever it is asked.
+    pub fn says(text: impl Into<String>) -> Self {
+        Self::always(Answer::says(text))
+    }
+
     fn of(script: Script) -> Self {
         let record = Record {
             kept: AtomicUsize::new(KEPT),

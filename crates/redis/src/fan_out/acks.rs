@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 
 use super::live::Live;
 use crate::bus::Bus;
@@ -89,6 +90,8 @@ impl Acks {
     pub(super) async fn run(&self, bus: &Bus, group: &str) {
         loop {
             self.more.notified().await;
+            // Whoever was given the entries goes first.
+            yield_now().await;
             let due = std::mem::take(&mut *self.lock());
             self.room.notify_waiters();
             for entries in due.by_key.into_values() {

@@ -17,7 +17,7 @@ use super::live::{Appended, Arrival, Live};
 use super::reading::Reading;
 use super::roster::{MANY_TOPICS, Turn};
 use crate::dead_letter::Dead;
-use crate::reader::{Batches, BlockingReader, GroupRead, ReadFailure};
+use crate::reader::{Batches, BlockingReader, GroupRead, ReadFailure, let_readers_run};
 use crate::stream::{Entry, Malformed, StreamId, StreamInfo, decode, parse_read};
 use crate::wire::{Command, Connect, Failure, Reply, backoff};
 
@@ -156,7 +156,9 @@ impl Lane {
             Ok(batches) => {
                 self.went_well();
                 let quiet = batches.is_empty();
+                let entries = batches.iter().map(|(_, entries)| entries.len()).sum();
                 self.take(batches, count).await;
+                let_readers_run(entries).await;
                 if topics.len() > MANY_TOPICS && !quiet {
                     sleep(REST_PER_TOPIC * u32::try_from(topics.len()).unwrap_or(u32::MAX)).await;
                 }

@@ -8,6 +8,7 @@ use super::share::{Phase, Share};
 use super::work::NewItem;
 use crate::dead_letter::Dead;
 use crate::stream::{Entry, Malformed, StreamId, decode, millis};
+use crate::tickets::Tickets;
 use crate::wire::{Command, Failure, Repeat, Reply};
 
 /// Entries of one page, and of one claim, as in the reference.
@@ -92,7 +93,7 @@ impl Share {
             None => LONGER_THAN_ANY_LIMIT,
         };
         // Whoever ends the share waits for this, and hands back what was taken.
-        let _ticket = self.refusals.draw();
+        let _ticket = Tickets::draw(&*self.refusals);
         let mut after = None;
         while self.phase() == Phase::Running {
             let page = self.pending(Which::Idle(idle), after).await?;

@@ -17,7 +17,6 @@ mod refuse;
 mod scripts;
 mod settle;
 mod share;
-mod tickets;
 mod upkeep;
 mod work;
 

@@ -12,7 +12,7 @@ use super::pace::Pace;
 use super::scripts::is_gone;
 use super::share::{Ending, Phase, Share};
 use super::work::SMALL_SHARE;
-use crate::reader::{BlockingReader, GroupRead, ReadFailure};
+use crate::reader::{BlockingReader, GroupRead, ReadFailure, let_readers_run};
 use crate::stream::{Entry, StreamId};
 use crate::wire::{Command, Connect, Failure, Reply, backoff};
 
@@ -203,6 +203,7 @@ impl Reading {
         self.pace
             .answered(asked, entries.len(), bytes, Instant::now());
         self.share.deliver(items, false);
+        let_readers_run(entries.len()).await;
     }
 
     /// How many entries to ask for, once there is room; 0 when something else is to be done first.

@@ -11,6 +11,7 @@ use super::work::Refused;
 use crate::dead_letter::Dead;
 use crate::settings::Redelivery;
 use crate::stream::encode;
+use crate::tickets::Tickets;
 use crate::wire::{Failure, Repeat};
 
 /// The pause before an event comes again here when it could not be appended anew.
@@ -177,7 +178,7 @@ impl Share {
         self: &Arc<Self>,
         work: impl Future<Output = Result<()>> + Send + 'static,
     ) -> OpFuture<'static, ()> {
-        let ticket = self.refusals.draw();
+        let ticket = Tickets::draw(Arc::clone(&self.refusals));
         self.in_background(async move {
             let outcome = work.await;
             drop(ticket);

@@ -14,11 +14,11 @@ use tokio::task::JoinHandle;
 use super::acks::Acks;
 use super::pace::Load;
 use super::scripts::Owner;
-use super::tickets::Tickets;
 use super::work::{MemberId, Notice, Refused, SMALL_SHARE, Work};
 use super::{read, upkeep};
 use crate::bus::{Bus, unique};
 use crate::stream::{StreamCommands, StreamId};
+use crate::tickets::Tickets;
 use crate::wire::{Failure, Repeat};
 
 /// How far a share has come.

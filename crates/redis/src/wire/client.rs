@@ -65,7 +65,7 @@ impl Client {
         } else {
             redis::Client::open(info)
         };
-        // Replies are timed here, see `answered`.
+        // Replies are timed by the watch over the connection.
         let config = redis::AsyncConnectionConfig::new()
             .set_pipeline_buffer_size(1024)
             .set_connection_timeout(Some(self.options.connect_timeout))
@@ -75,11 +75,7 @@ impl Client {
             .get_multiplexed_async_connection_with_config(&config)
             .await
             .map_err(while_connecting)?;
-        Ok(Shared {
-            connection,
-            limit,
-            routed: false,
-        })
+        Shared::single(connection, limit)
     }
 
     async fn cluster(&self) -> Result<ClusterConnection, Failure> {
@@ -191,12 +187,7 @@ impl Connect for Client {
             let timeout = Some(self.options.response_timeout);
             let shared: Arc<dyn Connection> = match (purpose, self.options.cluster) {
                 (Purpose::Commands, false) => Arc::new(self.single(&self.server, timeout).await?),
-                (Purpose::Commands, true) => Arc::new(Shared {
-                    connection: self.cluster().await?,
-                    // The library times the replies of the nodes.
-                    limit: None,
-                    routed: true,
-                }),
+                (Purpose::Commands, true) => Arc::new(Shared::routed(self.cluster().await?)),
                 (Purpose::BlockingReads, false) => Arc::new(self.single(&self.server, None).await?),
                 (Purpose::BlockingReads, true) => {
                     let node = self.node_of(key.unwrap_or_default()).await?;

@@ -5,12 +5,17 @@
 mod client;
 mod command;
 mod failure;
+mod in_flight;
 mod link;
 #[cfg(test)]
 mod link_tests;
+mod pipe;
 mod reply;
 mod server;
 mod shared;
+mod watch;
+#[cfg(test)]
+mod watch_tests;
 
 use std::fmt;
 use std::pin::Pin;

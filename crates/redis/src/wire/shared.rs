@@ -1,27 +1,52 @@
-//! Connections of the library: commands to it, replies from it, and no command without an end.
+//! Connections of the library: commands to it, and replies from it.
 
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::ConnectionLike;
-use tokio::task::unconstrained;
-use tokio::time::timeout;
-
 use super::client::server_error;
+use super::pipe::Pipe;
+use super::watch::Watch;
 use super::{BoxFuture, Command, Connection, Failure, Reply};
-
-/// How long a command may go unanswered before it is found out whether its connection still stands.
-const PROBE_AFTER: Duration = Duration::from_secs(1);
 
 /// A connection of the library, whose handles are cheap to clone.
 pub(super) struct Shared<C> {
-    pub(super) connection: C,
-    /// How long a reply may take.
-    pub(super) limit: Option<Duration>,
+    connection: C,
+    /// Sees to it that every command ends; not where the library does, or the caller.
+    watch: Option<Arc<Watch<C>>>,
     /// Whether commands go to the nodes of a cluster.
-    pub(super) routed: bool,
+    routed: bool,
+}
+
+impl<C: Pipe> Shared<C> {
+    /// A connection to one server, on which a reply may take `limit`, and without one as long as the caller waits.
+    ///
+    /// # Errors
+    /// `Configuration` outside of a runtime.
+    pub(super) fn single(connection: C, limit: Option<Duration>) -> Result<Self, Failure> {
+        let watch = limit.map(|limit| Watch::new(connection.clone(), limit));
+        Ok(Self {
+            connection,
+            watch: watch.transpose()?,
+            routed: false,
+        })
+    }
+
+    /// A connection to the nodes of a cluster. The library times their replies, which have no common order.
+    pub(super) fn routed(connection: C) -> Self {
+        Self {
+            connection,
+            watch: None,
+            routed: true,
+        }
+    }
+
+    /// Commands in flight, where they are watched.
+    #[cfg(test)]
+    pub(super) fn in_flight(&self) -> Option<usize> {
+        self.watch.as_ref().map(|watch| watch.in_flight())
+    }
 }
 
 impl<C> fmt::Debug for Shared<C> {
@@ -30,13 +55,15 @@ impl<C> fmt::Debug for Shared<C> {
     }
 }
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for Shared<C> {
+impl<C: Pipe> Connection for Shared<C> {
     fn send<'a>(&self, command: &'a Command) -> BoxFuture<'a, Result<Reply, Failure>> {
-        let (mut connection, probe, limit) =
-            (self.connection.clone(), self.connection.clone(), self.limit);
+        let (mut connection, watch) = (self.connection.clone(), self.watch.clone());
         Box::pin(async move {
-            let reply = connection.req_packed_command(command.packed());
-            let reply = answered(reply, probe, limit).await;
+            let reply = pin!(connection.send(command.packed()));
+            let reply = match &watch {
+                Some(watch) => watch.answered(reply).await,
+                None => reply.await,
+            };
             reply.map_err(while_sending).map(Reply::from)?.into_result()
         })
     }
@@ -46,12 +73,14 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for Shared<C>
         commands: &'a [Command],
         transaction: bool,
     ) -> BoxFuture<'a, Result<Vec<Reply>, Failure>> {
-        let (connection, probe, limit) =
-            (self.connection.clone(), self.connection.clone(), self.limit);
+        let (connection, watch) = (self.connection.clone(), self.watch.clone());
         let routed = self.routed;
         Box::pin(async move {
-            let replies = send_all(connection, commands, transaction, routed);
-            let replies = answered(replies, probe, limit).await;
+            let replies = pin!(send_all(connection, commands, transaction, routed));
+            let replies = match &watch {
+                Some(watch) => watch.answered(replies).await,
+                None => replies.await,
+            };
             let replies = replies.map_err(while_sending)?;
             let replies: Vec<Reply> = replies.into_iter().map(Reply::from).collect();
             match (transaction, routed) {
@@ -63,7 +92,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for Shared<C>
     }
 }
 
-async fn send_all<C: ConnectionLike>(
+async fn send_all<C: Pipe>(
     mut connection: C,
     commands: &[Command],
     transaction: bool,
@@ -90,9 +119,7 @@ async fn send_all<C: ConnectionLike>(
             (commands.len() + 1, 1)
         }
     };
-    connection
-        .req_packed_commands(&pipeline, skipped, wanted)
-        .await
+    connection.send_all(&pipeline, skipped, wanted).await
 }
 
 /// The replies in that to `EXEC`, the last one.
@@ -113,131 +140,10 @@ fn executed_one_by_one(mut replies: Vec<Reply>) -> Result<Vec<Reply>, Failure> {
     executed(last.into_iter().collect())
 }
 
-/// What `reply` brings, within `limit`.
-///
-/// The library forgets a command that is handed over at the moment at which the connection ends: its reply never comes, not even
-/// as an error. So after a second another command goes behind it. On a connection that ended this one fails at once, and on one
-/// that stands replies come in the order of the commands.
-async fn answered<T, C: ConnectionLike>(
-    reply: impl Future<Output = redis::RedisResult<T>>,
-    mut connection: C,
-    limit: Option<Duration>,
-) -> redis::RedisResult<T> {
-    let Some(limit) = limit else {
-        return reply.await;
-    };
-    let mut reply = pin!(reply);
-    let first = limit.min(PROBE_AFTER);
-    if let Ok(reply) = timeout(first, &mut reply).await {
-        return reply;
-    }
-    let late = async {
-        let ping = redis::cmd("PING");
-        tokio::select! {
-            biased;
-            reply = &mut reply => return reply,
-            _ = connection.req_packed_command(&ping) => {}
-        }
-        // It may have come between the two looks; one more shows.
-        let last = timeout(Duration::ZERO, unconstrained(reply)).await;
-        last.unwrap_or_else(|_| Err(forgotten()))
-    };
-    let late = Box::pin(timeout(limit - first, late)).await;
-    late.unwrap_or_else(|elapsed| Err(std::io::Error::from(elapsed).into()))
-}
-
-fn forgotten() -> redis::RedisError {
-    let message = "the connection ended while the command was handed over";
-    std::io::Error::new(std::io::ErrorKind::ConnectionAborted, message).into()
-}
-
 fn while_sending(error: redis::RedisError) -> Failure {
     match server_error(&error) {
         Some(reply) => Failure::Server(reply),
         // A reply that ends in the middle is a parse error for the library; for us it is a broken connection.
         None => Failure::Lost(Arc::new(error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value};
-    use tokio::time::{Instant, sleep};
-
-    /// When the answers to a command and to a `PING` behind it come, if ever.
-    #[derive(Clone)]
-    struct Scripted {
-        answer: Option<Duration>,
-        pong: Option<RedisResult<Duration>>,
-    }
-
-    impl ConnectionLike for Scripted {
-        fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-            let name = command.args_iter().next();
-            let is_ping = matches!(name, Some(redis::Arg::Simple(b"PING")));
-            let due = match is_ping {
-                true => self.pong.clone(),
-                false => self.answer.map(Ok),
-            };
-            Box::pin(async move {
-                match due {
-                    Some(due) => sleep(due?).await,
-                    None => std::future::pending().await,
-                }
-                Ok(Value::Okay)
-            })
-        }
-
-        fn req_packed_commands<'a>(
-            &'a mut self,
-            _pipeline: &'a Pipeline,
-            _offset: usize,
-            _count: usize,
-        ) -> RedisFuture<'a, Vec<Value>> {
-            Box::pin(std::future::pending())
-        }
-
-        fn get_db(&self) -> i64 {
-            0
-        }
-    }
-
-    /// Whether a command was answered, and how long that took by the clock of the test.
-    async fn play(answer: Option<Duration>, pong: Option<RedisResult<Duration>>) -> (bool, u64) {
-        let shared = Shared {
-            connection: Scripted { answer, pong },
-            limit: Some(Duration::from_secs(10)),
-            routed: false,
-        };
-        let asked = Instant::now();
-        let answer = shared.send(&Command::new("XADD")).await;
-        let took = asked.elapsed().as_secs();
-        assert!(
-            matches!(answer, Ok(_) | Err(Failure::Lost(_))),
-            "{answer:?}"
-        );
-        (answer.is_ok(), took)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_command_that_the_library_forgot_is_lost_at_the_first_look() {
-        let ended = Some(Err(forgotten()));
-        assert_eq!(play(None, ended).await, (false, 1), "the connection ended");
-        let stands = Some(Ok(Duration::ZERO));
-        assert_eq!(
-            play(None, stands).await,
-            (false, 1),
-            "what came later is answered"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_slow_server_has_its_time_and_a_silent_one_no_more() {
-        let slow = Duration::from_secs(7);
-        assert_eq!(play(Some(slow), Some(Ok(slow))).await, (true, 7));
-        assert_eq!(play(Some(slow), None).await, (true, 7));
-        assert_eq!(play(None, None).await, (false, 10));
     }
 }

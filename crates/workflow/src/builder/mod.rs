@@ -3,6 +3,8 @@
 mod branches;
 mod function;
 mod plan;
+#[cfg(feature = "schema")]
+mod schema;
 mod trial;
 
 use std::fmt;
@@ -349,7 +351,8 @@ impl<I: Shape, O: Shape, C: Shape, L> WorkflowBuilder<I, O, C, L> {
     ///
     /// # Errors
     /// `InvalidDefinition` when it has no entries, two steps have one id, an id is not acceptable, a closure has none, a
-    /// group of branches is empty, or something that was set for a step does not apply to it. The message names the step.
+    /// group of branches is empty, something that was set for a step does not apply to it, or no value fits the schemas of two
+    /// steps one after the other. The message names the step.
     pub fn build(self) -> Result<Workflow>
     where
         C: Feeds<O>,

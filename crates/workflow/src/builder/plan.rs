@@ -7,7 +7,7 @@ use crate::definition::{
     invalid,
 };
 use crate::step::Draft;
-use crate::{Error, Result, RetryPolicy, Workflow};
+use crate::{Error, Result, RetryPolicy, Workflow, schema};
 
 /// The entries so far, and the first thing that is wrong with them.
 #[derive(Debug)]
@@ -32,6 +32,11 @@ impl Plan {
             sleeps: 0,
             fault: None,
         }
+    }
+
+    #[cfg(feature = "schema")]
+    pub(super) fn id(&self) -> &Text {
+        &self.id
     }
 
     fn add(&mut self, entry: Result<Entry>) {
@@ -126,6 +131,8 @@ impl Plan {
         if self.entries.is_empty() {
             return Err(invalid(&self.id, "it has no steps; give it at least one"));
         }
-        Workflow::new(self.id, self.entries, self.retry, self.options)
+        let workflow = Workflow::new(self.id, self.entries, self.retry, self.options)?;
+        schema::check(&workflow)?;
+        Ok(workflow)
     }
 }

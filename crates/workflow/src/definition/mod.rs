@@ -22,6 +22,7 @@ pub use retry::RetryPolicy;
 
 use crate::machine::{MAX_CRASHES, Spot};
 use crate::outlet::Outlet;
+use crate::schema::Schemas;
 use crate::{Data, Error, ErrorKind, Result};
 
 /// A workflow that was built: cheap to clone.
@@ -57,6 +58,7 @@ pub(crate) struct Options {
     pub(crate) outlet: Option<Arc<dyn Outlet>>,
     /// Whether its runs tell their watchers nothing.
     pub(crate) quiet: bool,
+    pub(crate) schemas: Schemas,
 }
 
 /// Whether a value has a type.
@@ -71,6 +73,7 @@ impl Default for Options {
             state: None,
             outlet: None,
             quiet: false,
+            schemas: Schemas::default(),
         }
     }
 }
@@ -134,7 +137,12 @@ impl Workflow {
     /// # Errors
     /// `InvalidInput` when it cannot; the message says what is wrong.
     pub fn check_input(&self, input: &Data) -> Result<()> {
-        self.check("input", self.0.options.input, input)
+        let options = &self.0.options;
+        let checked = options.input.map_or(Ok(()), |check| check(input));
+        self.checked(
+            "input",
+            checked.and_then(|()| options.schemas.check_input(input)),
+        )
     }
 
     /// Whether `state` can be its state at the start, as far as that was declared.
@@ -142,11 +150,15 @@ impl Workflow {
     /// # Errors
     /// `InvalidInput` when it cannot; the message says what is wrong.
     pub fn check_state(&self, state: &Data) -> Result<()> {
-        self.check("state", self.0.options.state, state)
+        let options = &self.0.options;
+        let checked = options.state.map_or(Ok(()), |check| check(state));
+        self.checked(
+            "state",
+            checked.and_then(|()| options.schemas.check_state(state)),
+        )
     }
 
-    fn check(&self, what: &str, check: Option<Check>, data: &Data) -> Result<()> {
-        let checked = check.map_or(Ok(()), |check| check(data));
+    fn checked(&self, what: &str, checked: Result<()>) -> Result<()> {
         checked.map_err(|error| {
             let message = format!("this is no {what} of the workflow: {}", error.message());
             Error::new(ErrorKind::InvalidInput, "start", message)

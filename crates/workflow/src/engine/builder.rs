@@ -10,7 +10,7 @@ use bowline_store::Store;
 use super::options::Options;
 use super::shared::Shared;
 use super::{Engine, graphs, lease, recovery, signal};
-use crate::{Error, ErrorKind, Result, Workflow};
+use crate::{Clock, Error, ErrorKind, Result, Workflow};
 
 /// Sets up an [`Engine`].
 #[derive(Debug)]
@@ -50,7 +50,8 @@ impl EngineBuilder {
         self
     }
 
-    /// How long others wait before they take over the runs of a process that is silent; 10 s unless set, at least 100 ms.
+    /// How long others wait before they take over the runs of a process that is silent; 10 s unless set, at least 100 ms. They
+    /// measure it themselves, beginning when they see its last sign of life, so a process that was just started waits as well.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.options.lease = lease.max(Duration::from_millis(100));
         self
@@ -86,6 +87,13 @@ impl EngineBuilder {
         self
     }
 
+    /// What tells it the time of day, instead of the clock of this machine. It decides when sleeps and retentions are over and
+    /// dates what happens; how long a process may be silent is measured by the monotonic clock of Tokio.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.options.clock = clock;
+        self
+    }
+
     /// What the names of its work topics begin with; `rs.` unless set. Engines of different namespaces on one bus do not
     /// tell each other of work. It must not be empty: the topics of the reference belong to Node workers, which answer for
     /// workflows that they do not know.
@@ -116,11 +124,11 @@ impl EngineBuilder {
         }
         if self.options.workers {
             for workflow in workflows.values() {
-                graphs::publish(&*self.store, workflow).await?;
+                graphs::publish(&*self.store, workflow, self.options.clock.now()).await?;
             }
         }
         let (worker, version) = match self.options.workers {
-            true => lease::sign_on(&*self.store, self.options.lease).await?,
+            true => lease::sign_on(&*self.store, &self.options).await?,
             false => (Text::default(), 0),
         };
         let workers = self.options.workers;
@@ -130,6 +138,7 @@ impl EngineBuilder {
         let mut tasks = vec![tokio::spawn(signal::listen(Arc::clone(&shared), ears))];
         if workers {
             tasks.push(tokio::spawn(lease::renew(Arc::clone(&shared), version)));
+            tasks.push(tokio::spawn(lease::watch_others(Arc::clone(&shared))));
             tasks.push(tokio::spawn(recovery::keep_watch(Arc::clone(&shared))));
         }
         Ok(Engine::new(shared, tasks))

@@ -61,7 +61,7 @@ impl Driver {
             commit = commit.append_at(self.record.log(), self.end, entries);
         }
         if !self.machine.status().is_active() {
-            let at = facts.last().map_or_else(Timestamp::now, Fact::at);
+            let at = facts.last().map_or_else(|| self.shared.now(), Fact::at);
             self.record.status = self.machine.status();
             self.record.body.settle(&self.machine, at);
             let kept = self.shared.options.watch_retention;
@@ -127,7 +127,7 @@ impl Driver {
 
     /// The run sleeps: whoever is awake then goes on with it.
     pub(super) async fn park(&mut self, until: Timestamp) -> Left {
-        self.hand_over(until, TELLING).await
+        self.hand_over(RunStatus::Waiting, until, TELLING).await
     }
 
     /// The engine is closed: others go on with the run. What it has begun ends first, so that nothing runs twice at a time.
@@ -142,7 +142,8 @@ impl Driver {
             }
         }
         let telling = self.shared.options.drain / 2;
-        let left = self.hand_over(Timestamp::now(), telling).await;
+        let now = self.shared.now();
+        let left = self.hand_over(RunStatus::Pending, now, telling).await;
         let record = &self.record;
         let signal = self
             .shared
@@ -151,13 +152,13 @@ impl Driver {
         left
     }
 
-    async fn hand_over(&mut self, due: Timestamp, telling: Duration) -> Left {
+    async fn hand_over(&mut self, status: RunStatus, due: Timestamp, telling: Duration) -> Left {
         let deadline = Instant::now() + telling;
         let publisher = &self.shared.publisher;
         let all = self.machine.noted();
         publisher.wait_for(&self.voice, all, deadline).await;
         self.voice.silence();
-        self.record.status = RunStatus::Waiting;
+        self.record.status = status;
         self.record.due = Some(due);
         self.record.body.worker = None;
         self.record.body.told = Some(self.voice.published());
@@ -168,7 +169,7 @@ impl Driver {
 
     /// The run cannot go on: its definition has changed, or its journal is damaged.
     pub(super) async fn break_off(&mut self, problem: &str) -> bool {
-        let at = Timestamp::now();
+        let at = self.shared.now();
         self.record.body.settle(&self.machine, at);
         self.record.body.empty();
         self.record.body.large = false;

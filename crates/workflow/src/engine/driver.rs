@@ -1,10 +1,9 @@
 //! Working on one run until it ends, waits, or is somebody else's.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bowline_events::{Text, Timestamp};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::execute::answer;
 use super::launch;
@@ -248,11 +247,19 @@ impl Driver {
         let alone = self.tasks.is_empty() && work.count() < 2;
         for command in commands {
             match command {
-                Command::Wake { spot, at } => self.tasks.wake(spot, at),
+                Command::Wake { spot, at } => {
+                    let wait = self.shared.until(at);
+                    self.tasks.wake(spot, at, wait);
+                }
                 Command::Abort { frame: 0 } => self.abort_all(),
                 Command::Abort { frame } => self.tasks.abort(frame),
                 command => {
-                    let task = answer(&self.machine, &self.services, &command);
+                    let task = answer(
+                        &self.machine,
+                        &self.services,
+                        &self.shared.options.clock,
+                        &command,
+                    );
                     if let (Some(spot), Some(task)) = (spot_of(&command), task) {
                         self.tasks.begin(spot.frame, task, alone);
                     }
@@ -275,7 +282,7 @@ impl Driver {
 
     async fn next(&mut self) -> Next {
         loop {
-            let facts = self.tasks.take_ready(Vec::new());
+            let facts = self.take_ready(Vec::new());
             if !facts.is_empty() {
                 return Next::Apply(facts);
             }
@@ -286,29 +293,42 @@ impl Driver {
             if self.shared.is_closing() && (idle || self.shared.is_abandoning()) {
                 return Next::Release;
             }
-            let wait = match self.tasks.wakes_at() {
-                Some(at) if idle && until(at) >= self.shared.options.park_after => {
-                    return Next::Park(at);
+            let wakes = match self.tasks.first_timer() {
+                Some(timer) if idle && timer.left() >= self.shared.options.park_after => {
+                    return Next::Park(timer.at);
                 }
                 None if idle => return Next::Stuck,
-                at => at.map(until),
+                timer => timer.map(|timer| timer.fires),
             };
             tokio::select! {
                 biased;
                 fact = self.tasks.next(), if !idle => {
-                    let facts = self.tasks.take_ready(fact.into_iter().collect());
+                    let facts = self.take_ready(fact.into_iter().collect());
                     if !facts.is_empty() {
                         return Next::Apply(facts);
                     }
                 }
                 () = self.active.doubted.notified() => {}
-                () = sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => {}
+                () = wake(wakes), if wakes.is_some() => {}
             }
         }
     }
 
+    /// Adds to `facts` what has happened by now.
+    fn take_ready(&mut self, facts: Vec<Fact>) -> Vec<Fact> {
+        self.tasks.take_ready(facts, &*self.shared.options.clock)
+    }
+
     pub(super) fn run_id(&self) -> &Text {
         &self.record.id
+    }
+}
+
+/// Waits until `at`; for ever without one.
+async fn wake(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -335,10 +355,4 @@ fn frame_of(fact: &Fact) -> Option<usize> {
         | Fact::Woke { spot, .. } => Some(spot.frame),
         _ => None,
     }
-}
-
-/// How long it is until `at`.
-pub(super) fn until(at: Timestamp) -> Duration {
-    let millis = at.as_millis().saturating_sub(Timestamp::now().as_millis());
-    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use crate::context::{RunServices, StepContext};
 use crate::definition::{BoxFuture, Branch, Condition, Entry, LoopKind, Until, Width};
 use crate::machine::{At, Command, Completion, Fact, Failure, Machine, Outcome, Spot};
-use crate::{Data, Error};
+use crate::{Clock, Data, Error};
 
 /// Bytes of an entry that are not what a step returned.
 const FRAMING: usize = 64 * 1024;
@@ -22,27 +22,33 @@ pub(super) type Task = BoxFuture<(usize, Fact)>;
 pub(super) fn answer(
     machine: &Machine,
     services: &Arc<RunServices>,
+    clock: &Arc<dyn Clock>,
     command: &Command,
 ) -> Option<Task> {
     match *command {
-        Command::Execute { spot, attempt } => Some(execute(machine, services, spot, attempt)),
-        Command::Decide { spot } => Some(decide(machine, services, spot)),
-        Command::Test { spot } => Some(test(machine, services, spot)),
-        Command::Measure { spot } => Some(measure(machine, services, spot)),
-        Command::Time { spot } => Some(time(machine, services, spot)),
+        Command::Execute { spot, attempt } => {
+            Some(execute(machine, services, clock, spot, attempt))
+        }
+        Command::Decide { spot } => Some(decide(machine, services, clock, spot)),
+        Command::Test { spot } => Some(test(machine, services, clock, spot)),
+        Command::Measure { spot } => Some(measure(machine, services, clock, spot)),
+        Command::Time { spot } => Some(time(machine, services, clock, spot)),
         Command::Wake { .. } | Command::Abort { .. } => None,
     }
 }
 
-fn now() -> At {
-    At(Timestamp::now())
-}
-
-fn execute(machine: &Machine, services: &Arc<RunServices>, spot: Spot, attempt: u32) -> Task {
+fn execute(
+    machine: &Machine,
+    services: &Arc<RunServices>,
+    clock: &Arc<dyn Clock>,
+    spot: Spot,
+    attempt: u32,
+) -> Task {
     let view = machine.view(spot);
     let entry = view.workflow.entry(spot.entry);
     let step = entry.and_then(|entry| entry.step(spot.branch)).cloned();
     let context = StepContext::new(view, Arc::clone(services));
+    let clock = Arc::clone(clock);
     Box::pin(async move {
         let completion = match step {
             Some(step) => {
@@ -54,7 +60,7 @@ fn execute(machine: &Machine, services: &Arc<RunServices>, spot: Spot, attempt: 
             None => Outcome::Failed(Failure::new("Error", "there is no such step").last()).into(),
         };
         let fact = Fact::Ended {
-            at: now(),
+            at: At(clock.now()),
             spot,
             attempt,
             completion: bounded(completion),
@@ -93,7 +99,12 @@ fn bounded(completion: Completion) -> Completion {
     Outcome::Failed(Failure::new("TooLarge", &message).last()).into()
 }
 
-fn decide(machine: &Machine, services: &Arc<RunServices>, spot: Spot) -> Task {
+fn decide(
+    machine: &Machine,
+    services: &Arc<RunServices>,
+    clock: &Arc<dyn Clock>,
+    spot: Spot,
+) -> Task {
     let view = machine.view(spot);
     let conditions: Vec<Condition> = match view.workflow.entry(spot.entry) {
         Some(Entry::Branch(branches)) => branches
@@ -103,42 +114,59 @@ fn decide(machine: &Machine, services: &Arc<RunServices>, spot: Spot) -> Task {
         _ => Vec::new(),
     };
     let services = Arc::clone(services);
+    let clock = Arc::clone(clock);
     Box::pin(async move {
         let mut taken = Vec::with_capacity(conditions.len());
         for condition in conditions {
             let context = StepContext::new(view.clone(), Arc::clone(&services));
             match guarded(condition.holds(context)).await {
                 Ok(holds) => taken.push(holds),
-                Err(error) => return (spot.frame, broke("the condition of a branch", &error)),
+                Err(error) => {
+                    return (
+                        spot.frame,
+                        broke(&*clock, "the condition of a branch", &error),
+                    );
+                }
             }
         }
-        let at = now();
+        let at = At(clock.now());
         (spot.frame, Fact::Decided { at, spot, taken })
     })
 }
 
-fn test(machine: &Machine, services: &Arc<RunServices>, spot: Spot) -> Task {
+fn test(
+    machine: &Machine,
+    services: &Arc<RunServices>,
+    clock: &Arc<dyn Clock>,
+    spot: Spot,
+) -> Task {
     let mut view = machine.view(spot);
     view.iterations += 1;
     let (condition, kind) = match view.workflow.entry(spot.entry) {
         Some(Entry::Loop(repeated)) => (repeated.condition.clone(), repeated.kind),
-        _ => return Box::pin(async move { (spot.frame, no_such(spot)) }),
+        _ => return nothing(clock, spot),
     };
     let context = StepContext::new(view, Arc::clone(services));
+    let clock = Arc::clone(clock);
     Box::pin(async move {
         let fact = match guarded(condition.holds(context)).await {
             Ok(holds) => Fact::Looped {
-                at: now(),
+                at: At(clock.now()),
                 spot,
                 again: holds == (kind == LoopKind::DoWhile),
             },
-            Err(error) => broke("the condition of a loop", &error),
+            Err(error) => broke(&*clock, "the condition of a loop", &error),
         };
         (spot.frame, fact)
     })
 }
 
-fn measure(machine: &Machine, services: &Arc<RunServices>, spot: Spot) -> Task {
+fn measure(
+    machine: &Machine,
+    services: &Arc<RunServices>,
+    clock: &Arc<dyn Clock>,
+    spot: Spot,
+) -> Task {
     let view = machine.view(spot);
     let function = match view.workflow.entry(spot.entry) {
         Some(Entry::Foreach(foreach)) => match &foreach.width {
@@ -148,18 +176,24 @@ fn measure(machine: &Machine, services: &Arc<RunServices>, spot: Spot) -> Task {
         _ => None,
     };
     let Some(function) = function else {
-        return Box::pin(async move { (spot.frame, no_such(spot)) });
+        return nothing(clock, spot);
     };
     let context = StepContext::new(view, Arc::clone(services));
+    let clock = Arc::clone(clock);
     Box::pin(async move {
         // As core 1.71 does: a width that cannot be had is 1.
         let width = guarded(function.call(context)).await.unwrap_or(1);
-        let at = now();
+        let at = At(clock.now());
         (spot.frame, Fact::Measured { at, spot, width })
     })
 }
 
-fn time(machine: &Machine, services: &Arc<RunServices>, spot: Spot) -> Task {
+fn time(
+    machine: &Machine,
+    services: &Arc<RunServices>,
+    clock: &Arc<dyn Clock>,
+    spot: Spot,
+) -> Task {
     let view = machine.view(spot);
     let function = match view.workflow.entry(spot.entry) {
         Some(Entry::Sleep(sleep)) => match &sleep.until {
@@ -169,20 +203,33 @@ fn time(machine: &Machine, services: &Arc<RunServices>, spot: Spot) -> Task {
         _ => None,
     };
     let Some(function) = function else {
-        return Box::pin(async move { (spot.frame, no_such(spot)) });
+        return nothing(clock, spot);
     };
     let context = StepContext::new(view, Arc::clone(services));
+    let clock = Arc::clone(clock);
     Box::pin(async move {
         let fact = match guarded(function.call(context)).await {
-            Ok(until) => Fact::Slept {
-                at: now(),
-                spot,
-                until: At(until),
-            },
-            Err(error) => broke("the length of a sleep", &error),
+            Ok(until) => {
+                let until = match function.is_duration() {
+                    true => translated(until, &*clock),
+                    false => until,
+                };
+                Fact::Slept {
+                    at: At(clock.now()),
+                    spot,
+                    until: At(until),
+                }
+            }
+            Err(error) => broke(&*clock, "the length of a sleep", &error),
         };
         (spot.frame, fact)
     })
+}
+
+/// An instant by `clock` that was reckoned from now by the clock of this machine.
+fn translated(at: Timestamp, clock: &dyn Clock) -> Timestamp {
+    let left = at.as_millis().saturating_sub(Timestamp::now().as_millis());
+    Timestamp::from_millis(clock.now().as_millis().saturating_add(left))
 }
 
 /// Runs a function of the application; a panic of it is an error.
@@ -194,18 +241,23 @@ async fn guarded<T>(call: impl Future<Output = crate::Result<T>>) -> crate::Resu
     })
 }
 
-fn broke(what: &str, error: &Error) -> Fact {
+fn broke(clock: &dyn Clock, what: &str, error: &Error) -> Fact {
     let message = format!("{what} could not be computed: {}", error.message());
     Fact::Broke {
-        at: now(),
+        at: At(clock.now()),
         error: Failure::new("Error", &message).error,
     }
 }
 
-fn no_such(spot: Spot) -> Fact {
+fn nothing(clock: &Arc<dyn Clock>, spot: Spot) -> Task {
+    let fact = no_such(&**clock, spot);
+    Box::pin(async move { (spot.frame, fact) })
+}
+
+fn no_such(clock: &dyn Clock, spot: Spot) -> Fact {
     let message = format!("the workflow has nothing to compute at {:?}", spot.path());
     Fact::Broke {
-        at: now(),
+        at: At(clock.now()),
         error: Failure::new("Error", &message).error,
     }
 }

@@ -19,16 +19,20 @@ fn key(workflow: &str, hash: &str) -> Text {
 }
 
 /// Writes the graph of `workflow` down, unless it is there.
-pub(super) async fn publish(store: &dyn Store, workflow: &Workflow) -> Result<()> {
+pub(super) async fn publish(store: &dyn Store, workflow: &Workflow, now: Timestamp) -> Result<()> {
     let key = key(workflow.id(), &workflow.hash());
     let failed = |error| Error::store("start", error);
     if store.get(GRAPHS, &key).await.map_err(failed)?.is_some() {
         return Ok(());
     }
-    let index = Index::new(Timestamp::now()).group(workflow.id().clone());
+    let index = Index::new(now).group(workflow.id().clone());
     let outline = workflow.to_outline().as_str().to_owned();
     match store
-        .commit(Commit::new().put(GRAPHS, key, Expect::Absent, index, outline))
+        .commit(
+            Commit::new()
+                .put(GRAPHS, key, Expect::Absent, index, outline)
+                .at(now),
+        )
         .await
     {
         Err(error) if error.conflict().is_none() => Err(failed(error)),

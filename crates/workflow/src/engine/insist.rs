@@ -33,7 +33,7 @@ impl Shared {
         let mut uncertain = false;
         let mut attempt = 0;
         loop {
-            let error = match self.store.commit(commit.clone()).await {
+            let error = match self.commit(commit.clone()).await {
                 Ok(committed) => return Insisted::Kept(committed.version),
                 Err(error) => error,
             };

@@ -59,6 +59,7 @@ impl Engine {
     /// The schedules in its store. They fire while some process has a [`Scheduler`](schedule::Scheduler) on the store.
     pub fn schedules(&self) -> Schedules {
         Schedules::new(Arc::clone(&self.shared.store), self.launcher())
+            .with_clock(Arc::clone(&self.shared.options.clock))
     }
 }
 
@@ -133,7 +134,8 @@ pub(super) async fn record_outcome(shared: &Arc<Shared>, run: &RunRecord) {
         _ => (Outcome::Failed, run.body.error.as_ref().map(Data::as_str)),
     };
     let launcher = Arc::new(Launch(Arc::clone(shared)));
-    let schedules = Schedules::new(Arc::clone(&shared.store), launcher);
+    let schedules = Schedules::new(Arc::clone(&shared.store), launcher)
+        .with_clock(Arc::clone(&shared.options.clock));
     if let Err(error) = schedules.record_outcome(&run.id, outcome, reason).await {
         tracing::warn!(run = %run.id, %error, "the end of a scheduled run is not in the history of its schedule");
     }

@@ -1,8 +1,11 @@
 //! How an engine works.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::Text;
+
+use crate::{Clock, SystemClock};
 
 /// How an [`Engine`](super::Engine) works. Every limit has its default here.
 #[derive(Debug, Clone)]
@@ -25,6 +28,8 @@ pub(crate) struct Options {
     pub(crate) run_retention: Duration,
     /// How long steps may take to end when the engine is closed.
     pub(crate) drain: Duration,
+    /// What tells the time of day.
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Default for Options {
@@ -39,6 +44,7 @@ impl Default for Options {
             watch_retention: Duration::from_secs(30),
             run_retention: Duration::from_secs(24 * 60 * 60),
             drain: Duration::from_secs(5),
+            clock: Arc::new(SystemClock),
         }
     }
 }

@@ -67,11 +67,11 @@ impl Shared {
                 commit.delete(OUTBOX, key.clone(), *version)
             };
             let together = some.iter().fold(Commit::new(), delete);
-            if self.store.commit(together).await.is_ok() {
+            if self.commit(together).await.is_ok() {
                 continue;
             }
             for one in some {
-                match self.store.commit(delete(Commit::new(), one)).await {
+                match self.commit(delete(Commit::new(), one)).await {
                     // Somebody has told it once more, because it took so long.
                     Err(error) if error.conflict().is_none() => lock(&self.told).push(one.clone()),
                     _ => {}
@@ -110,7 +110,7 @@ impl Shared {
                 }
             };
             // Whoever was faster has told it, too.
-            let _ = self.store.commit(commit).await;
+            let _ = self.commit(commit).await;
         }
         Ok(())
     }
@@ -131,7 +131,7 @@ impl Shared {
         let Some(workflow) = self.workflow(&record.workflow) else {
             return Ok(Told::Later(POSTPONED));
         };
-        if self.is_being_told(note, now).await? {
+        if self.is_being_told(note).await? {
             return Ok(Told::Later(self.options.lease));
         }
         let notices = match self.replay_until(&run, workflow, end).await {
@@ -165,7 +165,7 @@ impl Shared {
     ) -> Result<Told> {
         let index = note.index.clone().due(later(now, self.options.lease));
         let ours = Commit::new().replace(note, index, self.worker().to_string());
-        let version = match self.store.commit(ours).await {
+        let version = match self.commit(ours).await {
             Ok(committed) => committed.version,
             // Somebody else tells it.
             Err(error) if error.conflict().is_some() => return Ok(Told::Settled),
@@ -179,15 +179,15 @@ impl Shared {
 
     /// Whether somebody is about to tell what a note is about. What this engine still has to tell is in its queue; what is
     /// not there was forgotten because the answer to a commit was lost.
-    async fn is_being_told(&self, note: &Record, now: Timestamp) -> Result<bool> {
+    async fn is_being_told(&self, note: &Record) -> Result<bool> {
         if *note.body == *self.worker().as_bytes() {
             return Ok(self.publisher.is_busy() || self.has_told(&note.key));
         }
-        self.is_alive(&note.body, now).await
+        self.is_alive(&note.body).await
     }
 
-    /// Whether a worker holds a lease.
-    pub(super) async fn is_alive(&self, worker: &[u8], now: Timestamp) -> Result<bool> {
+    /// Whether a worker is there, and not known to be dead.
+    pub(super) async fn is_alive(&self, worker: &[u8]) -> Result<bool> {
         let Ok(worker) = std::str::from_utf8(worker) else {
             return Ok(false);
         };
@@ -196,7 +196,7 @@ impl Shared {
         }
         let record = self.store.get(WORKERS, worker).await;
         let record = record.map_err(store_error("recover"))?;
-        Ok(record.is_some_and(|record| record.index.due.is_none_or(|due| due > now)))
+        Ok(record.is_some_and(|record| !self.peers.is_dead(&record.key, record.version)))
     }
 
     /// Tells what a run that nobody works on has to tell, and was not told yet.

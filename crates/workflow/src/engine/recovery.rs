@@ -1,16 +1,14 @@
 //! Noticing what is due: runs that begin, wake up, were left behind, or are over.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_events::{Text, Timestamp, Topic};
-use bowline_store::{Commit, Cursor, Expect, Filter, Order, Query, Record};
-use tokio::time::sleep;
+use bowline_events::{Timestamp, Topic};
+use bowline_store::{Commit, Expect, Filter, Order, Query, Record};
+use tokio::time::{Instant, sleep};
 
 use super::commit::{later, store_error};
-use super::driver::until;
-use super::lease::WORKERS;
+use super::orphans::Orphans;
 use super::record::{JOURNAL, RUNS, RunRecord};
 use super::shared::Shared;
 use crate::machine::RunStatus;
@@ -25,10 +23,11 @@ const SET_ASIDE: Duration = Duration::from_secs(60);
 
 /// Does what is due until the engine is closed.
 pub(super) async fn keep_watch(shared: Arc<Shared>) {
-    let mut orphans = Orphans::default();
+    let mut orphans = Orphans::new(shared.options.lease);
+    let mut pending = None;
     while !shared.is_closing() {
-        let looked = Timestamp::now();
-        if let Err(error) = look(&shared, &mut orphans, looked).await {
+        let looked = shared.now();
+        if let Err(error) = look(&shared, &mut orphans, &mut pending, looked).await {
             tracing::warn!(%error, "the store was not asked what is due; trying again");
         }
         let wait = next_due(&shared, looked).await.min(shared.options.poll);
@@ -37,12 +36,6 @@ pub(super) async fn keep_watch(shared: Arc<Shared>) {
             () = shared.due.notified() => {}
         }
     }
-}
-
-/// When to look for runs of processes that are gone, however they went.
-#[derive(Debug, Default)]
-struct Orphans {
-    looked: Option<Timestamp>,
 }
 
 /// How long nothing is due that was not when it was `looked` at: what was due then and still is, is for others.
@@ -56,7 +49,7 @@ async fn next_due(shared: &Shared, looked: Timestamp) -> Duration {
         let records = shared.store.due(RUNS, end, limit).await.unwrap_or_default();
         let mut due = records.iter().filter_map(|record| record.index.due);
         match due.find(|due| *due > looked) {
-            Some(next) => return until(next),
+            Some(next) => return shared.until(next),
             None if records.len() < limit => break,
             None => {}
         }
@@ -64,28 +57,21 @@ async fn next_due(shared: &Shared, looked: Timestamp) -> Duration {
     shared.options.poll
 }
 
-async fn look(shared: &Arc<Shared>, orphans: &mut Orphans, now: Timestamp) -> Result<()> {
+/// `pending`: when all runs that wait for somebody were looked at.
+async fn look(
+    shared: &Arc<Shared>,
+    orphans: &mut Orphans,
+    pending: &mut Option<Instant>,
+    now: Timestamp,
+) -> Result<()> {
     shared.sweep_outbox().await;
     take_due(shared, now).await?;
     shared.tell_for_others(now).await?;
-    let dead = shared
-        .store
-        .due(WORKERS, now, PAGE)
-        .await
-        .map_err(store_error("recover"))?;
-    let every = shared.options.lease;
-    let long_ago = orphans
-        .looked
-        .is_none_or(|looked| later(looked, every * 3) <= now);
-    let behind = shared.take_left_behind();
-    if !dead.is_empty() || long_ago || behind {
-        orphans.looked = Some(now);
-        if let Err(error) = take_orphans(shared, now).await {
-            shared.look_again();
-            return Err(error);
-        }
+    if pending.is_none_or(|looked| looked.elapsed() >= shared.options.lease) {
+        *pending = Some(Instant::now());
+        take_pending(shared, now).await?;
     }
-    Ok(())
+    orphans.look(shared).await
 }
 
 /// Begins, wakes up, clears and deletes what is due.
@@ -133,13 +119,34 @@ async fn take_due(shared: &Arc<Shared>, now: Timestamp) -> Result<()> {
     }
 }
 
+/// Begins with runs that are to begin at once and are not due, because they were entered by a clock that is ahead of this one.
+async fn take_pending(shared: &Arc<Shared>, now: Timestamp) -> Result<()> {
+    if !shared.has_room() {
+        return Ok(());
+    }
+    let filter = Filter::new().status(RunStatus::Pending.as_str());
+    let query = Query::new(filter).order(Order::OldestFirst).limit(PAGE);
+    let page = shared.store.list(RUNS, &query).await;
+    for record in page.map_err(store_error("recover"))?.records {
+        let Ok(record) = RunRecord::read(&record) else {
+            continue;
+        };
+        // What is due was looked at already.
+        if record.due.is_some_and(|due| due > now)
+            && let Err(error) = shared.take(record, false).await
+        {
+            tracing::warn!(%error, "a run that is to begin was not taken");
+        }
+    }
+    Ok(())
+}
+
 /// A record that cannot be read is left as it is, and does not hide those behind it.
 async fn set_aside(shared: &Shared, record: &Record, error: &Error, now: Timestamp) {
     tracing::error!(run = %record.key, %error, "the record of a run cannot be read");
     let index = record.index.clone().due(later(now, SET_ASIDE));
     // Whoever was faster has done it.
     let _ = shared
-        .store
         .commit(Commit::new().replace(record, index, record.body.clone()))
         .await;
 }
@@ -151,7 +158,7 @@ async fn postpone(shared: &Shared, runs: Vec<RunRecord>, now: Timestamp) {
             let expect = Expect::Version(run.version);
             let commit = Commit::new().put(RUNS, run.id.clone(), expect, run.index(), json);
             // Whoever was faster has taken it.
-            let _ = shared.store.commit(commit).await;
+            let _ = shared.commit(commit).await;
         }
     }
 }
@@ -201,12 +208,12 @@ async fn commit_all(shared: &Shared, commits: Vec<Commit>) {
         .iter()
         .flat_map(|commit| commit.operations().iter().cloned());
     let together = together.fold(Commit::new(), Commit::with);
-    if shared.store.commit(together).await.is_ok() {
+    if shared.commit(together).await.is_ok() {
         return;
     }
     for commit in commits {
         // Whoever was faster has done it.
-        let _ = shared.store.commit(commit).await;
+        let _ = shared.commit(commit).await;
     }
 }
 
@@ -236,89 +243,4 @@ async fn clear_topics(shared: &Shared, run: &RunRecord) -> bool {
         }
     }
     true
-}
-
-/// Takes the runs of workers that do not exist any more.
-async fn take_orphans(shared: &Arc<Shared>, now: Timestamp) -> Result<()> {
-    let (alive, dead) = workers(shared, now).await?;
-    let mut left: HashSet<String> = HashSet::new();
-    let mut cursor: Option<Cursor> = None;
-    loop {
-        let filter = Filter::new().status(RunStatus::Running.as_str());
-        let query = Query::new(filter)
-            .order(Order::OldestFirst)
-            .limit(PAGE)
-            .after(cursor.take());
-        let page = shared
-            .store
-            .list(RUNS, &query)
-            .await
-            .map_err(store_error("recover"))?;
-        for record in &page.records {
-            let Ok(run) = RunRecord::read(record) else {
-                continue;
-            };
-            let Some(worker) = run.body.worker.clone() else {
-                continue;
-            };
-            let own = worker == shared.worker().as_str();
-            let left_behind = own && shared.active(&run.id).is_none();
-            if alive.contains(worker.as_str()) && !left_behind {
-                continue;
-            }
-            if shared.workflow(&run.workflow).is_none() || !shared.has_room() {
-                left.insert(worker);
-                continue;
-            }
-            tracing::info!(run = %run.id, %worker, "taking over a run from a worker that is gone");
-            if let Err(error) = shared.take(run, true).await {
-                tracing::warn!(%error, "a run was not taken over");
-                shared.look_again();
-                left.insert(worker);
-            }
-        }
-        match page.next {
-            Some(next) => cursor = Some(next),
-            None => break,
-        }
-    }
-    for (worker, version) in dead {
-        let commit = match left.contains(worker.as_str()) {
-            false => Commit::new().delete(WORKERS, worker, version),
-            true => continue,
-        };
-        // Whoever was faster has done it.
-        let _ = shared.store.commit(commit).await;
-    }
-    Ok(())
-}
-
-/// The ids of those that hold a lease, and of those whose lease is over, with their versions.
-async fn workers(shared: &Shared, now: Timestamp) -> Result<(HashSet<Text>, Vec<(Text, u64)>)> {
-    let (mut alive, mut dead) = (HashSet::new(), Vec::new());
-    let own = shared.worker();
-    let mut cursor: Option<Cursor> = None;
-    loop {
-        let query = Query::new(Filter::new()).limit(PAGE).after(cursor.take());
-        let page = shared
-            .store
-            .list(WORKERS, &query)
-            .await
-            .map_err(|error| Error::store("recover", error))?;
-        for record in page.records {
-            match record.index.due {
-                // Late with its own lease, but not dead.
-                Some(due) if due <= now && record.key != own => {
-                    dead.push((record.key, record.version));
-                }
-                _ => {
-                    alive.insert(record.key);
-                }
-            }
-        }
-        match page.next {
-            Some(next) => cursor = Some(next),
-            None => return Ok((alive, dead)),
-        }
-    }
 }

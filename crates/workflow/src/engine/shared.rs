@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use bowline_events::{PubSub, Text};
-use bowline_store::Store;
+use bowline_events::{PubSub, Text, Timestamp};
+use bowline_store::{Commit, Committed, Store, StoreFuture};
 use tokio::sync::{Notify, watch};
 
 use super::options::Options;
+use super::peers::Peers;
 use super::publish::{Publisher, Told};
 use super::record::RunRecord;
 use crate::context::CancelSource;
@@ -25,6 +27,8 @@ pub(crate) struct Shared {
     pub(super) options: Options,
     /// The name under which this engine holds runs at present.
     pub(super) worker: Mutex<Text>,
+    /// What is known of the workers.
+    pub(super) peers: Peers,
     active: Mutex<HashMap<Text, Arc<Active>>>,
     closing: AtomicBool,
     /// The time that steps had to end when the engine was closed is over.
@@ -83,6 +87,7 @@ impl Shared {
             store,
             bus,
             workflows,
+            peers: Peers::new(options.lease),
             options,
             worker: Mutex::new(worker),
             active: Mutex::default(),
@@ -102,6 +107,22 @@ impl Shared {
 
     pub(super) fn worker(&self) -> Text {
         lock(&self.worker).clone()
+    }
+
+    /// The time of day.
+    pub(super) fn now(&self) -> Timestamp {
+        self.options.clock.now()
+    }
+
+    /// How long it is until `at`.
+    pub(super) fn until(&self, at: Timestamp) -> Duration {
+        let millis = at.as_millis().saturating_sub(self.now().as_millis());
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+    }
+
+    /// Has the store do `commit`, which is of now.
+    pub(super) fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
+        self.store.commit(commit.at(self.now()))
     }
 
     pub(super) fn is_closing(&self) -> bool {

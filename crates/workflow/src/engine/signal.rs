@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::{
-    NewEvent, Payload, PubSub, PublishOptions, SubscribeOptions, Subscription, Text, Topic,
+    NewEvent, Payload, PubSub, PublishOptions, SubscribeOptions, Subscription, Text, Timestamp,
+    Topic,
 };
 
 use tokio::time::sleep;
@@ -12,6 +13,7 @@ use tokio::time::sleep;
 use super::record::{RUNS, RunRecord};
 use super::shared::Shared;
 use crate::json::Writer;
+use crate::machine::RunStatus;
 
 /// The group that shares the work.
 const GROUP: &str = "bowline-orchestration";
@@ -160,9 +162,10 @@ async fn next(
 }
 
 /// Whether a run waits for somebody to work on it now.
-fn is_wanted(record: &RunRecord) -> bool {
-    let now = bowline_events::Timestamp::now();
-    let due = record.due.is_none_or(|due| due <= now);
+fn is_wanted(record: &RunRecord, now: Timestamp) -> bool {
+    // What is to begin, and not to wake up, is not put off by the clock of who entered it.
+    let pending = record.status == RunStatus::Pending;
+    let due = pending || record.due.is_none_or(|due| due <= now);
     record.status.is_active() && record.body.worker.is_none() && due
 }
 
@@ -170,7 +173,7 @@ fn is_wanted(record: &RunRecord) -> bool {
 async fn begin(shared: &Arc<Shared>, run: &str) {
     match shared.store.get(RUNS, run).await {
         Ok(Some(record)) => match RunRecord::read(&record) {
-            Ok(record) if is_wanted(&record) => {
+            Ok(record) if is_wanted(&record, shared.now()) => {
                 if let Err(error) = shared.take(record, false).await {
                     tracing::debug!(%error, "a run was not begun; it will be found");
                 }

@@ -1,6 +1,6 @@
 //! Starting a run.
 
-use bowline_events::{Text, Timestamp};
+use bowline_events::Text;
 use serde::Serialize;
 
 use super::signal::Signal;
@@ -104,7 +104,7 @@ impl Engine {
             run_id: run_id.clone(),
             resource: start.resource,
             fact: Fact::Started {
-                at: At(Timestamp::now()),
+                at: At(self.shared.now()),
                 input: start.input,
                 state: start.state,
                 context: start.context,

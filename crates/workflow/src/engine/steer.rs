@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bowline_events::{Text, Timestamp};
+use bowline_events::Text;
 use bowline_store::{Commit, Expect};
 use tokio::time::sleep;
 
@@ -24,13 +24,15 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound` for an unknown run or label, or a step that is not suspended; `WrongState` when the run is not suspended;
-    /// `InvalidInput` when several steps are and none is named; `AlreadyResumed` when somebody else was faster; `Closed`,
+    /// `InvalidInput` when several steps are and none is named, and for data that the step does not take, as far as it declares that
+    /// (the run waits on then); `AlreadyResumed` when somebody else was faster; `Closed`,
     /// `Store`.
     pub async fn resume(&self, run: &str, resume: Resume) -> Result<()> {
         let choose = |machine: &Machine| {
             let spots = machine.select(&resume)?;
+            machine.check_resume(&spots, &resume.data)?;
             Ok(Fact::Resumed {
-                at: now(),
+                at: self.now(),
                 spots,
                 data: resume.data.clone(),
                 context: resume.context.clone(),
@@ -53,7 +55,7 @@ impl Engine {
                 "paused",
             )?;
             Ok(Fact::Continued {
-                at: now(),
+                at: self.now(),
                 per_step,
             })
         };
@@ -68,7 +70,7 @@ impl Engine {
         let choose = |machine: &Machine| {
             let failed = matches!(machine.status(), RunStatus::Failed | RunStatus::Tripwire);
             expect(machine, "retry", failed, "failed")?;
-            Ok(Fact::Retried { at: now() })
+            Ok(Fact::Retried { at: self.now() })
         };
         self.change("retry", run, choose).await
     }
@@ -82,7 +84,7 @@ impl Engine {
         let travel: Travel = travel.into();
         let choose = |machine: &Machine| match machine.travel_problem(&travel) {
             None => Ok(Fact::Traveled {
-                at: now(),
+                at: self.now(),
                 travel: travel.clone(),
             }),
             Some(problem) => Err(Error::new(ErrorKind::WrongState, "travel", problem)
@@ -118,7 +120,7 @@ impl Engine {
         let end = info
             .map_err(|error| Error::store("cancel", error))?
             .map_or(0, |info| info.end);
-        let at = Timestamp::now();
+        let at = self.shared.now();
         let worker = record.body.worker.take();
         record.status = RunStatus::Canceled;
         record.body.empty();
@@ -220,7 +222,7 @@ impl Engine {
             let noted = self.shared.store.get(OUTBOX, &note).await;
             match noted.map_err(|error| Error::store(operation, error))? {
                 None => return Ok(all),
-                Some(note) if !self.shared.is_alive(&note.body, Timestamp::now()).await? => break,
+                Some(note) if !self.shared.is_alive(&note.body).await? => break,
                 Some(_) if look + 1 < LOOKS => sleep(PAUSE).await,
                 Some(_) => {}
             }
@@ -241,7 +243,7 @@ impl Engine {
         } else {
             RunStatus::Pending
         };
-        record.due = (!take).then(Timestamp::now);
+        record.due = (!take).then(|| self.shared.now());
         record.body.worker = take.then(|| self.shared.worker().to_string());
         record.body.ended = None;
         record.body.cleared = false;
@@ -256,6 +258,10 @@ impl Engine {
         let lost = || already(operation, &record.id);
         record.version = changed.kept(operation, &record.id, lost)?;
         Ok(record)
+    }
+
+    fn now(&self) -> At {
+        At(self.shared.now())
     }
 
     /// Leaves the rest to others.
@@ -277,10 +283,6 @@ impl Engine {
             }
         }
     }
-}
-
-fn now() -> At {
-    At(Timestamp::now())
 }
 
 fn expect(machine: &Machine, operation: &'static str, holds: bool, what: &str) -> Result<()> {

@@ -1,6 +1,5 @@
 //! Starting runs of workflows that only other programs have.
 
-use bowline_events::Timestamp;
 use bowline_store::{Commit, Expect};
 
 use super::record::{RUNS, RunBody, RunRecord, encode};
@@ -33,7 +32,7 @@ impl Engine {
             None => uuid::Uuid::new_v4().to_string().into(),
         };
         check_objects(&run, start.state.as_ref(), start.context.as_ref())?;
-        let at = Timestamp::now();
+        let at = self.shared.now();
         let record = RunRecord {
             id: run.clone(),
             version: 0,
@@ -57,7 +56,7 @@ impl Engine {
         let commit = Commit::new()
             .put(RUNS, run.clone(), Expect::Absent, index, json)
             .append_at(record.log(), 0, [encode(0, &fact)?]);
-        match self.shared.store.commit(commit).await {
+        match self.shared.commit(commit).await {
             Ok(_) => {}
             Err(error) if error.conflict().is_some() => return Err(exists(&run).with_source(error)),
             Err(error) => return Err(Error::store("start", error).with_subject(run)),

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use bowline_events::{Text, Timestamp};
+use bowline_events::Text;
 use bowline_store::{Commit, Expect, LogInfo};
 
 use futures_util::FutureExt;
@@ -199,9 +199,7 @@ impl Shared {
         replayed.published = replayed.published.max(told);
         let mut commit = Commit::new();
         if orphan {
-            let fact = Fact::Recovered {
-                at: At(Timestamp::now()),
-            };
+            let fact = Fact::Recovered { at: At(self.now()) };
             let entry = encode(replayed.published, &fact)?;
             if let Err(mismatch) = replayed.machine.apply(&fact) {
                 let message = format!("it cannot be recovered: {}", mismatch.0);
@@ -236,7 +234,7 @@ impl Shared {
     /// stopped.
     async fn give_up_on(&self, mut record: RunRecord, error: &Error) {
         tracing::error!(run = %record.id, %error, "a run cannot go on");
-        let at = Timestamp::now();
+        let at = self.now();
         record.fail(error.message(), at, self.options.watch_retention);
         let end = match self.store.log_info(&record.log()).await {
             Ok(info) => info.map_or(0, |info| info.end),

@@ -8,9 +8,10 @@ use bowline_events::{Text, Timestamp};
 use futures_util::future::abortable;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::execute::Task;
+use crate::Clock;
 use crate::definition::BoxFuture;
 use crate::machine::{At, Fact, Outcome, Spot};
 
@@ -19,6 +20,8 @@ const BATCH: usize = 256;
 const BATCH_BYTES: usize = 16 * 1024 * 1024;
 /// How long steps that were aborted are waited for: they end where they wait next.
 const ENDING: Duration = Duration::from_secs(1);
+/// Longer than any process lives.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// What will have happened; `None` when it was aborted.
 type Running = BoxFuture<Option<(usize, Fact)>>;
@@ -30,7 +33,25 @@ pub(super) struct Tasks {
     /// How to abort what runs, by the frame that it belongs to.
     handles: Vec<(usize, Handle)>,
     aborted: Vec<usize>,
-    timers: BinaryHeap<Reverse<(Timestamp, Spot)>>,
+    timers: BinaryHeap<Reverse<Timer>>,
+}
+
+/// Something that sleeps. How long is measured by the monotonic clock, so that a clock that is set neither keeps it asleep nor
+/// wakes it up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Timer {
+    /// When it wakes up.
+    pub(super) fires: Instant,
+    /// The same by the clock.
+    pub(super) at: Timestamp,
+    spot: Spot,
+}
+
+impl Timer {
+    /// How long it still sleeps.
+    pub(super) fn left(&self) -> Duration {
+        self.fires.saturating_duration_since(Instant::now())
+    }
 }
 
 /// What aborts something that runs.
@@ -47,13 +68,17 @@ impl Tasks {
         self.running.is_empty()
     }
 
-    /// When the first of those that sleep wakes up.
-    pub(super) fn wakes_at(&self) -> Option<Timestamp> {
-        self.timers.peek().map(|Reverse((at, _))| *at)
+    /// The first of those that sleep to wake up.
+    pub(super) fn first_timer(&self) -> Option<Timer> {
+        self.timers.peek().map(|Reverse(timer)| *timer)
     }
 
-    pub(super) fn wake(&mut self, spot: Spot, at: Timestamp) {
-        self.timers.push(Reverse((at, spot)));
+    /// Sleeps until `at`, which is in `wait`.
+    pub(super) fn wake(&mut self, spot: Spot, at: Timestamp, wait: Duration) {
+        // What is longer than anything is not waited for here.
+        let now = Instant::now();
+        let fires = now.checked_add(wait).unwrap_or(now + LONGEST);
+        self.timers.push(Reverse(Timer { fires, at, spot }));
     }
 
     /// Begins a task of a frame. Those side by side run on tasks of their own, so that one that computes does not keep the
@@ -87,7 +112,8 @@ impl Tasks {
             }
             *of != frame
         });
-        self.timers.retain(|Reverse((_, spot))| spot.frame != frame);
+        self.timers
+            .retain(|Reverse(timer)| timer.spot.frame != frame);
     }
 
     pub(super) fn abort_all(&mut self) {
@@ -119,7 +145,7 @@ impl Tasks {
     }
 
     /// Adds to `facts` what has happened by now.
-    pub(super) fn take_ready(&mut self, mut facts: Vec<Fact>) -> Vec<Fact> {
+    pub(super) fn take_ready(&mut self, mut facts: Vec<Fact>, clock: &dyn Clock) -> Vec<Fact> {
         let mut bytes = facts.iter().map(size).sum::<usize>();
         while facts.len() < BATCH && bytes < BATCH_BYTES {
             let Some(Some(done)) = self.running.next().now_or_never() else {
@@ -133,11 +159,11 @@ impl Tasks {
         if self.timers.is_empty() {
             return facts;
         }
-        let now = Timestamp::now();
+        let (now, at) = (Instant::now(), At(clock.now()));
         while facts.len() < BATCH {
             match self.timers.peek() {
-                Some(Reverse((at, spot))) if *at <= now => {
-                    let (at, spot) = (At(now), *spot);
+                Some(Reverse(timer)) if timer.fires <= now => {
+                    let spot = timer.spot;
                     facts.push(Fact::Woke { at, spot });
                     self.timers.pop();
                 }

@@ -11,6 +11,8 @@ mod write;
 
 use sha2::{Digest, Sha256};
 
+#[cfg(feature = "schema")]
+pub(crate) use node::compact;
 pub use registry::StepRegistry;
 
 use crate::{Data, Workflow};

@@ -91,7 +91,7 @@ impl Reader<'_> {
 }
 
 /// The same without white space between the tokens, as the hash wants it.
-fn compact(data: &Data) -> Data {
+pub(crate) fn compact(data: &Data) -> Data {
     let mut text = String::with_capacity(data.as_str().len());
     let (mut quoted, mut escaped) = (false, false);
     for c in data.as_str().chars() {

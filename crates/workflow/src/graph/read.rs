@@ -16,7 +16,7 @@ use crate::definition::{
 };
 use crate::predicate::Predicate;
 use crate::step::{Draft, misfit};
-use crate::{Data, Error, Result, RetryPolicy, Workflow};
+use crate::{Data, Error, Result, RetryPolicy, Workflow, schema};
 
 impl Workflow {
     /// The workflow of a graph that was written somewhere else, in the form of [`to_graph`](Self::to_graph), with the steps in
@@ -24,8 +24,9 @@ impl Workflow {
     /// of `steps`.
     ///
     /// # Errors
-    /// `InvalidDefinition` when it is no graph, is nested more than 64 deep, calls something that is not in `steps`, or has
-    /// functions: mappings, conditions without predicates, computed pauses and widths. The message names the entry.
+    /// `InvalidDefinition` when it is no graph, is nested more than 64 deep, calls something that is not in `steps`, has
+    /// functions (mappings, conditions without predicates, computed pauses and widths), or has two steps one after the other
+    /// whose schemas no value fits. The message names the entry, or the steps.
     pub fn from_graph(id: impl Into<Text>, graph: &Data, steps: &StepRegistry) -> Result<Self> {
         Reader::new(id.into(), Some(steps)).workflow(graph)
     }
@@ -78,7 +79,13 @@ impl<'a> Reader<'a> {
         let entries = self.each(graph, Self::entry)?;
         let mut options = Options::default();
         options.max_crashes = max_crashes.unwrap_or(options.max_crashes);
-        Workflow::new(id, entries, retry.unwrap_or(RetryPolicy::NEVER), options)
+        let retry = retry.unwrap_or(RetryPolicy::NEVER);
+        let workflow = Workflow::new(id, entries, retry, options)?;
+        // What is only looked at has run somewhere, whatever was declared.
+        if self.steps.is_some() {
+            schema::check(&workflow)?;
+        }
+        Ok(workflow)
     }
 
     /// Reads the elements of an array.

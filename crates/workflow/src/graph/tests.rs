@@ -421,6 +421,7 @@ impl Draw {
             id: self.id(),
             description: None,
             can_suspend: false,
+            resumes: None,
             retry: None,
             function: Missing::new(crate::definition::COMPILED.to_owned()),
             metadata: None,
@@ -591,7 +592,7 @@ fn registry(ids: usize) -> StepRegistry {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Every workflow is written and read again without a loss, and its graph needs no functions or is refused.
+    /// Every workflow is written and read again without a loss, and its graph is refused only for functions, or for steps that cannot meet.
     #[test]
     fn what_is_written_is_read_again((workflow, has_functions, ids) in any_workflow()) {
         let (graph, whole) = (workflow.to_graph(), workflow.to_outline());
@@ -605,6 +606,10 @@ proptest! {
             Ok(loaded) => {
                 prop_assert!(!has_functions);
                 prop_assert_eq!(loaded.to_graph(), graph);
+            }
+            // What is drawn need not fit together.
+            Err(error) if error.message().contains("does not fit") => {
+                prop_assert!(cfg!(feature = "schema"), "{}", error);
             }
             Err(error) => {
                 prop_assert!(has_functions, "{}", error);

@@ -24,7 +24,6 @@ pub mod core;
 
 mod backoff;
 mod cadence;
-mod clock;
 mod cron;
 mod driver;
 mod firing;
@@ -47,8 +46,8 @@ mod sync;
 mod target;
 mod trigger;
 
+pub use crate::clock::{Clock, SystemClock};
 pub use cadence::{Cadence, MAX_INTERVAL, MIN_INTERVAL};
-pub use clock::{Clock, SystemClock};
 pub use cron::{Cron, DEFAULT_ZONE, MAX_EXPRESSION};
 pub use history::{MAX_HISTORY, Retention};
 pub use ids::declared_id;

@@ -8,12 +8,16 @@ const SUSPEND: &str = "WORKFLOW_STEP_SUSPEND_DATA_VALIDATION_FAILED";
 
 /// The input of a step does not fit.
 pub(crate) fn input(text: &str, error: &serde_json::Error) -> StepError {
-    refuse(INPUT, "Step input validation failed", text, error)
+    refuse(INPUT, "input", &format!("- {}", describe(text, error)))
 }
 
 /// What a step is resumed with does not fit.
 pub(crate) fn resume(text: &str, error: &serde_json::Error) -> StepError {
-    refuse(RESUME, "Step resume data validation failed", text, error)
+    refuse(
+        RESUME,
+        "resume data",
+        &format!("- {}", describe(text, error)),
+    )
 }
 
 /// What a step suspends with cannot be written.
@@ -28,8 +32,33 @@ pub(crate) fn suspend(error: crate::Error) -> StepError {
         .cause(error)
 }
 
-fn refuse(code: &'static str, what: &str, text: &str, error: &serde_json::Error) -> StepError {
-    let message = format!("{what}: \n- {}", describe(text, error));
+/// The input of a step is not what was declared.
+#[cfg(feature = "schema")]
+pub(crate) fn input_faults(lines: &str) -> StepError {
+    refuse(INPUT, "input", lines)
+}
+
+/// What a step is resumed with is not what was declared.
+#[cfg(feature = "schema")]
+pub(crate) fn resume_faults(lines: &str) -> StepError {
+    refuse(RESUME, "resume data", lines)
+}
+
+/// What a step suspends with is not what was declared.
+#[cfg(feature = "schema")]
+pub(crate) fn suspend_faults(lines: &str) -> StepError {
+    refuse(SUSPEND, "suspend data", lines)
+}
+
+/// The state that a step leaves is not what was declared. The reference has no code for it.
+#[cfg(feature = "schema")]
+pub(crate) fn state_faults(lines: &str) -> StepError {
+    let message = format!("Step state data validation failed: \n{lines}");
+    StepError::fail("Error", message).no_retry()
+}
+
+fn refuse(code: &'static str, what: &str, lines: &str) -> StepError {
+    let message = format!("Step {what} validation failed: \n{lines}");
     StepError::fail("Error", message).code(code).no_retry()
 }
 

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::guard::Limited;
 use super::{Any, Shape};
-use crate::definition::{Node, StepDefinition, StepFunction, StepKind, invalid};
+use crate::definition::{Check, Node, StepDefinition, StepFunction, StepKind, invalid};
+use crate::schema::Schemas;
 use crate::{Data, Result, RetryPolicy, Workflow};
 
 /// What can be a step: async functions that take a [`StepContext`](crate::StepContext), an input, or both, and return a
@@ -82,10 +83,12 @@ pub(crate) struct Draft {
     description: Option<Text>,
     metadata: Option<Data>,
     can_suspend: bool,
+    resumes: Option<Check>,
     retry: Option<RetryPolicy>,
     timeout: Option<Duration>,
     kind: StepKind,
     work: Work,
+    schemas: Schemas,
     /// The first thing that is wrong with it.
     fault: Option<String>,
 }
@@ -146,10 +149,11 @@ impl<I, O> TypedStep<I, O> {
         self
     }
 
-    /// Says that it is resumed with an `R`.
+    /// Says that it is resumed with an `R`: anything else is refused by whoever is to resume it, and the run waits on.
     #[must_use]
     pub fn resumes<R: serde::de::DeserializeOwned>(mut self) -> Self {
         self.draft.can_suspend = true;
+        self.draft.resumes = Some(|data| data.parse::<R>().map(|_| ()));
         self
     }
 
@@ -167,6 +171,7 @@ impl<I, O> TypedStep<I, O> {
     #[must_use]
     pub fn agent(mut self, agent: impl Into<Text>) -> Self {
         self.draft.kind = StepKind::agent(agent.into());
+        self.draft.show_output();
         self
     }
 
@@ -196,10 +201,12 @@ impl Draft {
             description: None,
             metadata: None,
             can_suspend: false,
+            resumes: None,
             retry: None,
             timeout: None,
             kind: StepKind::Step,
             work,
+            schemas: Schemas::default(),
             fault: None,
         }
     }
@@ -223,6 +230,7 @@ impl Draft {
                     ("metadata", self.metadata.is_some()),
                     ("a description", self.description.is_some()),
                     ("suspension", self.can_suspend),
+                    ("schemas", !self.schemas.is_empty()),
                     ("an agent, tool or classifier", self.kind != StepKind::Step),
                 ];
                 if let Some((what, _)) = set.into_iter().find(|(_, set)| *set) {
@@ -250,6 +258,30 @@ impl Draft {
                 );
                 Err(invalid(workflow, message))
             }
+        }
+    }
+
+    /// Declares what a part of its values is.
+    #[cfg(feature = "schema")]
+    pub(crate) fn declare<T: Serialize + ?Sized>(
+        &mut self,
+        part: crate::schema::Part,
+        schema: &T,
+    ) -> Result<()> {
+        let whose = match &self.id {
+            Some(id) => format!("the step {id:?}"),
+            None => "a step without an id".to_owned(),
+        };
+        self.schemas.declare(part, schema, &whose)?;
+        self.can_suspend |= part.suspends();
+        self.show_output();
+        Ok(())
+    }
+
+    /// An agent has in the graph what it returns.
+    fn show_output(&mut self) {
+        if let StepKind::Agent(agent) = &mut self.kind {
+            agent.output_schema = self.schemas.output_text();
         }
     }
 
@@ -285,10 +317,12 @@ impl Draft {
             None => function,
             Some(limit) => Arc::new(Limited { function, limit }),
         };
+        let function = self.schemas.guard(function);
         Arc::new(StepDefinition {
             id,
             description: self.description,
             can_suspend: self.can_suspend,
+            resumes: self.resumes,
             retry: self.retry,
             function,
             metadata: self.metadata,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bowline_events::{Event, InProcessPubSub, PubSub, Reach, Topic};
 use bowline_store::{MemoryStore, Store, Table};
-use bowline_workflow::{Engine, EngineBuilder, Workflow};
+use bowline_workflow::{Clock, Engine, EngineBuilder, Workflow};
 
 use crate::line::Line;
 use crate::wires::{FarBus, FarStore, Hints};
@@ -44,19 +44,24 @@ impl House {
 
     /// An engine at the end of a line, on a bus that is like this.
     pub(crate) fn far_with(&self, line: &Arc<Line>, hints: Hints, reach: Reach) -> EngineBuilder {
-        let store = FarStore {
-            inner: Arc::clone(&self.store),
-            line: Arc::clone(line),
-        };
         let bus = FarBus {
             inner: Arc::clone(&self.bus),
             line: Arc::clone(line),
             hints,
             reach,
         };
-        Engine::builder(Arc::new(store), Arc::new(bus))
+        Engine::builder(self.far_store(line), Arc::new(bus))
+            .clock(Arc::clone(line.clock()) as Arc<dyn Clock>)
             .lease(Duration::from_millis(100))
             .poll(Duration::from_millis(20))
+    }
+
+    /// The store at the end of a line.
+    pub(crate) fn far_store(&self, line: &Arc<Line>) -> Arc<dyn Store> {
+        Arc::new(FarStore {
+            inner: Arc::clone(&self.store),
+            line: Arc::clone(line),
+        })
     }
 
     pub(crate) async fn with(&self, workflow: &Workflow) -> Engine {

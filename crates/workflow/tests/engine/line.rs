@@ -1,10 +1,13 @@
 //! What lies between a process and the rest of the world, and everything that happens to it there.
 
 use std::future::pending;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::watch;
+
+use crate::clocks::JumpyClock;
 
 /// When a process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +38,16 @@ pub(crate) struct Line {
     store_faults: AtomicU32,
     bus_faults: AtomicU32,
     bus_cut: AtomicBool,
+    store_cut: AtomicBool,
     /// New subscriptions end at once.
     deaf: AtomicBool,
+    /// Milliseconds that an operation takes, and a step, at most.
+    latency: AtomicU32,
+    step_time: AtomicU32,
+    /// Records of runs that lists have had.
+    listed: AtomicU64,
     dice: Mutex<Dice>,
+    clock: Arc<JumpyClock>,
 }
 
 impl Line {
@@ -51,8 +61,56 @@ impl Line {
             store_faults: AtomicU32::new(0),
             bus_faults: AtomicU32::new(0),
             bus_cut: AtomicBool::new(false),
+            store_cut: AtomicBool::new(false),
             deaf: AtomicBool::new(false),
+            latency: AtomicU32::new(0),
+            step_time: AtomicU32::new(0),
+            listed: AtomicU64::new(0),
             dice: Mutex::new(Dice::new(seed)),
+            clock: Arc::new(JumpyClock::right()),
+        }
+    }
+
+    /// A line whose process has this clock.
+    pub(crate) fn with_clock(seed: u64, clock: JumpyClock) -> Self {
+        Self {
+            clock: Arc::new(clock),
+            ..Self::new(seed)
+        }
+    }
+
+    /// The clock of the process.
+    pub(crate) fn clock(&self) -> &Arc<JumpyClock> {
+        &self.clock
+    }
+
+    /// How many milliseconds operations take from now on, and steps, at most.
+    pub(crate) fn slow_down(&self, operation: u32, step: u32) {
+        self.latency.store(operation, Ordering::SeqCst);
+        self.step_time.store(step, Ordering::SeqCst);
+    }
+
+    /// How many records of runs lists have had.
+    pub(crate) fn listed(&self) -> u64 {
+        self.listed.load(Ordering::SeqCst)
+    }
+
+    /// A list of runs had this many records.
+    pub(crate) fn lists(&self, records: usize) {
+        self.listed.fetch_add(records as u64, Ordering::SeqCst);
+    }
+
+    /// Takes the time of a step.
+    pub(crate) async fn works(&self) {
+        self.takes(&self.step_time).await;
+        self.alive().await;
+    }
+
+    async fn takes(&self, at_most: &AtomicU32) {
+        let at_most = at_most.load(Ordering::SeqCst);
+        if at_most > 0 {
+            let millis = self.roll(at_most + 1);
+            tokio::time::sleep(Duration::from_millis(millis.into())).await;
         }
     }
 
@@ -131,6 +189,11 @@ impl Line {
         self.bus_cut.store(cut, Ordering::SeqCst);
     }
 
+    /// Every operation of the store fails from now on, or does not any more.
+    pub(crate) fn cut_store(&self, cut: bool) {
+        self.store_cut.store(cut, Ordering::SeqCst);
+    }
+
     /// New subscriptions end at once, or do not any more.
     pub(crate) fn deafen(&self, deaf: bool) {
         self.deaf.store(deaf, Ordering::SeqCst);
@@ -157,13 +220,18 @@ impl Line {
         let mut held = self.held.subscribe();
         // The sender is in `self`.
         let _ = held.wait_for(|held| !*held).await;
+        self.takes(&self.latency).await;
         self.alive().await;
         let n = self.passed.fetch_add(1, Ordering::SeqCst);
         if self.death == Some(Death::Before(n)) {
             self.die();
         }
         self.alive().await;
-        if way == Way::Bus && self.bus_cut.load(Ordering::SeqCst) {
+        let cut = match way {
+            Way::Store => &self.store_cut,
+            Way::Bus => &self.bus_cut,
+        };
+        if cut.load(Ordering::SeqCst) {
             tokio::task::yield_now().await;
             return Err(fault(n));
         }

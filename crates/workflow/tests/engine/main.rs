@@ -3,6 +3,7 @@
 
 mod away;
 mod boundaries;
+mod clocks;
 mod closing;
 mod competition;
 mod duplicates;
@@ -11,12 +12,14 @@ mod history;
 mod house;
 mod life;
 mod line;
+mod orphans;
 mod outlets;
 mod poison;
 mod retention;
 mod scenes;
 mod scheduled;
 mod simulation;
+mod skew;
 mod stale;
 mod steering;
 mod streams;

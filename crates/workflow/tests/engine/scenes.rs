@@ -6,24 +6,45 @@ use std::time::Duration;
 
 use bowline_workflow::{RetryPolicy, StepContext, StepError, Workflow, step, when};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::line::Line;
 
 /// What steps did to the world, by what did it: executions that began.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Effects(Arc<Mutex<BTreeMap<String, u32>>>);
+pub(crate) struct Effects {
+    begun: Arc<Mutex<BTreeMap<String, u32>>>,
+    acts: Arc<Mutex<Vec<Act>>>,
+}
+
+/// An execution that nothing kept from ending.
+#[derive(Debug, Clone)]
+pub(crate) struct Act {
+    pub(crate) what: String,
+    pub(crate) begun: Instant,
+    pub(crate) ended: Instant,
+}
 
 impl Effects {
     fn add(&self, what: String) {
-        *self.0.lock().unwrap().entry(what).or_default() += 1;
+        *self.begun.lock().unwrap().entry(what).or_default() += 1;
     }
 
     pub(crate) fn total(&self) -> u32 {
-        self.0.lock().unwrap().values().sum()
+        self.begun.lock().unwrap().values().sum()
     }
 
     pub(crate) fn all(&self) -> BTreeMap<String, u32> {
-        self.0.lock().unwrap().clone()
+        self.begun.lock().unwrap().clone()
+    }
+
+    /// The executions of a step of a run that ended.
+    pub(crate) fn acts(&self, what: &str) -> Vec<Act> {
+        let acts = self.acts.lock().unwrap();
+        acts.iter()
+            .filter(|act| act.what == what)
+            .cloned()
+            .collect()
     }
 }
 
@@ -81,10 +102,19 @@ impl Hands {
 
     /// Counts an execution, unless the process is dead.
     pub(crate) async fn acts(&self, ctx: &StepContext) {
-        let _happening = self.line.happens().await;
+        let happening = self.line.happens().await;
         let index = ctx.index().map_or(String::new(), |i| format!("[{i}]"));
         let (run, step) = (ctx.run_id(), ctx.step_id());
-        self.effects.add(format!("{run}/{step}{index}"));
+        let what = format!("{run}/{step}{index}");
+        let begun = Instant::now();
+        self.effects.add(what.clone());
+        drop(happening);
+        self.line.works().await;
+        self.effects.acts.lock().unwrap().push(Act {
+            what,
+            begun,
+            ended: Instant::now(),
+        });
     }
 }
 
@@ -109,7 +139,11 @@ pub(crate) const SCENES: [Scene; 10] = [
     scene("bail", bail, true),
 ];
 
-const fn scene(name: &'static str, make: fn(&Hands) -> Workflow, in_order: bool) -> Scene {
+pub(crate) const fn scene(
+    name: &'static str,
+    make: fn(&Hands) -> Workflow,
+    in_order: bool,
+) -> Scene {
     Scene {
         name,
         make,

@@ -67,7 +67,11 @@ impl Store for FarStore {
 
     fn list<'a>(&'a self, table: Table, query: &'a Query) -> StoreFuture<'a, Page> {
         self.far(StoreFuture::new(async move {
-            self.inner.list(table, query).await
+            let page = self.inner.list(table, query).await?;
+            if table.as_str() == "runs" {
+                self.line.lists(page.records.len());
+            }
+            Ok(page)
         }))
     }
 

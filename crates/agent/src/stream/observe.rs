@@ -1,0 +1,371 @@
+//! Reading the stream of a run from a bus.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bowline_events::{
+    Delivery, ErrorKind as BusErrorKind, PubSub, StartFrom, SubscribeOptions, Subscription, Text,
+    Topic,
+};
+use futures_core::Stream;
+
+use super::idle::{Idle, Probe};
+use super::{Fold, RunOutput, StreamEvent, StreamItem};
+use crate::chunk::Failure;
+use crate::{Error, ErrorKind, Result};
+
+/// How to read a run.
+#[derive(Clone, Default)]
+#[must_use]
+pub struct Observe {
+    start: Option<StartFrom>,
+    idle: Option<Duration>,
+    alive: Option<Probe>,
+    close_on_suspend: bool,
+    discard_output: bool,
+}
+
+impl Observe {
+    /// From the begin of the run, to its end.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// From `offset` on: the [`offset`](StreamItem::offset) of the last item that was seen, plus 1.
+    pub fn from_offset(mut self, offset: u64) -> Self {
+        self.start = Some(StartFrom::Offset(offset));
+        self
+    }
+
+    /// Only what happens from now on.
+    pub fn live(mut self) -> Self {
+        self.start = Some(StartFrom::Latest);
+        self
+    }
+
+    /// Ends with a [`Failed`](StreamEvent::Failed) when nothing has come for `timeout` (a millisecond at least, a year at most) and
+    /// [`is_alive`](Self::is_alive) denies, or is not set. Without it a reader waits for ever.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle = Some(timeout);
+        self
+    }
+
+    /// Asks `alive` after each [`idle_timeout`](Self::idle_timeout) of silence whether somebody drives the run. An error counts as a
+    /// yes. An answer that comes after another event is not heard.
+    pub fn is_alive<F, A>(mut self, alive: F) -> Self
+    where
+        F: Fn() -> A + Send + Sync + 'static,
+        A: Future<Output = Result<bool>> + Send + 'static,
+    {
+        self.alive = Some(Arc::new(move || Box::pin(alive())));
+        self
+    }
+
+    /// Ends after the run has begun to wait for somebody, too.
+    pub fn close_on_suspend(mut self) -> Self {
+        self.close_on_suspend = true;
+        self
+    }
+
+    /// Keeps nothing of what was read; see [`Fold::discard_output`].
+    pub fn discard_output(mut self) -> Self {
+        self.discard_output = true;
+        self
+    }
+}
+
+impl fmt::Debug for Observe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observe")
+            .field("start", &self.start)
+            .field("idle_timeout", &self.idle)
+            .field("is_alive", &self.alive.is_some())
+            .field("close_on_suspend", &self.close_on_suspend)
+            .field("discard_output", &self.discard_output)
+            .finish()
+    }
+}
+
+/// The stream of a run, as one reader sees it. Dropping it ends the reading and nothing else: neither the run nor other readers
+/// notice.
+///
+/// It ends with the run. An item that is an error tells of a loss, and more items follow as long as [`is_open`](Self::is_open):
+/// - `NotFound` with [`truncated`](Self::truncated): events were trimmed before they were read. Reading goes on.
+/// - `NotFound`: the stream was cleared; its retention is over. The end.
+/// - `Corrupt`: an event that makes no sense was skipped. Reading goes on.
+/// - `Bus`: the cache failed, and live events follow; or the bus did, and it is the end, until [`reopen`](Self::reopen).
+/// - `Closed`: the bus was closed. The end.
+///
+/// ```
+/// use std::sync::Arc;
+/// use bowline_agent::chunk::event::Finish;
+/// use bowline_agent::stream::{AgentStream, Observe};
+/// use bowline_events::{CachingPubSub, PubSub, PubSubExt, Topic};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let bus: Arc<dyn PubSub> = Arc::new(CachingPubSub::in_process());
+/// let mut finish = Finish::default();
+/// finish.output.text = Some("Ahoy".into());
+/// bus.publish(Topic::agent_stream("run-1"), finish.to_event(&"run-1".into())).await?;
+///
+/// let stream = AgentStream::open(&bus, "run-1", Observe::new()).await?;
+/// assert_eq!(stream.collect().await?.text, "Ahoy");
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "dropping a stream ends the reading"]
+pub struct AgentStream {
+    bus: Arc<dyn PubSub>,
+    run_id: Text,
+    start: StartFrom,
+    subscription: Option<Subscription>,
+    fold: Fold,
+    ready: VecDeque<StreamItem>,
+    idle: Option<Idle>,
+    close_on_suspend: bool,
+}
+
+impl AgentStream {
+    /// Begins to read the run `run_id` on `bus`. A bus that keeps nothing shows only what happens from now on.
+    ///
+    /// A run that nobody has heard of looks like one that has not begun; whoever has a store asks it first.
+    ///
+    /// # Errors
+    /// `Bus` when it cannot be subscribed.
+    pub async fn open(
+        bus: &Arc<dyn PubSub>,
+        run_id: impl Into<Text>,
+        options: Observe,
+    ) -> Result<Self> {
+        let run_id = run_id.into();
+        let start = options.start.unwrap_or(StartFrom::Earliest);
+        let subscription = subscribe(bus, &run_id, start).await?;
+        let mut fold = Fold::new();
+        if options.discard_output {
+            fold = fold.discard_output();
+        }
+        if let StartFrom::Offset(offset) = start {
+            fold.skip_to(offset);
+        }
+        Ok(Self {
+            bus: Arc::clone(bus),
+            run_id,
+            start,
+            subscription: Some(subscription),
+            fold,
+            ready: VecDeque::new(),
+            idle: options
+                .idle
+                .map(|timeout| Idle::new(timeout, options.alive)),
+            close_on_suspend: options.close_on_suspend,
+        })
+    }
+
+    /// Connects anew and goes on behind the last event that was seen: after an error that was the end, or after the run was resumed.
+    /// Does nothing after the end of the run.
+    ///
+    /// # Errors
+    /// `Bus` when it cannot be subscribed; what was read is kept.
+    pub async fn reopen(&mut self) -> Result<()> {
+        if !self.fold.is_ended() {
+            let start = match self.fold.next_offset() {
+                0 => self.start,
+                next => StartFrom::Offset(next),
+            };
+            self.subscription = Some(subscribe(&self.bus, &self.run_id, start).await?);
+            if let Some(idle) = &mut self.idle {
+                idle.heard();
+            }
+        }
+        Ok(())
+    }
+
+    /// The run.
+    pub fn run_id(&self) -> &Text {
+        &self.run_id
+    }
+
+    /// Where to come back in order to miss nothing of what was not read yet.
+    pub fn next_offset(&self) -> u64 {
+        match self.ready.front() {
+            Some(item) => item.offset,
+            None => self.fold.next_offset(),
+        }
+    }
+
+    /// Whether more items may come.
+    pub fn is_open(&self) -> bool {
+        self.subscription.is_some() || !self.ready.is_empty()
+    }
+
+    /// What the model has said so far in the last iteration.
+    pub fn text(&self) -> &str {
+        self.fold.text()
+    }
+
+    /// The next item; `None` after the end. Cancel safe.
+    pub async fn next(&mut self) -> Option<Result<StreamItem>> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// Reads to the end and gives what the run made, including what was read before.
+    ///
+    /// # Errors
+    /// The error that was the end of the stream; a loss, if the run has not told its whole output after it. A run that failed is no
+    /// error of this kind: see [`RunOutput::error`].
+    pub async fn collect(mut self) -> Result<RunOutput> {
+        let mut loss = None;
+        while let Some(item) = self.next().await {
+            match item {
+                Ok(item) if matches!(item.event, StreamEvent::Finished(_)) => loss = None,
+                Ok(_) => {}
+                Err(error) if self.is_open() => loss = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        match loss {
+            Some(error) => Err(error),
+            None => Ok(self.into_output()),
+        }
+    }
+
+    /// Ends the reading and gives what was read.
+    pub fn into_output(self) -> RunOutput {
+        self.fold.into_output()
+    }
+
+    /// What was trimmed before it was read, if `error` tells of that.
+    pub fn truncated(error: &Error) -> Option<bowline_events::Truncated> {
+        let source = std::error::Error::source(error)?;
+        source.downcast_ref::<bowline_events::Error>()?.truncated()
+    }
+
+    fn take(&mut self, delivery: &Delivery) -> Result<()> {
+        let position = delivery.index.or_else(|| delivery.seq());
+        self.fold
+            .push(position, delivery.event(), &mut self.ready)?;
+        let closes = |item: &StreamItem| match item.event {
+            StreamEvent::Suspended(_) => self.close_on_suspend,
+            ref event => event.is_last(),
+        };
+        if self.ready.back().is_some_and(closes) {
+            self.subscription = None;
+        }
+        Ok(())
+    }
+
+    /// What a reader is told of an error of the bus.
+    fn trouble(&mut self, error: bowline_events::Error) -> Error {
+        let (kind, message) = match error.kind() {
+            BusErrorKind::Truncated => {
+                self.fold.lose();
+                let message = match error.truncated() {
+                    Some(gap) => format!(
+                        "the events {} to {} were trimmed before they were read; reading goes on at offset {}",
+                        gap.wanted,
+                        gap.first.saturating_sub(1),
+                        gap.first
+                    ),
+                    None => error.message().to_owned(),
+                };
+                (ErrorKind::NotFound, message)
+            }
+            BusErrorKind::Cleared => {
+                self.subscription = None;
+                let message = "the stream was cleared: the run has ended and its retention is over";
+                (ErrorKind::NotFound, message.to_owned())
+            }
+            _ => {
+                if !error.is_notice() {
+                    self.subscription = None;
+                }
+                (ErrorKind::Bus, error.to_string())
+            }
+        };
+        Error::new(kind, "observe", message)
+            .with_subject(self.run_id.clone())
+            .with_source(error)
+    }
+
+    fn closed(&mut self) -> Error {
+        self.subscription = None;
+        let message = format!(
+            "the bus was closed before the run ended; read on from offset {}",
+            self.fold.next_offset()
+        );
+        Error::new(ErrorKind::Closed, "observe", message).with_subject(self.run_id.clone())
+    }
+
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(idle) = &mut self.idle else {
+            return Poll::Pending;
+        };
+        ready!(idle.poll_dead(cx));
+        let message = format!(
+            "Durable agent stream idle for {}ms with no live producer",
+            idle.timeout().as_millis()
+        );
+        self.fold
+            .fail(Failure::new("Error", message), &mut self.ready);
+        self.subscription = None;
+        Poll::Ready(())
+    }
+}
+
+async fn subscribe(bus: &Arc<dyn PubSub>, run_id: &Text, start: StartFrom) -> Result<Subscription> {
+    let start = match bus.capabilities().replay {
+        true => start,
+        false => StartFrom::Latest,
+    };
+    let topic = Topic::agent_stream(run_id);
+    let options = SubscribeOptions::new().start(start);
+    let subscribed = bus.subscribe_with(&topic, options).await;
+    subscribed.map_err(|error| Error::bus("observe", error).with_subject(run_id.clone()))
+}
+
+impl Stream for AgentStream {
+    type Item = Result<StreamItem>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            if let Some(item) = this.ready.pop_front() {
+                return Poll::Ready(Some(Ok(item)));
+            }
+            let Some(subscription) = &mut this.subscription else {
+                return Poll::Ready(None);
+            };
+            let Poll::Ready(delivery) = Pin::new(subscription).poll_next(cx) else {
+                ready!(this.poll_idle(cx));
+                continue;
+            };
+            if let Some(idle) = &mut this.idle {
+                idle.heard();
+            }
+            match delivery {
+                Some(Ok(delivery)) => {
+                    if let Err(error) = this.take(&delivery) {
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(this.trouble(error)))),
+                None => return Poll::Ready(Some(Err(this.closed()))),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for AgentStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentStream")
+            .field("run_id", &self.run_id)
+            .field("next_offset", &self.next_offset())
+            .field("open", &self.is_open())
+            .finish_non_exhaustive()
+    }
+}
