@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_agent::memory::MemoryOptions;
 use bowline_agent::model::{ChatRequest, PromptContent, PromptMessage};
 use bowline_agent::scripted::{Answer, ScriptedModel};
 use bowline_agent::threads::{Accepted, ThreadEvent, ThreadId, ThreadStream, Threads};
@@ -139,6 +140,10 @@ impl Ours {
         let agent = Agent::builder(AGENT)
             .model(model)
             .tool(work.build().unwrap())
+            .memory(MemoryOptions {
+                last_messages: 0,
+                ..MemoryOptions::default()
+            })
             .build()
             .unwrap();
         let cache = Arc::new(MemoryCache::new());

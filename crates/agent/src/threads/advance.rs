@@ -223,7 +223,9 @@ impl Shared {
         options.request_context.clone_from(&active.context);
         match agent.start(Vec::new(), options).await {
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            // Whoever was faster has begun it. It may also be the thread that is one of another resource.
+            Err(error)
+                if error.kind() == ErrorKind::AlreadyExists && self.has_run(active).await? => {}
             Err(error) if is_final(&error) => {
                 self.fail(thread, active, stream, &error).await?;
                 return Err(error);
@@ -289,9 +291,12 @@ impl Shared {
 }
 
 /// Whether trying again is in vain.
-fn is_final(error: &Error) -> bool {
+pub(super) fn is_final(error: &Error) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::InvalidInput | ErrorKind::TooLarge | ErrorKind::InvalidDefinition
+        ErrorKind::InvalidInput
+            | ErrorKind::TooLarge
+            | ErrorKind::InvalidDefinition
+            | ErrorKind::AlreadyExists
     )
 }

@@ -5,6 +5,7 @@
 
 mod advance;
 mod foreign;
+mod keep;
 mod keeper;
 mod lease;
 mod ledger;

@@ -4,7 +4,7 @@ use bowline_events::{NewEvent, PubSubExt, Text, Topic};
 use bowline_store::Commit;
 use bowline_workflow::RunStatus;
 
-use super::advance::Advanced;
+use super::advance::{Advanced, is_final};
 use super::record::{AbortRequested, SignalEnqueued, SignalsCancelled, ThreadRecord};
 use super::runtime::{Shared, Threads};
 use super::state::{Given, Reachable, Waiting, Wanted};
@@ -109,7 +109,7 @@ impl Threads {
     ///
     /// # Errors
     /// `NotFound` for an agent that this process does not have, `InvalidInput` and `TooLarge` for what cannot be given, `TooLarge`
-    /// when too much waits, `Store`. After `Store` and `Conflict` it may have been taken; sending it again with the same id is safe.
+    /// when too much waits, `AlreadyExists` when the thread is one of another resource, `Store`. After `Store` and `Conflict` it may have been taken; sending it again with the same id is safe.
     pub async fn send_signal(
         &self,
         agent: &str,
@@ -285,7 +285,7 @@ impl Shared {
             return Ok(None);
         }
         Ok(Some(match given {
-            Given::Wake => self.wake(thread, &waiting.run).await,
+            Given::Wake => self.wake(thread, &waiting.run).await?,
             Given::Post(run_id) => {
                 let signal = waiting.signal.clone();
                 let source_id = Some(self.source.clone());
@@ -303,19 +303,21 @@ impl Shared {
     }
 
     /// The signal is taken; now its run is to begin. Whatever fails here is tried again by whoever looks after the thread.
-    async fn wake(&self, thread: &ThreadId, run: &Text) -> Accepted {
-        match self.advance(thread, None).await {
+    async fn wake(&self, thread: &ThreadId, run: &Text) -> Result<Accepted> {
+        Ok(match self.advance(thread, None).await {
             Ok(Advanced::Began(run_id)) if run_id == *run => Accepted::Wake { run_id },
             // It began with what was said before, too, or somebody else was faster.
             Ok(Advanced::Began(run_id) | Advanced::Busy(run_id) | Advanced::Given(run_id)) => {
                 Accepted::Deliver { run_id }
             }
             Ok(Advanced::Nothing) => Accepted::Queued,
+            // It never begins, and nothing of it waits any more.
+            Err(error) if is_final(&error) => return Err(error),
             Err(error) => {
                 tracing::warn!(thread = %thread.id(), %error, "a run begins later");
                 Accepted::Queued
             }
-        }
+        })
     }
 
     pub(super) async fn is_suspended(&self, agent: &str, run: &str) -> Result<bool> {

@@ -127,7 +127,7 @@ impl Shared {
         Ok(())
     }
 
-    async fn has_run(&self, active: &Active) -> Result<bool> {
+    pub(super) async fn has_run(&self, active: &Active) -> Result<bool> {
         let agent = self.agent("signal", &active.agent)?;
         match agent.status(&active.run).await {
             Ok(_) => Ok(true),

@@ -60,6 +60,13 @@ fn captured() -> Vec<(&'static str, Arc<Event>)> {
     events
 }
 
+/// The records of the thread in one of them.
+pub(crate) fn captured_in(file: &str) -> Vec<ThreadRecord> {
+    let events = captured().into_iter().filter(|(name, _)| *name == file);
+    let records = events.map(|(_, event)| ThreadRecord::read(&event).unwrap().unwrap());
+    records.collect()
+}
+
 #[test]
 fn every_record_is_written_again_as_it_was() {
     for (name, event) in captured() {

@@ -2,7 +2,12 @@
 
 use bowline_agent::ErrorKind;
 use bowline_agent::agent::RunOptions;
-use bowline_agent::threads::{Accepted, SendOptions, Signal, ThreadEvent};
+use bowline_agent::memory::Memory;
+use bowline_agent::threads::{
+    Accepted, SendOptions, Signal, SignalKind, ThreadEvent, ThreadId, ThreadRecord,
+};
+
+use bowline_events::{PubSubExt, SubscribeOptions};
 
 use crate::world::{AGENT, OTHER, World, run_of, thread};
 
@@ -219,6 +224,86 @@ async fn a_run_is_begun_only_in_a_thread_that_is_free() {
 }
 
 #[tokio::test]
+async fn what_is_said_and_answered_is_remembered() {
+    let world = World::new();
+    let a = world.process().await;
+    let mut reader = a.read().await;
+    let mut signals = vec![Signal::user("hello"), Signal::user("and again")];
+    for signal in &signals {
+        a.send(signal.clone()).await;
+        reader.said().await;
+    }
+    signals.push(Signal::new(SignalKind::Reactive, "the tide turns"));
+    for _ in 0..2 {
+        let kept = a
+            .threads
+            .persist_signal(AGENT, thread(), signals[2].clone());
+        kept.await.unwrap();
+        let (_, told, end) = reader.run().await;
+        assert_eq!(end, ThreadEvent::Completed);
+        assert_eq!(told, ["start", "data-signal", "finish"]);
+    }
+    let messages = Memory::new(world.store)
+        .recent(thread().id(), 10)
+        .await
+        .unwrap();
+    let said: Vec<String> = messages.iter().map(|it| it.text()).collect();
+    let all = [
+        "hello",
+        "heard hello",
+        "and again",
+        "heard and again",
+        "the tide turns",
+    ];
+    assert_eq!(said, all);
+    let kept: Vec<Signal> = messages.iter().filter_map(Signal::of_message).collect();
+    assert_eq!(kept, signals);
+}
+
+/// The records of the topic, one a line, without the ids that differ each time.
+fn masked(records: &[ThreadRecord], agent: &str) -> Vec<String> {
+    let ThreadRecord::Registered(first) = &records[0] else {
+        panic!("it begins: {records:?}");
+    };
+    let source = first.source_id.clone().unwrap();
+    let lines = records.iter().map(|record| {
+        let json = String::from_utf8(record.to_json().to_vec()).unwrap();
+        let json = json
+            .replace(first.run_id.as_str(), "RUN")
+            .replace(agent, "AGENT-ID");
+        let json = json.replace(first.stream_id.as_str(), "STREAM");
+        json.replace(source.as_str(), "SOURCE")
+    });
+    lines.collect()
+}
+
+#[tokio::test]
+async fn a_signal_that_is_kept_is_shown_as_the_reference_shows_it() {
+    let theirs = crate::records::captured_in("persist");
+    let signal = r#"{"type":"reactive","contents":"note","id":"b99159a1-6f9e-4cd8-9a20-da96ba92c9c0",
+        "createdAt":"2026-11-20T03:12:35.110Z","acceptedAt":"2026-11-20T03:12:35.110Z"}"#;
+    let signal: Signal = serde_json::from_str(signal).unwrap();
+    let world = World::new();
+    let a = world.process().await;
+    let topic = thread().topic();
+    let mut records = world
+        .host
+        .subscribe(topic, SubscribeOptions::new())
+        .await
+        .unwrap();
+    a.threads
+        .persist_signal(AGENT, thread(), signal)
+        .await
+        .unwrap();
+    let mut ours = Vec::new();
+    while ours.len() < theirs.len() {
+        let record = records.next().await.unwrap().unwrap();
+        ours.push(ThreadRecord::read(record.event()).unwrap().unwrap());
+    }
+    assert_eq!(masked(&ours, AGENT), masked(&theirs, "sig-agent"));
+}
+
+#[tokio::test]
 async fn what_cannot_be_given_is_refused() {
     let world = World::new();
     let a = world.process().await;
@@ -232,9 +317,16 @@ async fn what_cannot_be_given_is_refused() {
         .threads
         .send_signal(AGENT, thread(), nameless, SendOptions::new());
     assert_eq!(send.await.unwrap_err().kind(), ErrorKind::InvalidInput);
-    let long = bowline_agent::threads::ThreadId::new("x".repeat(2000));
+    let long = ThreadId::new("x".repeat(2000));
     let send = a.threads.send_message(AGENT, &long, "hello").await;
     assert_eq!(send.unwrap_err().kind(), ErrorKind::TooLarge);
+    a.send("hello").await;
+    let theirs = ThreadId::new("thread-1").resource("somebody else");
+    let send = a.threads.send_message(AGENT, &theirs, "hello").await;
+    assert_eq!(send.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(a.threads.active_run(&theirs).await.unwrap(), None);
+    let keep = a.threads.persist_signal(AGENT, &theirs, "hello").await;
+    assert_eq!(keep.unwrap_err().kind(), ErrorKind::AlreadyExists);
     a.threads.close().await;
     let send = a.threads.send_message(AGENT, thread(), "hello").await;
     assert_eq!(send.unwrap_err().kind(), ErrorKind::Closed);

@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use bowline_agent::agent::RunOptions;
+use bowline_agent::memory::MemoryOptions;
 use bowline_agent::model::{ChatRequest, PromptContent, PromptMessage};
 use bowline_agent::scripted::{Answer, ScriptedModel};
 use bowline_agent::threads::{
@@ -99,6 +100,11 @@ impl World {
             .model(model)
             .tool(work.build().unwrap())
             .max_steps(steps)
+            // What a run says is what was said to it, and nothing from before.
+            .memory(MemoryOptions {
+                last_messages: 0,
+                ..MemoryOptions::default()
+            })
             .require_approval(approve)
             .build()
             .unwrap()
