@@ -1,0 +1,8 @@
+//! Threads: signals into them, and their streams.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod failures;
+mod peers;
+mod records;
+mod signals;
+mod world;
