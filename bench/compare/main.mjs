@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { measure, mixtures, subjects } from './measure.mjs';
 import { document } from './table.mjs';
 
-const PARTS = ['w1', 'w2', 'w3', 'w4.throughput', 'w4.mixed', 'w4.latency', 'w4.failover', 'w5.publish', 'w5.group', 'w5.fanout', 'w5.latency', 'w5.stream', 'w6', 'w9'];
+const PARTS = ['w1', 'w2', 'w3', 'w4.throughput', 'w4.mixed', 'w4.latency', 'w4.failover', 'w5.publish', 'w5.group', 'w5.fanout', 'w5.latency', 'w5.stream', 'w6', 'w7', 'w9'];
 
 const { values, positionals } = parseArgs({
   options: {

@@ -1,6 +1,12 @@
 // Which members of a line are compared, and what is wanted of them.
 
 const W6_OURS = ['store_bytes_per_step', 'rss_growth_mb'];
+const W7_RUNS = {
+  more: ['events_per_s'],
+  less: ['first_delta_p50_us', 'first_delta_p99_us', 'run_p50_ms', 'run_p99_ms', 'p50_us', 'p99_us', 'rss_growth_mb'],
+  counts: ['lost', 'misordered', 'without_finish', 'kept_after_retention', 'bus_bytes_after_retention'],
+};
+const W7_PACED = { more: [], less: ['p50_us', 'p99_us'], counts: ['lost'] };
 const W6_COUNTS = ['failed', 'steps_extra', 'kept_after_retention', 'bus_bytes_after_retention'];
 
 /** Members where more is better are listed under `more`, the others under `less`; `counts` are shown, not divided. */
@@ -50,6 +56,12 @@ export const MEMBERS = {
   'W6.foreach': { more: ['runs_per_s'], less: ['per_step_us', 'p50_us', 'p99_us', ...W6_OURS], counts: W6_COUNTS },
   'W6.long': { more: [], less: ['per_step_us', 'head10_us', 'tail10_us', 'tail_over_head', ...W6_OURS], counts: W6_COUNTS },
   'W6.sqlite': { more: ['runs_per_s'], less: ['per_step_us', 'p50_us', 'p99_us', ...W6_OURS], counts: W6_COUNTS },
+  'W7.durable': W7_RUNS,
+  'W7.evented': W7_RUNS,
+  'W7.durable.paced': W7_PACED,
+  'W7.evented.paced': W7_PACED,
+  'W7.observe': { more: ['events_per_s'], less: ['p50_us', 'p99_us', 'first_delta_p50_us', 'cold_ms'], counts: ['lost', 'misordered', 'without_finish'] },
+  'W7.memory': { more: [], less: ['growth_kb_per_run', 'rss_growth_mb', 'rss_mb'], counts: ['lost', 'kept_after_retention', 'bus_bytes_after_retention'] },
   'W9.startup': { more: [], less: ['p50_us', 'p99_us', 'rss_mb'], counts: [] },
 };
 
@@ -93,6 +105,14 @@ const TARGETS = [
   limit('W6.long', '"steps_per_run":10000', 'per_step_us', 8),
   limit('W6.long', '"steps_per_run":10000', 'tail_over_head', 1.25),
   limit('W6.sqlite', '{"concurrent_runs":50,', 'per_step_us', 150),
+  ...['W7.durable', 'W7.evented'].flatMap(flavour => [
+    ratio(flavour, '', 'events_per_s', 10),
+    ratio(flavour, '{"concurrent_runs":50,', 'first_delta_p50_us', 10),
+    ratio(`${flavour}.paced`, '', 'p50_us', 1),
+    ratio(`${flavour}.paced`, '', 'p99_us', 1),
+  ]),
+  ratio('W7.observe', '{"observers":50,', 'events_per_s', 20),
+  limit('W7.memory', '', 'growth_kb_per_run', 1),
   limit('W9.startup', '"bus"', 'p50_us', 15_000),
   limit('W9.startup', '"bus"', 'rss_mb', 12),
 ];

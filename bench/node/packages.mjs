@@ -10,6 +10,10 @@ export const loadCache = () => core('cache');
 export const loadEngine = () => core('mastra');
 /** The evented workflows: `createWorkflow`, `createStep`. */
 export const loadWorkflows = () => core('workflows/evented');
+/** Agents: `Agent`. */
+export const loadAgent = () => core('agent');
+/** Durable agents: `createDurableAgent`, `createEventedAgent`. */
+export const loadDurableAgents = () => core('agent/durable');
 /** Schemas: `z`. */
 export const loadZod = () => interop('node_modules/zod/index.js');
 /** Storage backends: `InMemoryStore`. */

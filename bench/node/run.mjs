@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { lineOf } from './line.mjs';
 
-const MODULES = { w1: './w1.mjs', w2: './w2.mjs', w3: './w3.mjs', w4: './w4.mjs', w5: './w5.mjs', w6: './w6.mjs', w9: './w9.mjs' };
+const MODULES = { w1: './w1.mjs', w2: './w2.mjs', w3: './w3.mjs', w4: './w4.mjs', w5: './w5.mjs', w6: './w6.mjs', w7: './w7.mjs', w9: './w9.mjs' };
 const IN_THIS_PROCESS = 'BENCH_IN_THIS_PROCESS';
 
 const { values, positionals: names } = parseArgs({

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::peer::{AGENT_PEER, BUS_PEER};
 use crate::process::Launch;
 use crate::{Kind, Peer, RawBroker, RawConnection, Seen, eventually};
 
@@ -78,6 +79,7 @@ impl Bus {
         let number = self.started.replace(self.started.get() + 1);
         Peer::launch(Launch {
             kind,
+            script: BUS_PEER,
             name: format!("{kind}#{number}"),
             rust_peer: &self.rust_peer,
             address: socket.as_os_str(),
@@ -85,6 +87,23 @@ impl Bus {
             folder: self.folder(),
             user: None,
         })
+    }
+
+    /// A Node process with the agents of `agent-peer.mjs`.
+    pub fn start_agents(&self) -> Peer {
+        let socket = self.socket();
+        let peer = Peer::launch(Launch {
+            kind: Kind::Node,
+            script: AGENT_PEER,
+            name: "agents".into(),
+            rust_peer: &self.rust_peer,
+            address: socket.as_os_str(),
+            options: json!({}),
+            folder: self.folder(),
+            user: None,
+        });
+        peer.wait_ready();
+        peer
     }
 
     /// A Rust peer that is not allowed everything: a process of root runs it as another user, with the program copied to where
@@ -101,6 +120,7 @@ impl Bus {
         }
         let peer = Peer::launch(Launch {
             kind: Kind::Rust,
+            script: BUS_PEER,
             name: "unprivileged".into(),
             rust_peer: &program,
             address: self.socket().as_os_str(),

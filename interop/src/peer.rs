@@ -57,6 +57,10 @@ impl Pending<'_> {
     }
 }
 
+/// The program of a peer with a bus, and that of one with agents.
+pub(crate) const BUS_PEER: &str = "peer.mjs";
+pub(crate) const AGENT_PEER: &str = "agent-peer.mjs";
+
 /// The process.
 impl Peer {
     pub(crate) fn launch(launch: Launch<'_>) -> Self {

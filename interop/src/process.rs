@@ -20,6 +20,8 @@ use crate::{Kind, PATIENCE, Seen, eventually};
 /// What to start.
 pub(crate) struct Launch<'a> {
     pub(crate) kind: Kind,
+    /// The program of a peer in Node.
+    pub(crate) script: &'a str,
     pub(crate) name: String,
     pub(crate) rust_peer: &'a Path,
     /// The path of the socket, or the URL of the server.
@@ -36,7 +38,7 @@ impl Launch<'_> {
             Kind::Rust => Command::new(self.rust_peer),
             Kind::Node => {
                 let mut node = Command::new("node");
-                node.arg(project().join("peer.mjs"));
+                node.arg(project().join(self.script));
                 node
             }
         };

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::peer::{AGENT_PEER, BUS_PEER};
 use crate::process::Launch;
 use crate::{Kind, Peer, eventually};
 
@@ -74,7 +75,19 @@ impl Redis {
         peers
     }
 
-    fn spawn(&self, kind: Kind, mut options: Value) -> Peer {
+    /// A Node process with the agents of `agent-peer.mjs`, on this server with a cache there.
+    pub fn start_agents(&self) -> Peer {
+        let options = json!({ "cache": { "kind": "redis", "url": self.server.url() } });
+        let peer = self.spawn_script(AGENT_PEER, Kind::Node, options);
+        peer.wait_ready();
+        peer
+    }
+
+    fn spawn(&self, kind: Kind, options: Value) -> Peer {
+        self.spawn_script(BUS_PEER, kind, options)
+    }
+
+    fn spawn_script(&self, script: &str, kind: Kind, mut options: Value) -> Peer {
         let number = self.started.replace(self.started.get() + 1);
         options["bus"] = json!("redis");
         if options["blockMs"].is_null() {
@@ -82,6 +95,7 @@ impl Redis {
         }
         Peer::launch(Launch {
             kind,
+            script,
             name: format!("{kind}#{number}"),
             rust_peer: &self.rust_peer,
             address: OsStr::new(&self.server.url()),

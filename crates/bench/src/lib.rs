@@ -5,6 +5,7 @@
 
 mod args;
 mod clock;
+mod counting;
 mod deliveries;
 mod directory;
 mod histogram;
@@ -23,6 +24,7 @@ mod w3;
 mod w4;
 mod w5;
 mod w6;
+mod w7;
 mod w9;
 
 use std::error::Error;
@@ -135,6 +137,7 @@ fn measurements(args: &BenchArgs, program: &[OsString]) -> Result<Vec<Measuremen
     ));
     all.extend(w5::measurements(&roles, program));
     all.extend(w6::measurements());
+    all.extend(w7::measurements());
     all.extend(w9::measurements(program));
     Ok(all)
 }

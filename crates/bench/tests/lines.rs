@@ -276,3 +276,45 @@ fn what_cannot_be_measured_is_refused_with_the_reason() {
         );
     }
 }
+
+#[test]
+fn an_agent_streams_every_delta_in_order_and_leaves_nothing_behind() {
+    let extras = "run_p50_ms run_p99_ms runs runs_per_s first_delta_p50_us first_delta_p99_us bus_events_per_run lost misordered \
+                  without_finish rss_growth_mb commits_per_run store_bytes_per_run kept_after_retention bus_bytes_after_retention";
+    let extras: Vec<_> = extras.split_ascii_whitespace().collect();
+    let (names, line) = measure(&["w7.durable", "--filter=W7.durable{\"concurrent_runs\":50"]);
+    assert_eq!(names, members(&extras));
+    assert_eq!(
+        (&line["events"], &line["runs"]),
+        (&100_000.into(), &100.into())
+    );
+    // The start, three before the first delta and four after the last, as in the reference.
+    assert_eq!(line["bus_events_per_run"], 1008.0);
+    for nothing in &extras[7..10] {
+        assert_eq!(line[nothing], 0, "{nothing}: {line}");
+    }
+    for nothing in &extras[13..] {
+        assert_eq!(line[nothing], 0, "{nothing}: {line}");
+    }
+}
+
+#[test]
+fn a_paced_agent_and_its_readers_lose_nothing() {
+    let (names, line) = measure(&["w7.evented.paced"]);
+    assert_eq!(names, members(&["lost"]));
+    assert_eq!((&line["events"], &line["lost"]), (&10.into(), &0.into()));
+
+    let (names, line) = measure(&["w7.observe", "--filter=\"observers\":50"]);
+    let extras = [
+        "first_delta_p50_us",
+        "lost",
+        "misordered",
+        "without_finish",
+        "cold_ms",
+    ];
+    assert_eq!(names, members(&extras));
+    assert_eq!(line["events"], 25_200);
+    for nothing in &extras[1..4] {
+        assert_eq!(line[*nothing], 0, "{nothing}: {line}");
+    }
+}

@@ -14,7 +14,7 @@
 //! let agent = Agent::builder("analyst")
 //!     .instructions("You are a careful analyst.")
 //!     // With the feature `genai`: .model(genai("openai/gpt-4o-mini"))
-//!     .model(ScriptedModel::text("All is well."))
+//!     .model(ScriptedModel::says("All is well."))
 //!     .build()?;
 //! // `.store("sqlite:app.db")` for one that survives.
 //! let app = Bowline::builder().store("memory:").agent(agent.durable()).start().await?;

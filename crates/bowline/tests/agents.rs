@@ -46,7 +46,7 @@ fn pilot(looked_up: &Arc<AtomicUsize>) -> Agent {
 }
 
 fn greeter(id: &'static str) -> Agent {
-    let model = ScriptedModel::text("Hello!");
+    let model = ScriptedModel::says("Hello!");
     Agent::builder(id).model(model).build().unwrap()
 }
 

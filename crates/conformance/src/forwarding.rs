@@ -30,6 +30,15 @@ impl PubSub for Forwarding {
         self.0.publish_with(topic, event, options)
     }
 
+    fn publish_all<'a>(
+        &'a self,
+        topic: &'a Topic,
+        events: Vec<NewEvent>,
+        options: PublishOptions,
+    ) -> OpFuture<'a, Vec<Published>> {
+        self.0.publish_all(topic, events, options)
+    }
+
     fn subscribe_with<'a>(
         &'a self,
         topic: &'a Topic,

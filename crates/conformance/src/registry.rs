@@ -50,6 +50,7 @@ pub const CLAUSES: &[Clause] = list! {
     order:
         one_publisher_is_seen_in_order,
         concurrent_publishers_are_seen_in_one_order,
+        what_is_published_together_is_seen_in_order,
         overlapping_publishes_arrive_once_each,
         positions_increase_and_match_the_receipts,
         batch_reads_see_the_same_stream;

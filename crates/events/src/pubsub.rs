@@ -183,6 +183,27 @@ pub trait PubSub: Any + fmt::Debug + Send + Sync {
         options: PublishOptions,
     ) -> OpFuture<'a, Published>;
 
+    /// Appends `events` to `topic` in their order, as one call of [`publish_with`](Self::publish_with) after the other does, but
+    /// in as few round trips as the backend can. Others may publish in between.
+    ///
+    /// # Errors
+    /// As `publish_with`. Some of the events may have been published then: mostly the first ones, though an event behind one that
+    /// failed may be among them.
+    fn publish_all<'a>(
+        &'a self,
+        topic: &'a Topic,
+        events: Vec<NewEvent>,
+        options: PublishOptions,
+    ) -> OpFuture<'a, Vec<Published>> {
+        OpFuture::new(async move {
+            let mut published = Vec::with_capacity(events.len());
+            for event in events {
+                published.push(self.publish_with(topic, event, options).await?);
+            }
+            Ok(published)
+        })
+    }
+
     /// Whether `publish_with` would refuse `event` whatever the state of the bus: a layer asks before it acts on an event.
     ///
     /// # Errors

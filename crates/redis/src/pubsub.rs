@@ -7,7 +7,7 @@ use std::time::Duration;
 use bowline_events::{
     Capabilities, DeliveryModes, Dialect, Event, LeaseProvider, NewEvent, OpFuture, Ordering,
     PubSub, PublishOptions, PublishSafety, Published, Reach, Result, SubscribeOptions,
-    Subscription, Topic, TopicInfo,
+    Subscription, Topic, TopicInfo, pipeline,
 };
 use tokio::time::timeout;
 
@@ -118,6 +118,16 @@ impl PubSub for RedisStreamsPubSub {
             return OpFuture::new(self.publish_locally(topic, event));
         }
         OpFuture::new(bus.publish(topic, event))
+    }
+
+    fn publish_all<'a>(
+        &'a self,
+        topic: &'a Topic,
+        events: Vec<NewEvent>,
+        options: PublishOptions,
+    ) -> OpFuture<'a, Vec<Published>> {
+        let publish = |event| self.publish_with(topic, event, options);
+        pipeline(events.into_iter().map(publish).collect())
     }
 
     fn check(&self, topic: &Topic, event: &NewEvent) -> Result<()> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bowline_events::{
     Capabilities, DeliveryModes, NewEvent, OpFuture, Ordering, PubSub, PublishOptions,
     PublishSafety, Published, Reach, Result, SubscribeOptions, Subscription, Text, Topic,
-    TopicInfo,
+    TopicInfo, pipeline,
 };
 
 use crate::broker::Membership;
@@ -225,6 +225,16 @@ impl PubSub for UnixSocketPubSub {
         } else {
             self.participant().publish(topic, event)
         }
+    }
+
+    fn publish_all<'a>(
+        &'a self,
+        topic: &'a Topic,
+        events: Vec<NewEvent>,
+        options: PublishOptions,
+    ) -> OpFuture<'a, Vec<Published>> {
+        let publish = |event| self.publish_with(topic, event, options);
+        pipeline(events.into_iter().map(publish).collect())
     }
 
     fn check(&self, topic: &Topic, event: &NewEvent) -> Result<()> {

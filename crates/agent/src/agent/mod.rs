@@ -32,7 +32,7 @@ pub const DEFAULT_TOOL_CONCURRENCY: usize = 10;
 ///
 /// let agent = Agent::builder("analyst")
 ///     .instructions("You are a careful analyst.")
-///     .model(ScriptedModel::text("All is well."))
+///     .model(ScriptedModel::says("All is well."))
 ///     .build()?;
 /// assert_eq!(agent.id(), "analyst");
 /// # Ok::<(), bowline_agent::Error>(())

@@ -31,7 +31,7 @@ pub(crate) async fn ask(
 ) -> Result<Vec<CallRef>, StepError> {
     let transcript = Transcript::of_step(&ctx)?;
     let run_id = transcript.run.run_id.clone();
-    let ear = services.fresh_ear(&run_id).await?;
+    let ear = services.fresh_ear(&run_id).await.map_err(store_failure)?;
     if ear.is_stopped() || ctx.is_cancelled() {
         let answer = Answer::none(FinishReason::Abort);
         ctx.set_state(&serde_json::json!({ answer_key(round.n): answer }))?;
@@ -51,10 +51,15 @@ pub(crate) async fn ask(
         at: Timestamp::now(),
     };
     let again = ctx.crashes() > 0 || ctx.attempt() > 0;
-    if round.n > 1 || again {
+    let begun = match round.n {
+        1 if services.begun.take(&run_id) && !again => Some(false),
+        1 => has_begun(&*services.bus, &topic).await,
+        _ => Some(true),
+    };
+    if begun.unwrap_or(again) {
         asking.message_id = random_id();
     }
-    if round.n == 1 && !(again && has_begun(&*services.bus, &topic).await) {
+    if begun != Some(true) {
         asking.begin(&transcript).await;
     }
     let said = asking.listen(&transcript).await?;
@@ -86,10 +91,13 @@ fn random_id() -> Text {
     uuid::Uuid::new_v4().to_string().into()
 }
 
-/// Whether somebody has told that the run begins.
-async fn has_begun(bus: &dyn PubSub, topic: &Topic) -> bool {
+/// Whether somebody has told that the run begins; `None` when the bus does not know.
+async fn has_begun(bus: &dyn PubSub, topic: &Topic) -> Option<bool> {
+    if !bus.capabilities().replay {
+        return None;
+    }
     let first = bus.history(topic, 0, 1).await;
-    first.is_ok_and(|events| !events.is_empty())
+    first.ok().map(|events| !events.is_empty())
 }
 
 /// A call of the model that is under way.
@@ -152,7 +160,9 @@ impl Asking<'_> {
     /// Asks until a model answers, or all have failed.
     async fn answer(&mut self, transcript: &Transcript, request: ChatRequest) -> Answer {
         let models = &self.services.agent.0.models;
-        let mut attempts = Attempts::new(models.iter().map(|it| it.max_retries));
+        let retries = request.settings.max_retries;
+        let each = models.iter().map(|it| retries.unwrap_or(it.max_retries));
+        let mut attempts = Attempts::new(each);
         let mut model = 0;
         loop {
             let candidate = Arc::clone(&models[model].model);
@@ -230,6 +240,7 @@ impl Asking<'_> {
                 part = parts.next() => part,
                 () = &mut stopped => return Ended::Stopped,
                 () = &mut cancelled => return Ended::Stopped,
+                () = self.writer.drive(), if self.writer.is_busy() => continue,
                 () = &mut alarm => {
                     if heard.elapsed() >= silence {
                         return Ended::Failed(silent(model, silence), true);

@@ -43,7 +43,7 @@ pub(crate) async fn end_round(
         return Err(StepError::fail("Error", message).no_retry());
     };
     let run = &transcript.run;
-    let ear = services.ear(&run.run_id).await?;
+    let ear = services.ear(&run.run_id).await.map_err(store_failure)?;
     let mut end = End {
         aborted: ear.is_stopped() || answer.reason == FinishReason::Abort,
         more: wants_more(&transcript, round.n, answer),
@@ -53,13 +53,16 @@ pub(crate) async fn end_round(
     let mut more =
         end.more && !end.aborted && room && !services.stops(&transcript, round.n, answer);
     if !more && run.has_mailbox() {
-        let room = room && !end.aborted;
+        let asked = !matches!(answer.reason, FinishReason::Error | FinishReason::Tripwire);
+        let room = room && asked && !end.aborted;
         more = has_mail(&services, &run.run_id, transcript.read(), room).await?;
     }
     if answer.reason != FinishReason::Abort {
         tell(&services, &transcript, (round.n, answer), &end, more).await?;
     }
-    services.keep(&transcript, answer, &mut end, more).await?;
+    services
+        .keep(&transcript, (round.n, answer), &mut end, more)
+        .await?;
     if !more {
         services.ears.forget(&run.run_id);
         ctx.set_state(&serde_json::json!({ END: end }))?;
@@ -95,12 +98,13 @@ impl Services {
     async fn keep(
         &self,
         transcript: &Transcript,
-        answer: &Answer,
+        (round, answer): (u32, &Answer),
         end: &mut End,
         more: bool,
     ) -> Result<(), StepError> {
         if self.agent.0.processors.is_empty() {
-            let messages = transcript.own_messages();
+            // Those of the rounds before are kept.
+            let messages = transcript.messages_of(round);
             return self.remember(&transcript.run, &messages).await;
         }
         if more {

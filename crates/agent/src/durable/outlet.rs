@@ -10,8 +10,11 @@ use bytes::Bytes;
 use super::mapping::{END, End};
 use super::tool_call::{WaitKind, Waiting};
 use super::transcript::Transcript;
-use crate::chunk::event::{Failed, SuspendKind, Suspended};
+use crate::chunk::event::{Failed, Finish, SuspendKind, Suspended};
 use crate::chunk::{APPROVAL_SCHEMA, ApprovalRequest, Chunk, Encoder, Failure, SuspendedCall};
+
+/// Bytes of the last event of a run: less than any bus takes.
+const MAX_EVENT: usize = 4 * 1024 * 1024;
 
 /// What the runs of an agent tell.
 #[derive(Debug)]
@@ -56,8 +59,26 @@ fn finished(scene: &Scene<'_>, aborted: Option<bool>) -> Option<Bytes> {
         aborted: aborted.unwrap_or(end.aborted),
         ..end
     };
-    let finish = transcript.finish(&end);
-    Some(finish.to_json())
+    Some(bounded(transcript.finish(&end)))
+}
+
+/// The last event, without what is too much for a bus: first what tools returned, which readers were told before, then the rounds.
+fn bounded(mut finish: Finish) -> Bytes {
+    let json = finish.to_json();
+    if json.len() <= MAX_EVENT {
+        return json;
+    }
+    for step in &mut finish.output.steps {
+        for record in &mut step.tool_results {
+            record.result = None;
+        }
+    }
+    let json = finish.to_json();
+    if json.len() <= MAX_EVENT {
+        return json;
+    }
+    finish.output.steps.clear();
+    finish.to_json()
 }
 
 fn suspended(run_id: &str, topic: &Topic, waiting: Waiting) -> Vec<Announcement> {

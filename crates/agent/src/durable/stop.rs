@@ -27,16 +27,17 @@ const ABORT_REQUEST: &str = "abort-request";
 /// `Store`. That nobody can be told is no error: who works on the run looks into the store at the next step.
 pub(crate) async fn request(store: &dyn Store, bus: &dyn PubSub, run_id: &Text) -> Result<()> {
     write_down(store, run_id).await?;
-    let topic = Topic::agent_control(run_id);
-    let event = NewEvent::new(ABORT_REQUEST, run_id.clone()).with_json("{}");
-    let told = match event {
-        Ok(event) => bus.publish(&topic, event).await.map(|_| ()),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = told {
+    if let Err(error) = tell(bus, run_id).await {
         tracing::warn!(run = %run_id, %error, "that a run is to stop was not told; it is found in the store");
     }
     Ok(())
+}
+
+/// Tells whoever works on the run now that it is to stop.
+pub(crate) async fn tell(bus: &dyn PubSub, run_id: &Text) -> bowline_events::Result<()> {
+    let topic = Topic::agent_control(run_id);
+    let event = NewEvent::new(ABORT_REQUEST, run_id.clone()).with_json("{}")?;
+    bus.publish(&topic, event).await.map(|_| ())
 }
 
 async fn write_down(store: &dyn Store, run_id: &Text) -> Result<()> {
@@ -58,6 +59,14 @@ async fn write_down(store: &dyn Store, run_id: &Text) -> Result<()> {
                 .with_source(error))
         }
         _ => Ok(()),
+    }
+}
+
+/// Forgets that a run was to stop, because it has. If that fails, it is forgotten later.
+pub(crate) async fn forget(store: &dyn Store, run_id: &Text) {
+    if let Ok(Some(stop)) = store.get(STOPS, run_id).await {
+        let gone = Commit::new().delete(STOPS, stop.key, stop.version);
+        let _ = store.commit(gone).await;
     }
 }
 

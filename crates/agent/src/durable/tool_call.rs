@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::bus_failure;
 use super::stop::Ear;
-use super::transcript::{Call, Failure, Outcome, Transcript, outcome_key};
+use super::transcript::{Call, Failure, Outcome, Transcript, given, outcome_key};
 use super::workflow::{CallRef, Services};
 use super::writer::Writer;
+use super::{bus_failure, store_failure};
 use crate::chunk::{Chunk, Denial, Encoder, ToolFailure, ToolResult};
 use crate::message::Approval;
 use crate::model::ToolInput;
@@ -34,7 +34,11 @@ pub(crate) struct Waiting {
     pub(crate) tool_call_id: Text,
     pub(crate) tool_name: Text,
     pub(crate) args: Data,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) tool_call_suspended: Option<Data>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resume_schema: Option<Data>,
@@ -48,11 +52,18 @@ pub(crate) enum WaitKind {
 }
 
 /// The answer to a question for approval.
-#[derive(Debug, Deserialize)]
-struct Decision {
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Decision {
     approved: bool,
     #[serde(default)]
     reason: Option<Text>,
+}
+
+impl Decision {
+    /// What is no decision is none in favour.
+    fn of(answer: &Data) -> Self {
+        answer.parse().unwrap_or_default()
+    }
 }
 
 /// Calls a tool, or waits until somebody allows it or says what it asks for.
@@ -75,7 +86,10 @@ pub(crate) async fn call(
         ctx: &ctx,
         transcript: &transcript,
         call,
-        ear: services.ear(&transcript.run.run_id).await?,
+        ear: services
+            .ear(&transcript.run.run_id)
+            .await
+            .map_err(store_failure)?,
     };
     let outcome = calling.outcome().await?;
     calling.tell(&outcome).await?;
@@ -108,8 +122,8 @@ impl Calling<'_> {
             .run
             .asks_for_approval(&self.services.agent.0);
         if kind != Some(WaitKind::Suspension) && tool.needs_approval(self.call.args, asked) {
-            match self.ctx.resumed::<Decision>()? {
-                Some(decision) => approval = Some(self.approval(decision)),
+            match self.ctx.resumed::<Data>()? {
+                Some(answer) => approval = Some(self.approval(Decision::of(&answer))),
                 None => return Err(self.wait(WaitKind::Approval, None, None)),
             }
         }
@@ -219,6 +233,8 @@ impl Calling<'_> {
                 result: Some(result),
                 ..Outcome::default()
             }),
+            // Nobody would wake it up any more.
+            Some(Err(ToolError::Suspended(_))) if self.ear.is_stopped() => Ok(failed(aborted())),
             Some(Err(ToolError::Suspended(payload))) => {
                 let schema = tool.resume_schema().cloned();
                 Err(self.wait(WaitKind::Suspension, Some(payload), schema))

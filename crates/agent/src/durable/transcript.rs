@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bowline_events::Text;
 use bowline_workflow::{Data, StepContext, StepError};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::input::RunInput;
 use crate::Message;
@@ -49,7 +49,11 @@ pub(crate) struct Failure {
 /// What came of a call of a tool.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Outcome {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) result: Option<Data>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<Failure>,
@@ -58,6 +62,11 @@ pub(crate) struct Outcome {
     /// Whether whoever started the run is to make the call.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) client: bool,
+}
+
+/// What is there, also when it is `null`: a tool that returns nothing has returned.
+pub(super) fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Data>, D::Error> {
+    Data::deserialize(from).map(Some)
 }
 
 /// A call that the model asked for.
@@ -104,7 +113,8 @@ pub(crate) fn said_key(round: u32) -> String {
 
 impl Transcript {
     pub(crate) fn of_step(ctx: &StepContext) -> Result<Self, StepError> {
-        Ok(Self::of_state(ctx.state()?)?)
+        let state = ctx.state().map_err(super::damaged)?;
+        Self::of_state(state).map_err(super::damaged)
     }
 
     /// # Errors
@@ -171,17 +181,24 @@ impl Transcript {
 
     /// The messages of the run itself: what was said to it, and what it answered.
     pub(crate) fn own_messages(&self) -> Vec<Message> {
-        let mut messages = self.run.messages.clone();
         let last = self.answers.keys().next_back().copied().unwrap_or(0);
-        for round in 1..=last + 1 {
-            if let Some(said) = self.said.get(&round) {
-                messages.extend(said.messages.iter().cloned());
-            }
-            if let Some(answer) = self.answers.get(&round)
-                && !answer.parts.is_empty()
-            {
-                messages.push(self.message(round, answer));
-            }
+        let rounds = (1..=last + 1).map(|round| self.messages_of(round));
+        rounds.flatten().collect()
+    }
+
+    /// What was said before a round and in it.
+    pub(crate) fn messages_of(&self, round: u32) -> Vec<Message> {
+        let mut messages = match round {
+            1 => self.run.messages.clone(),
+            _ => Vec::new(),
+        };
+        if let Some(said) = self.said.get(&round) {
+            messages.extend(said.messages.iter().cloned());
+        }
+        if let Some(answer) = self.answers.get(&round)
+            && !answer.parts.is_empty()
+        {
+            messages.push(self.message(round, answer));
         }
         messages
     }

@@ -1,21 +1,23 @@
 //! The loop of an agent, as a workflow.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::PubSub;
 use bowline_store::Store;
 use bowline_workflow::{RetryPolicy, StepContext, StepError, Workflow, step};
+use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 
-use super::Ears;
 use super::input::RunInput;
-use super::mapping::END;
+use super::mapping::{END, End};
 use super::outlet::Told;
 use super::transcript::Transcript;
-use super::{llm, mapping, tool_call};
-use crate::{Agent, Data, Error, Memory, Message, Result};
+use super::{Begun, Ears};
+use super::{llm, mapping, stop, tool_call};
+use crate::{Agent, Data, Error, ErrorKind, Memory, Message, Result};
 
 /// What the ids of the workflows of agents begin with.
 pub(crate) const LOOP: &str = "durable-agentic-loop";
@@ -34,6 +36,7 @@ pub(crate) struct Services {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) memory: Memory,
     pub(crate) ears: Ears,
+    pub(crate) begun: Begun,
 }
 
 /// A round of model and tools.
@@ -83,12 +86,15 @@ fn build(services: &Arc<Services>) -> bowline_workflow::Result<Workflow> {
     let asked = Arc::clone(services);
     let called = Arc::clone(services);
     let width = Arc::clone(services);
+    let last = Arc::clone(services);
     let round = Workflow::builder("durable-agentic-execution")
         .input::<Round>()
         .step(
             step(
                 "durable-llm-execution",
-                move |ctx: StepContext, round: Round| llm::ask(Arc::clone(&asked), ctx, round),
+                move |ctx: StepContext, round: Round| {
+                    guarded(llm::ask(Arc::clone(&asked), ctx, round))
+                },
             )
             .retries(AGAIN),
         )
@@ -96,7 +102,7 @@ fn build(services: &Arc<Services>) -> bowline_workflow::Result<Workflow> {
             step(
                 "durable-tool-call",
                 move |ctx: StepContext, call: CallRef| {
-                    tool_call::call(Arc::clone(&called), ctx, call)
+                    guarded(tool_call::call(Arc::clone(&called), ctx, call))
                 },
             )
             .retries(AGAIN),
@@ -110,7 +116,7 @@ fn build(services: &Arc<Services>) -> bowline_workflow::Result<Workflow> {
         })
         .step(
             step("durable-llm-mapping", move |ctx: StepContext| {
-                mapping::end_round(Arc::clone(&ended), ctx)
+                guarded(mapping::end_round(Arc::clone(&ended), ctx))
             })
             .retries(AGAIN),
         )
@@ -122,16 +128,35 @@ fn build(services: &Arc<Services>) -> bowline_workflow::Result<Workflow> {
             Ok::<_, StepError>(Round { n: 1, more: true })
         }))
         .do_while(round, |round: &Round| round.more)
-        .step(step("map-final-output", |ctx: StepContext| async move {
-            let mut state: HashMap<String, Data> = ctx.state()?;
-            let end = state.remove(END).and_then(|end| end.parse().ok());
-            let finish = Transcript::of_state(state)?.finish(&end.unwrap_or_default());
-            Ok::<_, StepError>(Returned {
-                finish_reason: finish.step_result.reason,
-                text: finish.output.text.unwrap_or_default(),
-            })
+        .step(step("map-final-output", move |ctx: StepContext| {
+            let services = Arc::clone(&last);
+            async move {
+                let mut state: HashMap<String, Data> = ctx.state()?;
+                let end = state.remove(END).and_then(|end| end.parse().ok());
+                let end: End = end.unwrap_or_default();
+                let finish = Transcript::of_state(state)?.finish(&end);
+                if end.aborted {
+                    // It is committed that the run stops.
+                    stop::forget(&*services.store, ctx.run_id()).await;
+                }
+                Ok::<_, StepError>(Returned {
+                    finish_reason: finish.step_result.reason,
+                    text: finish.output.text.unwrap_or_default(),
+                })
+            }
         }))
         .build()
+}
+
+/// What `step` comes to. A panic of the application is a failure, and trying again does not help.
+async fn guarded<T>(step: impl Future<Output = Result<T, StepError>>) -> Result<T, StepError> {
+    let called = AssertUnwindSafe(step).catch_unwind().await;
+    called.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        let text = text.unwrap_or_else(|| "a function of the agent panicked".to_owned());
+        Err(StepError::fail("Panic", text).no_retry())
+    })
 }
 
 impl Services {
@@ -165,7 +190,12 @@ impl Services {
         if self.agent.0.memory.read_only {
             return Ok(());
         }
-        let kept = self.memory.append(thread, messages).await;
-        kept.map(|_| ()).map_err(super::store_failure)
+        match self.memory.append(thread, messages).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                tracing::warn!(run = %run.run_id, %error, "the thread of a run was deleted; the run goes on without");
+                Ok(())
+            }
+            kept => kept.map(|_| ()).map_err(super::store_failure),
+        }
     }
 }

@@ -3,23 +3,27 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use bowline_events::{Error, NewEvent, OpFuture, PubSub, PublishOptions, Published, Reach, Topic};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesOrdered;
+use bowline_events::{Error, ErrorKind, NewEvent, OpFuture, PubSub, PublishOptions, Topic};
 
-/// Events that are on their way at a time.
-const WINDOW: usize = 256;
+/// Events that may wait while others are on their way.
+const MOST: usize = 256;
+/// Bytes of them, about.
+const MOST_BYTES: usize = 1024 * 1024;
+/// Events that are published at once in one process, before readers and other runs get their turn.
+const BURST: u32 = 32;
 
 /// Publishes on the topic of a run. What was written is there when [`flush`](Self::flush) returns.
 ///
-/// When the bus does not take an event, nothing after it is published either, as far as it is not on its way: what follows a gap
-/// would be read in a wrong order.
+/// While events are on their way the next ones gather, and go together then: so the way is never empty, and the order cannot change.
+/// When the bus does not take an event, nothing after it is published either; what follows a gap would be read in a wrong order.
 pub(crate) struct Writer<'a> {
     bus: &'a dyn PubSub,
     topic: &'a Topic,
-    /// Whether to wait for each event: in one process it costs nothing, and who waits for a slow reader keeps the order so.
-    near: bool,
-    sent: FuturesOrdered<OpFuture<'a, Published>>,
+    sending: Option<OpFuture<'a, ()>>,
+    waiting: Vec<NewEvent>,
+    bytes: usize,
+    /// Events since others got their turn.
+    burst: u32,
     failed: Option<Error>,
 }
 
@@ -28,30 +32,49 @@ impl<'a> Writer<'a> {
         Self {
             bus,
             topic,
-            near: bus.capabilities().reach == Reach::Process,
-            sent: FuturesOrdered::new(),
+            sending: None,
+            waiting: Vec::new(),
+            bytes: 0,
+            burst: 0,
             failed: None,
         }
     }
 
-    /// Publishes `event` behind those before. Waits only while too much is on its way.
+    /// Publishes `event` behind those before. Waits only while too much waits already.
     pub(crate) async fn write(&mut self, event: NewEvent) {
         if self.failed.is_some() {
             return;
         }
-        let options = PublishOptions::default();
-        let publishing = self.bus.publish_with(self.topic, event, options);
-        if self.near {
-            let result = publishing.await;
-            self.note(result);
+        if let Err(error) = self.bus.check(self.topic, &event) {
+            return self.leave_out(error);
+        }
+        if self.sending.is_none() {
+            let options = PublishOptions::default();
+            // A bus in this process has mostly taken it when this returns.
+            match self
+                .bus
+                .publish_with(self.topic, event, options)
+                .now_or_self()
+            {
+                Ok(result) => {
+                    self.note(result.map(|_| ()));
+                    self.burst += 1;
+                    if self.burst == BURST {
+                        self.burst = 0;
+                        tokio::task::yield_now().await;
+                    }
+                }
+                Err(pending) => {
+                    self.sending = Some(OpFuture::new(async move { pending.await.map(|_| ()) }));
+                    self.look().await;
+                }
+            }
             return;
         }
-        self.sent.push_back(publishing);
-        // The first look at it puts it on its way, behind those before.
-        while let Some(result) = self.done().await {
-            self.note(result);
-        }
-        while self.sent.len() >= WINDOW {
+        self.bytes += event.data.weight();
+        self.waiting.push(event);
+        self.look().await;
+        while self.waiting.len() >= MOST || self.bytes >= MOST_BYTES {
             self.one().await;
         }
     }
@@ -59,32 +82,83 @@ impl<'a> Writer<'a> {
     /// Waits until everything is published.
     ///
     /// # Errors
-    /// The first failure of the bus; what was written behind it may be missing.
+    /// The first failure of the bus; what was written behind it is missing.
     pub(crate) async fn flush(&mut self) -> Result<(), Error> {
-        while !self.sent.is_empty() {
-            self.one().await;
-        }
+        self.drive().await;
         self.failed.take().map_or(Ok(()), Err)
     }
 
-    /// The result of the first, if it is there already.
-    async fn done(&mut self) -> Option<Result<Published, Error>> {
-        poll_fn(|cx| match self.sent.poll_next_unpin(cx) {
-            Poll::Ready(result) => Poll::Ready(result),
-            Poll::Pending => Poll::Ready(None),
-        })
-        .await
+    /// Whether something is on its way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.sending.is_some()
     }
 
-    async fn one(&mut self) {
-        if let Some(result) = self.sent.next().await {
-            self.note(result);
+    /// Done when nothing is on its way any more. Dropping it and calling it again later loses nothing.
+    pub(crate) async fn drive(&mut self) {
+        while self.is_busy() {
+            self.one().await;
         }
     }
 
-    fn note(&mut self, result: Result<Published, Error>) {
-        if let Err(error) = result {
+    /// Sees whether what is on its way has arrived.
+    async fn look(&mut self) {
+        poll_fn(|cx| {
+            while let Some(sending) = &mut self.sending {
+                match std::pin::Pin::new(sending).poll(cx) {
+                    Poll::Ready(result) => self.arrived(result),
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// Waits until what is on its way has arrived.
+    async fn one(&mut self) {
+        if let Some(sending) = &mut self.sending {
+            let result = sending.await;
+            self.arrived(result);
+        }
+    }
+
+    /// Sends what has gathered meanwhile.
+    fn arrived(&mut self, result: Result<(), Error>) {
+        self.sending = None;
+        self.note(result);
+        let events = std::mem::take(&mut self.waiting);
+        self.bytes = 0;
+        if events.is_empty() || self.failed.is_some() {
+            return;
+        }
+        let options = PublishOptions::default();
+        let publishing = self.bus.publish_all(self.topic, events, options);
+        self.sending = Some(OpFuture::new(async move { publishing.await.map(|_| ()) }));
+    }
+
+    fn note(&mut self, result: Result<(), Error>) {
+        match result {
+            Ok(()) => {}
+            Err(error) if is_refusal(&error) => self.leave_out(error),
+            Err(error) => {
+                self.failed.get_or_insert(error);
+            }
+        }
+    }
+
+    /// It never will be taken, and the run is worth more than one event of it.
+    fn leave_out(&mut self, error: Error) {
+        if is_refusal(&error) {
+            tracing::error!(topic = %self.topic, %error, "an event of a run was left out");
+        } else {
             self.failed.get_or_insert(error);
         }
     }
+}
+
+fn is_refusal(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::TooLarge | ErrorKind::InvalidPayload
+    )
 }

@@ -1,12 +1,21 @@
 //! Controlling runs: approving, answering, stopping, finding.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bowline_events::Text;
-use bowline_workflow::{Data, Resume, Run, RunPage, RunQuery, RunStatus};
+use bowline_store::Store;
+use bowline_workflow::{Data, Resume, Run, RunInfo, RunPage, RunQuery, RunStatus};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::{AgentHandle, AgentRuns};
+use crate::durable::tool_call::Decision;
 use crate::durable::{stop, workflow};
 use crate::{Error, ErrorKind, Result};
+
+/// How long it is looked whether a run that is to stop begins to wait: longer than what goes on in it takes to hear of it.
+const HALTS: Duration = Duration::from_secs(60);
 
 /// A call of a tool that waits for somebody.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -30,12 +39,51 @@ pub struct SuspendedCall {
     pub resume_schema: Option<Data>,
 }
 
+/// The calls that wait.
+fn waiting(
+    info: &RunInfo,
+) -> impl Iterator<Item = bowline_workflow::Result<SuspendedCall>> + use<'_> {
+    info.suspended.iter().map(|step| step.payload.parse())
+}
+
+/// Whether `answer` can be one to the call that is meant, as far as it waits to be approved.
+fn check_answer(info: &RunInfo, tool_call: Option<&str>, answer: &Data) -> Result<()> {
+    let refused = |message| {
+        Err(Error::new(ErrorKind::InvalidInput, "resume", message).with_subject(info.id.clone()))
+    };
+    if tool_call.is_none() && info.suspended.len() > 1 {
+        return refused("several calls wait; name the one that is answered");
+    }
+    let is_meant = |call: &SuspendedCall| tool_call.is_none_or(|id| call.tool_call_id == id);
+    let mut meant = waiting(info)
+        .filter_map(bowline_workflow::Result::ok)
+        .filter(is_meant);
+    let asks = meant.next().is_some_and(|call| call.kind == "approval");
+    if !asks || answer.parse::<Decision>().is_ok() {
+        return Ok(());
+    }
+    let message =
+        "the call waits to be approved; answer {\"approved\": true} or {\"approved\": false}";
+    refused(message)
+}
+
+/// Ends a run that waits for somebody: nobody works on it who could.
+async fn end_waiting(store: &dyn Store, run: &Run) -> bowline_workflow::Result<()> {
+    match run.cancel().await {
+        Err(error) if error.kind() != bowline_workflow::ErrorKind::WrongState => return Err(error),
+        _ => {}
+    }
+    stop::forget(store, run.id()).await;
+    Ok(())
+}
+
 impl AgentRuns {
     /// Answers a call of a tool that waits: with what the tool asked for, or `{"approved": ...}`. `tool_call` may be left out when
     /// only one waits. When this returns, the answer is in the store and the run goes on; of two answers one wins.
     ///
     /// # Errors
-    /// `NotFound` for an unknown run and a call that does not wait, `WrongState` when the run does not wait, `Conflict` when
+    /// `NotFound` for an unknown run and a call that does not wait, `WrongState` when the run does not wait, `InvalidInput` when
+    /// several calls wait and none is named, and when one waits to be approved and the answer is no decision, `Conflict` when
     /// somebody else has answered, `Store`.
     pub async fn resume<T: Serialize + ?Sized>(
         &self,
@@ -43,9 +91,11 @@ impl AgentRuns {
         tool_call: Option<&str>,
         data: &T,
     ) -> Result<()> {
-        self.own_run("resume", run_id).await?;
+        let (_, info) = self.own_run("resume", run_id).await?;
         let failed = |error| Error::engine("resume", error);
-        let mut resume = Resume::with(data).map_err(failed)?;
+        let data = Data::of(data).map_err(failed)?;
+        check_answer(&info, tool_call, &data)?;
+        let mut resume = Resume::with_data(data);
         if let Some(call) = tool_call {
             resume = resume.label(call);
         }
@@ -80,19 +130,26 @@ impl AgentRuns {
     /// # Errors
     /// `NotFound`, `Store`.
     pub async fn abort(&self, run_id: &str) -> Result<()> {
-        let run = self.own_run("abort", run_id).await?;
-        let run_id = run.id().clone();
-        let failed = |error| Error::engine("abort", error);
-        stop::request(&*self.store, &*self.bus, &run_id).await?;
-        if run.status().await.map_err(failed)? == RunStatus::Suspended {
-            // Nobody works on it who could end it.
-            match run.cancel().await {
-                Err(error) if error.kind() != bowline_workflow::ErrorKind::WrongState => {
-                    return Err(failed(error));
-                }
-                _ => {}
-            }
+        let (run, info) = self.own_run("abort", run_id).await?;
+        if info.status.is_final() {
+            return Ok(());
         }
+        let failed = |error| Error::engine("abort", error);
+        stop::request(&*self.store, &*self.bus, run.id()).await?;
+        if run.status().await.map_err(failed)? == RunStatus::Suspended {
+            return end_waiting(&*self.store, &run).await.map_err(failed);
+        }
+        // It may have begun to wait before it has heard of it.
+        let store = Arc::clone(&self.store);
+        tokio::spawn(async move {
+            let halted = timeout(HALTS, run.result()).await;
+            if let Ok(Ok(result)) = halted
+                && result.status() == RunStatus::Suspended
+                && let Err(error) = end_waiting(&*store, &run).await
+            {
+                tracing::warn!(run = %run.id(), %error, "a run that is to stop waits; stop it again");
+            }
+        });
         Ok(())
     }
 
@@ -111,7 +168,7 @@ impl AgentRuns {
     /// # Errors
     /// As [`status`](Self::status).
     pub async fn agent_of(&self, run_id: &str) -> Result<Text> {
-        let (_, agent) = self.find("find agent", run_id).await?;
+        let (_, _, agent) = self.find("find agent", run_id).await?;
         Ok(agent)
     }
 
@@ -120,9 +177,8 @@ impl AgentRuns {
     /// # Errors
     /// `NotFound` for a run that is unknown, no run of an agent, or past its retention; `Store`.
     pub async fn status(&self, run_id: &str) -> Result<RunStatus> {
-        let run = self.own_run("status", run_id).await?;
-        let status = run.status().await;
-        status.map_err(|error| Error::engine("status", error))
+        let (_, info) = self.own_run("status", run_id).await?;
+        Ok(info.status)
     }
 
     /// The calls of a run that wait for somebody.
@@ -130,40 +186,42 @@ impl AgentRuns {
     /// # Errors
     /// As [`status`](Self::status).
     pub async fn suspended(&self, run_id: &str) -> Result<Vec<SuspendedCall>> {
-        let run = self.own_run("suspended", run_id).await?;
-        let failed = |error| Error::engine("suspended", error);
-        let info = run.info().await.map_err(failed)?;
-        let calls = info.suspended.iter().map(|step| step.payload.parse());
-        calls.map(|call| call.map_err(failed)).collect()
+        let (_, info) = self.own_run("suspended", run_id).await?;
+        let calls = waiting(&info);
+        let calls = calls.map(|call| call.map_err(|error| Error::engine("suspended", error)));
+        calls.collect()
     }
 
     /// A run that these are the runs of.
-    async fn own_run(&self, operation: &'static str, run_id: &str) -> Result<Run> {
-        let (run, agent) = self.find(operation, run_id).await?;
+    pub(super) async fn own_run(
+        &self,
+        operation: &'static str,
+        run_id: &str,
+    ) -> Result<(Run, RunInfo)> {
+        let (run, info, agent) = self.find(operation, run_id).await?;
         match &self.agent {
             Some(own) if *own != agent => {
                 let message = format!("it is a run of the agent {agent}, not of {own}");
                 Err(not_found(operation, run_id, message))
             }
-            _ => Ok(run),
+            _ => Ok((run, info)),
         }
     }
 
     /// A run of any agent, and the agent.
-    async fn find(&self, operation: &'static str, run_id: &str) -> Result<(Run, Text)> {
+    async fn find(&self, operation: &'static str, run_id: &str) -> Result<(Run, RunInfo, Text)> {
         let failed = |error| Error::engine(operation, error);
         let run = self.engine.run(run_id).await.map_err(failed)?;
         let info = run.info().await.map_err(failed)?;
-        match workflow::agent(&info.workflow) {
-            Some(agent) => Ok((run, agent.to_owned().into())),
-            None => {
-                let message = format!(
-                    "it is a run of the workflow {}, and not of an agent",
-                    info.workflow
-                );
-                Err(not_found(operation, run_id, message))
-            }
-        }
+        let Some(agent) = workflow::agent(&info.workflow) else {
+            let message = format!(
+                "it is a run of the workflow {}, and not of an agent",
+                info.workflow
+            );
+            return Err(not_found(operation, run_id, message));
+        };
+        let agent = agent.to_owned().into();
+        Ok((run, info, agent))
     }
 }
 

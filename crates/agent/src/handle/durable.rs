@@ -15,7 +15,7 @@ use crate::Agent;
 /// use bowline_agent::{Agent, ScriptedModel};
 /// use bowline_events::{InProcessPubSub, MemoryCache};
 ///
-/// let agent = Agent::builder("analyst").model(ScriptedModel::text("All is well.")).build()?;
+/// let agent = Agent::builder("analyst").model(ScriptedModel::says("All is well.")).build()?;
 /// let agent = agent.durable().bus(Arc::new(InProcessPubSub::new())).cache(Arc::new(MemoryCache::new()));
 /// assert_eq!(agent.agent().id(), "analyst");
 /// # Ok::<(), bowline_agent::Error>(())

@@ -14,8 +14,8 @@ use bowline_events::{PubSub, Text};
 use bowline_store::Store;
 use bowline_workflow::{Engine, Workflow};
 
-use crate::durable::Ears;
 use crate::durable::workflow::{self, Services};
+use crate::durable::{Begun, Ears};
 use crate::{Agent, Error, ErrorKind, Memory, Result};
 
 pub use callbacks::Callbacks;
@@ -39,7 +39,7 @@ pub use stream::{AgentRun, ObserveRun};
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
 /// let bus: Arc<dyn PubSub> = Arc::new(InProcessPubSub::new());
-/// let agent = Agent::builder("greeter").model(ScriptedModel::text("Hello!")).build()?;
+/// let agent = Agent::builder("greeter").model(ScriptedModel::says("Hello!")).build()?;
 /// let agent = DurableAgent::new(agent, Arc::clone(&store), Arc::clone(&bus));
 /// let engine = Engine::builder(store, bus).workflow(agent.workflow()?).start().await?;
 /// let agent = agent.on(&engine)?;
@@ -70,6 +70,7 @@ impl DurableAgent {
             store,
             memory,
             ears: Ears::default(),
+            begun: Begun::default(),
         }))
     }
 

@@ -11,6 +11,20 @@ use crate::{Error, ErrorKind, IntoMessages, Message, Result, RunOptions};
 
 /// Bytes of what a run begins with.
 const MAX_INPUT: usize = 8 * 1024 * 1024;
+/// Bytes of what it remembers: a conversation in which much was said is to go on.
+const MAX_REMEMBERED: usize = MAX_INPUT / 2;
+
+/// How many of the first of `messages` there is no room for.
+fn too_old(messages: &[Message]) -> usize {
+    let mut room = MAX_REMEMBERED;
+    let fits = |message: &&Message| {
+        let bytes = serde_json::to_vec(message).map_or(0, |json| json.len());
+        let left = room.checked_sub(bytes);
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    messages.len() - messages.iter().rev().take_while(fits).count()
+}
 
 impl AgentHandle {
     /// Begins a run: when this returns, it is in the store and will be done, whatever happens to this process. Read it with
@@ -67,7 +81,9 @@ impl AgentHandle {
             .open(thread.clone(), resource.clone(), details)
             .await?;
         let count = self.agent().0.memory.last_messages;
-        memory.recent(thread, count).await
+        let mut messages = memory.recent(thread, count).await?;
+        messages.drain(..too_old(&messages));
+        Ok(messages)
     }
 
     /// Lets the processors look at what is said.
@@ -115,7 +131,13 @@ impl AgentHandle {
         if let Some(context) = &input.options.request_context {
             start = start.context(context.clone());
         }
+        // What was heard of an earlier run of this id does not concern this one.
+        self.services.ears.forget(&input.run_id);
+        self.services.begun.note(&input.run_id);
         let started = self.engine.start(&self.workflow_id(), start).await;
+        if started.is_err() {
+            self.services.begun.take(&input.run_id);
+        }
         started.map_err(failed)
     }
 }

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_events::{PubSub, Text, Topic};
+use bowline_events::{Event, PubSub, StartFrom, Text, Topic};
 use bowline_store::Store;
-use bowline_workflow::Engine;
+use bowline_workflow::{Engine, RunStatus};
 
 use crate::stream::{AgentStream, Observe};
 use crate::{Error, ErrorKind, Result};
@@ -70,11 +70,18 @@ impl AgentRuns {
     /// `NotFound` for a run that neither the store nor the bus knows: it was never there, or its retention is over. `Bus`,
     /// `Store`.
     pub async fn observe(&self, run_id: &str, options: Observe) -> Result<AgentStream> {
-        let options = match self.knows(run_id).await? && !options.is_impatient() {
+        let status = self.seek(run_id).await?;
+        let over = status.is_some_and(RunStatus::is_final);
+        let over = over && self.is_read(run_id, options.start()).await?;
+        let options = match status.is_some() && !options.is_impatient() {
             true => self.patient(run_id, options),
             false => options,
         };
-        AgentStream::open(&self.bus, run_id.to_owned(), options).await
+        let mut stream = AgentStream::open(&self.bus, run_id.to_owned(), options).await?;
+        if over {
+            stream.close();
+        }
+        Ok(stream)
     }
 
     /// Ends the reading when the store says that nobody works on the run any more.
@@ -92,16 +99,16 @@ impl AgentRuns {
         })
     }
 
-    /// Whether the store knows the run; `false` when only the bus does, because a Node process runs it.
-    async fn knows(&self, run_id: &str) -> Result<bool> {
-        let failed = |error| Error::engine("observe", error);
-        let status = match self.engine.run(run_id).await {
-            Ok(run) => Some(run.status().await.map_err(failed)?),
-            Err(error) if error.kind() == bowline_workflow::ErrorKind::NotFound => None,
-            Err(error) => return Err(failed(error)),
+    /// How the run is, as the store has it; `None` when only the bus knows it, because a Node process runs it.
+    async fn seek(&self, run_id: &str) -> Result<Option<RunStatus>> {
+        let status = match self.own_run("observe", run_id).await {
+            Ok((_, info)) => Some(info.status),
+            Err(error) if is_unknown(&error) => None,
+            Err(error) => return Err(error),
         };
-        if status.is_some_and(|status| !status.is_final()) || self.is_kept(run_id).await? {
-            return Ok(status.is_some());
+        let over = status.is_none_or(RunStatus::is_final);
+        if !over || self.is_kept(run_id, status).await? {
+            return Ok(status);
         }
         let message = match status {
             Some(status) => format!(
@@ -112,16 +119,40 @@ impl AgentRuns {
         Err(Error::new(ErrorKind::NotFound, "observe", message).with_subject(run_id.to_owned()))
     }
 
-    /// Whether the bus has something of the run, or keeps nothing at all.
-    async fn is_kept(&self, run_id: &str) -> Result<bool> {
+    /// Whether the bus has something of the run. One that keeps nothing may still tell of a run that the store does not know.
+    async fn is_kept(&self, run_id: &str, status: Option<RunStatus>) -> Result<bool> {
         if !self.bus.capabilities().replay {
-            return Ok(true);
+            return Ok(status.is_none());
         }
-        let topic = Topic::agent_stream(run_id);
-        let kept = self.bus.history(&topic, 0, 1).await;
-        let kept = kept.map_err(|error| Error::bus("observe", error))?;
-        Ok(!kept.is_empty())
+        Ok(self.told(run_id, 0).await?.is_some())
     }
+
+    /// The event at `offset` of the stream of a run, or the first behind it.
+    async fn told(&self, run_id: &str, offset: u64) -> Result<Option<Arc<Event>>> {
+        let topic = Topic::agent_stream(run_id);
+        let kept = self.bus.history(&topic, offset, 1).await;
+        let kept = kept.map_err(|error| Error::bus("observe", error))?;
+        Ok(kept.into_iter().next())
+    }
+
+    /// Whether a run that has ended has nothing to tell from `start` on.
+    async fn is_read(&self, run_id: &str, start: StartFrom) -> Result<bool> {
+        let before = match start {
+            StartFrom::Latest => return Ok(true),
+            StartFrom::Earliest | StartFrom::Offset(0) => return Ok(false),
+            StartFrom::Offset(offset) => offset - 1,
+        };
+        let last = self.told(run_id, before).await?;
+        Ok(last.is_some_and(|event| {
+            event.index == Some(before)
+                && matches!(event.event_type.as_str(), "finish" | "error" | "abort")
+        }))
+    }
+}
+
+/// Whether there is no such run, in contrast to one of another agent.
+fn is_unknown(error: &Error) -> bool {
+    error.kind() == ErrorKind::NotFound && std::error::Error::source(error).is_some()
 }
 
 impl fmt::Debug for AgentRuns {

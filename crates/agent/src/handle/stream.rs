@@ -44,7 +44,7 @@ impl AgentHandle {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     /// # let bus: Arc<dyn PubSub> = Arc::new(InProcessPubSub::new());
-    /// # let agent = Agent::builder("greeter").model(ScriptedModel::text("Hello!")).build()?;
+    /// # let agent = Agent::builder("greeter").model(ScriptedModel::says("Hello!")).build()?;
     /// # let agent = DurableAgent::new(agent, Arc::clone(&store), Arc::clone(&bus));
     /// # let engine = Engine::builder(store, bus).workflow(agent.workflow()?).start().await?;
     /// # let agent = agent.on(&engine)?;

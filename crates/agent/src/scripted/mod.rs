@@ -105,7 +105,7 @@ impl ScriptedModel {
     }
 
     /// A model that says `text` whatever it is asked.
-    pub fn text(text: impl Into<String>) -> Self {
+    pub fn says(text: impl Into<String>) -> Self {
         Self::always(Answer::says(text))
     }
 

@@ -16,6 +16,7 @@ use futures_core::Stream;
 use super::idle::{Idle, Probe};
 use super::{Fold, RunOutput, StreamEvent, StreamItem};
 use crate::chunk::Failure;
+use crate::durable::stop;
 use crate::{Error, ErrorKind, Result};
 
 /// How to read a run.
@@ -74,6 +75,11 @@ impl Observe {
     pub fn close_on_suspend(mut self) -> Self {
         self.close_on_suspend = true;
         self
+    }
+
+    /// Where reading begins.
+    pub(crate) fn start(&self) -> StartFrom {
+        self.start.unwrap_or(StartFrom::Earliest)
     }
 
     /// Keeps nothing of what was read; see [`Fold::discard_output`].
@@ -188,6 +194,21 @@ impl AgentStream {
             }
         }
         Ok(())
+    }
+
+    /// Ends the reading: nothing more is to come.
+    pub(crate) fn close(&mut self) {
+        self.subscription = None;
+    }
+
+    /// Asks whoever works on the run to stop it, in whatever language that is. Only who listens now hears it, so it is for runs of
+    /// Node processes; a run of a store of ours is stopped by [`AgentHandle::abort`](crate::AgentHandle::abort), which holds.
+    ///
+    /// # Errors
+    /// `Bus` when it takes nothing.
+    pub async fn request_abort(&self) -> Result<()> {
+        let told = stop::tell(&*self.bus, &self.run_id).await;
+        told.map_err(|error| Error::bus("abort", error).with_subject(self.run_id.clone()))
     }
 
     /// The run.

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_agent::{Agent, AgentHandle, DurableAgent};
-use bowline_events::{CachingPubSub, Event, InProcessPubSub, MemoryCache, PubSub, Topic};
-use bowline_store::{MemoryStore, Store};
+use bowline_events::{CachingPubSub, Event, InProcessPubSub, MemoryCache, PubSub, Reach, Topic};
+use bowline_store::{MemoryStore, Store, Table};
 use bowline_workflow::{Engine, EngineBuilder};
+
+use crate::line::Line;
+use crate::wires::{FarBus, FarStore};
 
 /// What processes share.
 #[derive(Debug, Clone)]
@@ -17,8 +20,13 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn new() -> Self {
+        Self::on(Arc::new(MemoryStore::new()))
+    }
+
+    /// A house whose store is this.
+    pub(crate) fn on(store: Arc<dyn Store>) -> Self {
         Self {
-            store: Arc::new(MemoryStore::new()),
+            store,
             bus: Arc::new(CachingPubSub::new(
                 Arc::new(InProcessPubSub::new()),
                 Arc::new(MemoryCache::new()),
@@ -35,10 +43,30 @@ impl House {
 
     /// A process with the agent.
     pub(crate) async fn with(&self, agent: &Agent) -> AgentHandle {
-        let store = Arc::clone(&self.store);
-        let agent = DurableAgent::new(agent.clone(), store, Arc::clone(&self.bus));
-        let engine = self.engine().workflow(agent.workflow().unwrap());
-        agent.on(&engine.start().await.unwrap()).unwrap()
+        self.on_engine(agent, self.engine()).await
+    }
+
+    /// A process with the agent, whose engine is set up like this.
+    pub(crate) async fn on_engine(&self, agent: &Agent, engine: EngineBuilder) -> AgentHandle {
+        let (store, bus) = (Arc::clone(&self.store), Arc::clone(&self.bus));
+        serve(agent, store, bus, engine).await
+    }
+
+    /// A process with the agent at the end of a line.
+    pub(crate) async fn far(&self, agent: &Agent, line: &Arc<Line>, reach: Reach) -> AgentHandle {
+        let store: Arc<dyn Store> = Arc::new(FarStore {
+            inner: Arc::clone(&self.store),
+            line: Arc::clone(line),
+        });
+        let bus: Arc<dyn PubSub> = Arc::new(FarBus {
+            inner: Arc::clone(&self.bus),
+            line: Arc::clone(line),
+            reach,
+        });
+        let engine = Engine::builder(Arc::clone(&store), Arc::clone(&bus))
+            .lease(Duration::from_millis(100))
+            .poll(Duration::from_millis(20));
+        serve(agent, store, bus, engine).await
     }
 
     /// What the stream of a run has so far.
@@ -61,4 +89,32 @@ impl House {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+
+    /// The facts of a run, as they are kept.
+    pub(crate) async fn journal(&self, run: &str) -> Vec<serde_json::Value> {
+        let log = Table::new("journal").log(run.to_owned());
+        let mut facts = Vec::new();
+        loop {
+            let page = self.store.read_log(&log, facts.len() as u64, 1000).await;
+            let entries = page.unwrap().entries;
+            if entries.is_empty() {
+                return facts;
+            }
+            for entry in entries {
+                let entry: serde_json::Value = serde_json::from_slice(&entry.body).unwrap();
+                facts.push(entry["f"].clone());
+            }
+        }
+    }
+}
+
+async fn serve(
+    agent: &Agent,
+    store: Arc<dyn Store>,
+    bus: Arc<dyn PubSub>,
+    engine: EngineBuilder,
+) -> AgentHandle {
+    let agent = DurableAgent::new(agent.clone(), store, bus);
+    let engine = engine.workflow(agent.workflow().unwrap());
+    agent.on(&engine.start().await.unwrap()).unwrap()
 }

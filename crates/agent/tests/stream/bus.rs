@@ -492,3 +492,18 @@ async fn a_step_that_is_made_again_is_told_to_every_reader() {
         assert_eq!(early.into_output().text, "2 ");
     }
 }
+
+#[tokio::test]
+async fn a_reader_asks_whoever_works_on_the_run_to_stop_it() {
+    for (name, bus) in buses() {
+        let topic = Topic::agent_control(RUN);
+        let options = bowline_events::SubscribeOptions::new();
+        let mut heard = bus.subscribe(topic, options).await.expect("subscribed");
+        let stream = open(&bus, Observe::new()).await;
+        stream.request_abort().await.expect("told");
+        let word = soon(heard.next()).await.expect("open").expect("an event");
+        assert_eq!(word.event_type, "abort-request", "{name}");
+        assert_eq!(word.run_id, RUN, "{name}");
+        assert!(stream.is_open(), "{name}: the run tells its end itself");
+    }
+}

@@ -8,10 +8,10 @@ use bowline_events::{InProcessPubSub, PubSub};
 use bowline_store::{Stats, Store, TableStats};
 use bowline_workflow::Engine;
 
-use super::counting::{Counted, CountingBus, CountingStore, Counts};
 use super::flow::Flow;
 use crate::Result;
 use crate::clock::{self, now_ns, round, seconds};
+use crate::counting::{Counted, CountingBus, CountingStore, Counts};
 use crate::histogram::Histogram;
 use crate::line::{Members, Outcome};
 

@@ -1,7 +1,6 @@
 //! W6: the workflow engine, on a store of this process and the in-process bus.
 
 mod bed;
-mod counting;
 mod flow;
 mod long;
 

@@ -60,6 +60,38 @@ pub async fn concurrent_publishers_are_seen_in_one_order(fixture: &dyn Fixture) 
     session.finish().await
 }
 
+/// Events that are published together arrive in their order, also when another task does the same, and each has a receipt.
+pub async fn what_is_published_together_is_seen_in_order(fixture: &dyn Fixture) -> ClauseResult {
+    let session = Session::open(fixture, &[Need::Order]).await?;
+    let mut reader = session.listen(TOPIC).await?;
+    let topic = TOPIC.into();
+    let together = |from: u64| {
+        let events = (from..from + WIDTH).map(numbered).collect();
+        let options = PublishOptions::default();
+        session.publisher.publish_all(&topic, events, options)
+    };
+    let rounds = join_all([together(0), together(WIDTH)]);
+    for receipts in session.within("publish", rounds).await? {
+        ensure_eq!(receipts?.len() as u64, WIDTH, "receipts");
+    }
+    let seen = reader.numbers(2 * WIDTH as usize).await?;
+    for from in [0, WIDTH] {
+        let own = |number: &u64| (from..from + WIDTH).contains(number);
+        let own: Vec<u64> = seen.iter().copied().filter(own).collect();
+        let wanted: Vec<u64> = (from..from + WIDTH).collect();
+        ensure_eq!(own, wanted, "events of one call");
+    }
+    let none = session
+        .publisher
+        .publish_all(&topic, Vec::new(), PublishOptions::default());
+    ensure_eq!(
+        session.within("publish", none).await??.len(),
+        0,
+        "receipts for nothing"
+    );
+    session.finish().await
+}
+
 /// A publish future that was made but not yet awaited takes part as well: 64 at once, each event arrives exactly once.
 pub async fn overlapping_publishes_arrive_once_each(fixture: &dyn Fixture) -> ClauseResult {
     let session = Session::open(fixture, &[]).await?;

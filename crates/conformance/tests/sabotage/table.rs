@@ -38,6 +38,7 @@ pub(crate) const TABLE: &[(Sabotage, &[&str])] = {
             SwapsPairs,
             &[
                 "order::one_publisher_is_seen_in_order",
+                "order::what_is_published_together_is_seen_in_order",
                 "order::concurrent_publishers_are_seen_in_one_order",
                 "order::batch_reads_see_the_same_stream",
                 "start::replay_equals_history",

@@ -38,6 +38,22 @@ pub trait EventCache: fmt::Debug + Send + Sync + 'static {
     /// Appends `event` to the history of `topic`; its `index` and `generation` are assigned here.
     fn append<'a>(&'a self, topic: &'a Topic, event: Event) -> OpFuture<'a, CachePosition>;
 
+    /// Appends `events` in their order, as one call of [`append`](Self::append) after the other does, but in one step where it can,
+    /// and tells what became of each.
+    fn append_all<'a>(
+        &'a self,
+        topic: &'a Topic,
+        events: Vec<Event>,
+    ) -> OpFuture<'a, Vec<crate::Result<CachePosition>>> {
+        OpFuture::new(async move {
+            let mut positions = Vec::with_capacity(events.len());
+            for event in events {
+                positions.push(self.append(topic, event).await);
+            }
+            Ok(positions)
+        })
+    }
+
     /// Up to `limit` events from index `from` on. A topic without history reads as an empty page.
     fn read(&self, topic: &Topic, from: u64, limit: usize) -> OpFuture<'static, CachePage>;
 

@@ -20,6 +20,7 @@ pub use memory::MemoryCache;
 use source::CachingSource;
 
 use crate::batch::batched;
+use crate::pipeline::pipeline;
 use crate::{
     Capabilities, Error, ErrorKind, Event, InProcessPubSub, LeaseProvider, NewEvent, OpFuture,
     PubSub, PublishOptions, Published, Result, StartFrom, SubscribeOptions, Subscription, Topic,
@@ -235,6 +236,53 @@ impl PubSub for CachingPubSub {
                 }
             }),
         }
+    }
+
+    fn publish_all<'a>(
+        &'a self,
+        topic: &'a Topic,
+        mut events: Vec<NewEvent>,
+        options: PublishOptions,
+    ) -> OpFuture<'a, Vec<Published>> {
+        if options.local_only || !self.caches(topic) {
+            return self.inner.publish_all(topic, events, options);
+        }
+        if self.joint.is_some() {
+            // Cache and bus are one server, which takes what comes in the order in which it comes.
+            let publish = |event| self.publish_with(topic, event, options);
+            return pipeline(events.into_iter().map(publish).collect());
+        }
+        if let Err(error) = self.check_open("publish", topic) {
+            return OpFuture::ready(Err(error));
+        }
+        // What the bus will refuse must not appear in the history.
+        let checked = events
+            .iter()
+            .try_for_each(|event| self.inner.check(topic, event));
+        if let Err(error) = checked {
+            return OpFuture::ready(Err(error));
+        }
+        OpFuture::new(async move {
+            let stamped = events.iter().map(|event| event.clone().stamp()).collect();
+            let positions = self.cache.append_all(topic, stamped).await?;
+            for (event, position) in events.iter_mut().zip(positions) {
+                match position {
+                    Ok(position) => {
+                        event.index = Some(position.index);
+                        event.generation = position.generation;
+                    }
+                    Err(error) => {
+                        tracing::warn!(%topic, %error, "the event is not cached and cannot be replayed");
+                    }
+                }
+            }
+            let indices: Vec<Option<u64>> = events.iter().map(|event| event.index).collect();
+            let published = self.inner.publish_all(topic, events, options).await?;
+            let indexed = published.into_iter().zip(indices);
+            Ok(indexed
+                .map(|(published, index)| Published::new(published.id, index))
+                .collect())
+        })
     }
 
     fn check(&self, topic: &Topic, event: &NewEvent) -> Result<()> {

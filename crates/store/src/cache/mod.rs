@@ -144,6 +144,57 @@ impl Inner {
         })
     }
 
+    /// Appends all in one commit; one by one, if one of them is what the store does not take.
+    async fn append_all(
+        &self,
+        topic: &Topic,
+        events: Vec<Event>,
+    ) -> Vec<bowline_events::Result<CachePosition>> {
+        match self.append_together(topic, &events).await {
+            Ok(positions) => positions.into_iter().map(Ok).collect(),
+            Err(error) if error.kind() == bowline_events::ErrorKind::TooLarge => {
+                let mut positions = Vec::with_capacity(events.len());
+                for event in events {
+                    positions.push(self.append(topic, event).await);
+                }
+                positions
+            }
+            Err(error) => {
+                let each = |_: Event| {
+                    Err(bowline_events::Error::new(
+                        error.kind(),
+                        "append",
+                        error.message().to_owned(),
+                    )
+                    .with_subject(topic))
+                };
+                events.into_iter().map(each).collect()
+            }
+        }
+    }
+
+    async fn append_together(
+        &self,
+        topic: &Topic,
+        events: &[Event],
+    ) -> bowline_events::Result<Vec<CachePosition>> {
+        let entries = events
+            .iter()
+            .map(|event| record::encode(topic, event.clone()));
+        let entries = entries.collect::<bowline_events::Result<Vec<_>>>()?;
+        let keep = self.keep(topic.family());
+        let commit = Commit::new().append_within(Self::log(topic), entries, keep);
+        let committed = self.store.commit(commit).await?;
+        let landed = committed.appended.first().copied();
+        let generation = landed.map(|landed| self.generation(landed.born));
+        let first = landed.map_or(0, |landed| landed.first);
+        let positions = (first..).take(events.len()).map(|index| CachePosition {
+            index,
+            generation: generation.clone(),
+        });
+        Ok(positions.collect())
+    }
+
     async fn read(
         &self,
         topic: &Topic,
@@ -297,6 +348,18 @@ impl EventCache for StoreCache {
     fn append<'a>(&'a self, topic: &'a Topic, event: Event) -> OpFuture<'a, CachePosition> {
         self.inner.sweep_sometimes();
         OpFuture::new(self.inner.append(topic, event))
+    }
+
+    fn append_all<'a>(
+        &'a self,
+        topic: &'a Topic,
+        events: Vec<Event>,
+    ) -> OpFuture<'a, Vec<bowline_events::Result<CachePosition>>> {
+        if events.is_empty() {
+            return OpFuture::ready(Ok(Vec::new()));
+        }
+        self.inner.sweep_sometimes();
+        OpFuture::new(async move { Ok(self.inner.append_all(topic, events).await) })
     }
 
     fn read(&self, topic: &Topic, from: u64, limit: usize) -> OpFuture<'static, CachePage> {

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use bowline_events::{Text, Timestamp};
 
-use crate::Data;
+use crate::{Data, Result};
 
-use super::{Condition, InstantFunction, RetryPolicy, StepFunction, WidthFunction, Workflow};
+use super::{
+    Check, Condition, InstantFunction, RetryPolicy, StepFunction, WidthFunction, Workflow,
+};
 
 /// One entry. What the entry before returned is what it gets.
 #[derive(Debug)]
@@ -44,12 +46,27 @@ pub(crate) struct StepDefinition {
     pub(crate) description: Option<Text>,
     /// Whether it declares what it suspends with or is resumed with.
     pub(crate) can_suspend: bool,
+    /// Whether a value has the type that it is resumed with.
+    pub(crate) resumes: Option<Check>,
     /// `None`: as the workflow says.
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) function: Arc<dyn StepFunction>,
     /// Anything about it, for whoever looks at the graph.
     pub(crate) metadata: Option<Data>,
     pub(crate) kind: StepKind,
+}
+
+impl StepDefinition {
+    /// Whether it can be resumed with `data`, as far as that was declared.
+    ///
+    /// # Errors
+    /// `InvalidInput` when it cannot; the message says what is wrong.
+    pub(crate) fn check_resume(&self, data: &Data) -> Result<()> {
+        if let Some(check) = self.resumes {
+            check(data)?;
+        }
+        self.function.check_resume(data)
+    }
 }
 
 /// What a step is in the graph. All of them are functions here.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bowline_events::Timestamp;
 
+use crate::Data;
 use crate::context::StepContext;
 use crate::machine::Completion;
 use crate::predicate::Predicate;
@@ -24,6 +25,15 @@ pub(crate) trait StepFunction: Send + Sync {
     /// What the graph shows of it.
     fn source(&self) -> &str {
         COMPILED
+    }
+
+    /// Whether it can be resumed with `data`, as far as it knows.
+    ///
+    /// # Errors
+    /// `InvalidInput` when it cannot.
+    fn check_resume(&self, data: &Data) -> crate::Result<()> {
+        let _ = data;
+        Ok(())
     }
 
     /// What was declared of its values.

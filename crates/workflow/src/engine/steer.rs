@@ -24,11 +24,13 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound` for an unknown run or label, or a step that is not suspended; `WrongState` when the run is not suspended;
-    /// `InvalidInput` when several steps are and none is named; `AlreadyResumed` when somebody else was faster; `Closed`,
+    /// `InvalidInput` when several steps are and none is named, and for data that the step does not take, as far as it declares that
+    /// (the run waits on then); `AlreadyResumed` when somebody else was faster; `Closed`,
     /// `Store`.
     pub async fn resume(&self, run: &str, resume: Resume) -> Result<()> {
         let choose = |machine: &Machine| {
             let spots = machine.select(&resume)?;
+            machine.check_resume(&spots, &resume.data)?;
             Ok(Fact::Resumed {
                 at: self.now(),
                 spots,

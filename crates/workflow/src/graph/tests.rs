@@ -421,6 +421,7 @@ impl Draw {
             id: self.id(),
             description: None,
             can_suspend: false,
+            resumes: None,
             retry: None,
             function: Missing::new(crate::definition::COMPILED.to_owned()),
             metadata: None,

@@ -113,6 +113,27 @@ impl SuspendedStep {
 }
 
 impl Machine {
+    /// Whether the steps at `spots` can be resumed with `data`, as far as they say.
+    ///
+    /// # Errors
+    /// `InvalidInput` when one cannot.
+    pub(crate) fn check_resume(&self, spots: &[Spot], data: &Data) -> Result<()> {
+        for spot in spots {
+            let frame = self.frames.get(spot.frame);
+            let entry = frame.and_then(|frame| frame.workflow.entry(spot.entry));
+            let Some(step) = entry.and_then(|entry| entry.step(spot.branch)) else {
+                continue;
+            };
+            step.check_resume(data).map_err(|error| {
+                let message = format!("the step does not take the data: {}", error.message());
+                Error::new(ErrorKind::InvalidInput, "resume", message)
+                    .with_subject(step.id.clone())
+                    .with_source(error)
+            })?;
+        }
+        Ok(())
+    }
+
     /// Every step that waits for somebody, in the order of the definition.
     pub(crate) fn suspended(&self) -> Vec<SuspendedStep> {
         let mut all = Vec::new();

@@ -96,6 +96,11 @@ impl Schemas {
         check(self.input.as_deref(), data).map_err(misfit)
     }
 
+    /// Whether it can be resumed with `data`.
+    pub(crate) fn check_resume(&self, data: &Data) -> Result<()> {
+        check(self.resume.as_deref(), data).map_err(misfit)
+    }
+
     /// Whether `data` can be the state.
     pub(crate) fn check_state(&self, data: &Data) -> Result<()> {
         check(self.state.as_deref(), data).map_err(misfit)

@@ -44,6 +44,11 @@ impl StepFunction for Guarded {
         self.function.source()
     }
 
+    fn check_resume(&self, data: &Data) -> crate::Result<()> {
+        self.schemas.check_resume(data)?;
+        self.function.check_resume(data)
+    }
+
     fn schemas(&self) -> Option<&Schemas> {
         Some(&self.schemas)
     }

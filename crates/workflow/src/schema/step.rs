@@ -42,8 +42,8 @@ impl<I, O> TypedStep<I, O> {
         self.declare(Part::Output, schema)
     }
 
-    /// What it is resumed with; it [can suspend](Self::resumes) then. Something else fails it with the code
-    /// `WORKFLOW_STEP_RESUME_DATA_VALIDATION_FAILED` before it is called, and is not tried again.
+    /// What it is resumed with; it [can suspend](Self::resumes) then. Something else is refused by whoever is to resume it, and the
+    /// run waits on; where it comes another way, it fails the step with the code `WORKFLOW_STEP_RESUME_DATA_VALIDATION_FAILED`.
     ///
     /// # Errors
     /// As [`input_schema`](Self::input_schema).

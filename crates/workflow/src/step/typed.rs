@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::guard::Limited;
 use super::{Any, Shape};
-use crate::definition::{Node, StepDefinition, StepFunction, StepKind, invalid};
+use crate::definition::{Check, Node, StepDefinition, StepFunction, StepKind, invalid};
 use crate::schema::Schemas;
 use crate::{Data, Result, RetryPolicy, Workflow};
 
@@ -83,6 +83,7 @@ pub(crate) struct Draft {
     description: Option<Text>,
     metadata: Option<Data>,
     can_suspend: bool,
+    resumes: Option<Check>,
     retry: Option<RetryPolicy>,
     timeout: Option<Duration>,
     kind: StepKind,
@@ -148,10 +149,11 @@ impl<I, O> TypedStep<I, O> {
         self
     }
 
-    /// Says that it is resumed with an `R`.
+    /// Says that it is resumed with an `R`: anything else is refused by whoever is to resume it, and the run waits on.
     #[must_use]
     pub fn resumes<R: serde::de::DeserializeOwned>(mut self) -> Self {
         self.draft.can_suspend = true;
+        self.draft.resumes = Some(|data| data.parse::<R>().map(|_| ()));
         self
     }
 
@@ -199,6 +201,7 @@ impl Draft {
             description: None,
             metadata: None,
             can_suspend: false,
+            resumes: None,
             retry: None,
             timeout: None,
             kind: StepKind::Step,
@@ -319,6 +322,7 @@ impl Draft {
             id,
             description: self.description,
             can_suspend: self.can_suspend,
+            resumes: self.resumes,
             retry: self.retry,
             function,
             metadata: self.metadata,

@@ -175,3 +175,28 @@ async fn a_failed_run_tries_again_what_failed_and_nothing_else() {
     );
     engine.close().await;
 }
+
+#[tokio::test]
+async fn an_answer_that_the_step_does_not_take_is_refused_and_the_run_waits_on() {
+    async fn ask(ctx: StepContext) -> Result<u32, StepError> {
+        match ctx.resumed::<u32>()? {
+            Some(n) => Ok(n),
+            None => Err(ctx.suspend("how many?")),
+        }
+    }
+    let workflow = Workflow::builder("asking")
+        .step(step("ask", ask).resumes::<u32>())
+        .build()
+        .unwrap();
+    let house = House::new();
+    let engine = house.with(&workflow).await;
+    let run = engine.start("asking", Start::default()).await.unwrap();
+    run.result().await.unwrap();
+    let refused = run.resume(Resume::with("many").unwrap()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+    assert_eq!(refused.subject(), Some("ask"));
+    assert_eq!(run.status().await.unwrap(), RunStatus::Suspended);
+    let result = run.resume(Resume::with(&3).unwrap()).await.unwrap();
+    assert_eq!(result.output::<u32>().unwrap(), 3);
+    engine.close().await;
+}

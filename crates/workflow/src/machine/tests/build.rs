@@ -50,6 +50,7 @@ fn definition(id: Text, retry: Option<RetryPolicy>) -> Arc<StepDefinition> {
         id,
         description: None,
         can_suspend: false,
+        resumes: None,
         retry,
         function: Arc::new(Uncalled),
         metadata: None,

@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 /// What went through since the counts were taken last.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     published: AtomicU64,
     commits: AtomicU64,
     bytes: AtomicU64,
@@ -23,18 +23,18 @@ pub(super) struct Counts {
 
 /// Numbers of [`Counts`].
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Counted {
+pub(crate) struct Counted {
     /// Events that were published.
-    pub(super) published: u64,
+    pub(crate) published: u64,
     /// Commits that were asked for.
-    pub(super) commits: u64,
+    pub(crate) commits: u64,
     /// Bytes of them, as [`Commit::bytes`] counts.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Counts {
     /// The numbers so far; they begin at 0 again.
-    pub(super) fn take(&self) -> Counted {
+    pub(crate) fn take(&self) -> Counted {
         let take = |count: &AtomicU64| count.swap(0, Relaxed);
         Counted {
             published: take(&self.published),
@@ -46,9 +46,9 @@ impl Counts {
 
 /// Counts the events that are published on a bus.
 #[derive(Debug)]
-pub(super) struct CountingBus<B> {
-    pub(super) bus: B,
-    pub(super) counts: Arc<Counts>,
+pub(crate) struct CountingBus<B> {
+    pub(crate) bus: B,
+    pub(crate) counts: Arc<Counts>,
 }
 
 impl<B: PubSub> PubSub for CountingBus<B> {
@@ -114,9 +114,9 @@ impl<B: PubSub> PubSub for CountingBus<B> {
 
 /// Counts the commits of a store and their bytes.
 #[derive(Debug)]
-pub(super) struct CountingStore {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) counts: Arc<Counts>,
+pub(crate) struct CountingStore {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) counts: Arc<Counts>,
 }
 
 impl Store for CountingStore {
