@@ -8,11 +8,13 @@ use bowline_events::StartFrom;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::agent::AgentArgs;
 use crate::runs::RunsArgs;
 use crate::schedules::SchedulesArgs;
 
 const EXAMPLES: &str = "\
 Examples:
+  bowline agent run analyst 'Analyze this data'
   bowline tail orders --bus unix:///tmp/shop/events.sock
   bowline publish orders --bus unix:///tmp/shop/events.sock --type order.created --data '{\"n\":1}'
   export BOWLINE_BUS=unix:///tmp/shop/events.sock
@@ -78,7 +80,7 @@ Examples:
   bowline completions bash > ~/.local/share/bash-completion/completions/bowline
   bowline completions zsh > ~/.zfunc/_bowline";
 
-/// Publish, tail and inspect an event bus; look at workflow runs and schedules, and steer them
+/// Run agents; publish, tail and inspect an event bus; look at workflow runs and schedules, and steer them
 #[derive(Debug, Parser)]
 #[command(name = "bowline", version, after_help = EXAMPLES, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -88,6 +90,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Agent(AgentArgs),
     Publish(PublishArgs),
     Tail(TailArgs),
     Topics(TopicsArgs),

@@ -1,8 +1,9 @@
-//! The `bowline` command: an event bus, and the workflow runs and schedules of a store.
+//! The `bowline` command: agents, an event bus, and the workflow runs and schedules of a store.
 //!
 //! Exit codes: 0 done, 1 failed, 2 the call or the configuration is wrong, 3 a timeout came before the limit was reached.
 //! Results go to standard output, everything else to standard error; an error is one line.
 
+mod agent;
 mod args;
 mod bus;
 mod colour;
@@ -60,6 +61,7 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Publish(args) => on_runtime(publish::run(args)),
         Command::Tail(args) => on_runtime(tail::run(args)),
         Command::Topics(args) => on_runtime(topics::run(args)),
+        Command::Agent(args) => on_runtime(agent::run(args)),
         Command::Runs(args) => on_runtime(runs::run(args)),
         Command::Schedules(args) => on_runtime(schedules::run(args)),
         Command::Doctor(args) => on_runtime(doctor::run(args)),

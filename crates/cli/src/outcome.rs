@@ -64,6 +64,14 @@ impl Failure {
         }
     }
 
+    /// Somebody ended the command, and what it was about goes on: the exit code of shells for Ctrl-C.
+    pub(crate) fn left(message: impl Into<String>) -> Self {
+        Self {
+            code: 130,
+            message: message.into(),
+        }
+    }
+
     /// The same failure, said to be about `what`.
     pub(crate) fn about(self, what: impl fmt::Display) -> Self {
         Self {

@@ -38,11 +38,7 @@ impl Workplace {
     pub(crate) async fn open(args: &StoreArgs, need: Need) -> Result<Self, Failure> {
         let sources = bus::sources(&args.bus).store_flag(args.store.as_deref());
         let settings = sources.load()?;
-        let Some(config) = settings.store() else {
-            return Err(Failure::usage(
-                "no store is configured: give --store sqlite:app.db, or set BOWLINE_STORE, or write store = \"...\" into bowline.toml",
-            ));
-        };
+        let config = require(&settings)?;
         check(config).await?;
         let stores = Stores::new();
         let store = stores.open(config).await?;
@@ -90,8 +86,17 @@ async fn open_bus(
     Ok((bus.shared(), is_shared))
 }
 
+/// The store that is configured.
+pub(crate) fn require(settings: &Settings) -> Result<&StoreConfig, Failure> {
+    settings.store().ok_or_else(|| {
+        Failure::usage(
+            "no store is configured: give --store sqlite:app.db, or set BOWLINE_STORE, or write store = \"...\" into bowline.toml",
+        )
+    })
+}
+
 /// Refuses a store that is not there: opening it would make an empty one, and hide a wrong path.
-async fn check(config: &StoreConfig) -> Result<(), Failure> {
+pub(crate) async fn check(config: &StoreConfig) -> Result<(), Failure> {
     let is_in_memory = match config {
         StoreConfig::Memory => true,
         StoreConfig::Sqlite(config) => config.is_in_memory(),

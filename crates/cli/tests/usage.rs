@@ -240,6 +240,7 @@ fn secrets_are_not_printed() {
 fn help_has_examples_and_completions_are_scripts() {
     let scratch = Scratch::new();
     for command in [
+        "agent",
         "publish",
         "tail",
         "topics",
@@ -256,10 +257,16 @@ fn help_has_examples_and_completions_are_scripts() {
     }
     for (command, parts) in [
         (
+            "agent",
+            &[
+                "run", "observe", "approve", "decline", "resume", "abort", "list", "runs",
+            ][..],
+        ),
+        (
             "runs",
             &[
                 "list", "show", "watch", "start", "resume", "cancel", "retry",
-            ][..],
+            ],
         ),
         (
             "schedules",

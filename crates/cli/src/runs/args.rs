@@ -1,6 +1,7 @@
 //! The command line of `bowline runs`.
 
-use bowline_workflow::{RunCursor, RunStatus};
+use bowline_events::Timestamp;
+use bowline_workflow::{RunCursor, RunQuery, RunStatus};
 use clap::{Args, Subcommand};
 
 use crate::args::{Seconds, StoreArgs};
@@ -100,11 +101,18 @@ pub(crate) enum RunsCommand {
 #[derive(Debug, Args)]
 #[command(after_help = LIST_EXAMPLES)]
 pub(crate) struct ListArgs {
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
     /// Those of this workflow
     #[arg(long, value_name = "ID")]
     pub(crate) workflow: Option<String>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+}
+
+/// Which runs, of whatever workflow.
+#[derive(Debug, Args)]
+pub(crate) struct FilterArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
     /// Those in this status; may be given several times
     #[arg(long, value_name = "STATUS", value_parser = status)]
     pub(crate) status: Vec<RunStatus>,
@@ -123,6 +131,27 @@ pub(crate) struct ListArgs {
     /// Those after this place, which the list before told
     #[arg(long, value_name = "CURSOR", value_parser = cursor)]
     pub(crate) cursor: Option<RunCursor>,
+}
+
+impl FilterArgs {
+    /// The same as a query.
+    pub(crate) fn query(&self, now: Timestamp) -> RunQuery {
+        let mut query = RunQuery::new()
+            .limit(self.limit.into())
+            .after(self.cursor.clone());
+        if let Some(resource) = &self.resource {
+            query = query.resource(resource.clone());
+        }
+        if let Some(since) = self.since {
+            query = query.created_from(since.from(now));
+        }
+        if let Some(before) = self.before {
+            query = query.created_before(before.from(now));
+        }
+        self.status
+            .iter()
+            .fold(query, |query, status| query.status(*status))
+    }
 }
 
 /// Show a run: its steps as a tree, with times, errors, and what it waits for

@@ -1,10 +1,10 @@
 //! `bowline runs list`.
 
 use bowline_events::Timestamp;
-use bowline_workflow::{RunInfo, RunPage, RunQuery};
+use bowline_workflow::{RunInfo, RunPage};
 use serde::Serialize;
 
-use super::args::ListArgs;
+use super::args::{FilterArgs, ListArgs};
 use super::info::{Line, took, waits_for};
 use crate::bus::note;
 use crate::colour::shown;
@@ -21,12 +21,27 @@ struct Next {
     next: String,
 }
 
-pub(crate) async fn run(args: ListArgs) -> Result<Outcome, Failure> {
+pub(super) async fn run(args: ListArgs) -> Result<Outcome, Failure> {
     let now = Timestamp::now();
-    let place = Workplace::open(&args.store, Need::Store).await?;
-    let page = place.engine.runs(&query(&args, now)).await?;
+    let place = Workplace::open(&args.filter.store, Need::Store).await?;
+    let mut query = args.filter.query(now);
+    if let Some(workflow) = &args.workflow {
+        query = query.workflow(workflow.clone());
+    }
+    let page = place.engine.runs(&query).await?;
+    print(&page, &args.filter, now).await?;
+    place.close().await?;
+    Ok(Outcome::Done)
+}
+
+/// Prints what `filter` has found.
+pub(crate) async fn print(
+    page: &RunPage,
+    filter: &FilterArgs,
+    now: Timestamp,
+) -> Result<(), Failure> {
     let mut text = Vec::new();
-    if args.store.json {
+    if filter.store.json {
         for run in &page.runs {
             json::line(&Line::from(run), &mut text)?;
         }
@@ -38,40 +53,16 @@ pub(crate) async fn run(args: ListArgs) -> Result<Outcome, Failure> {
         text = rows(&page.runs, now).into_bytes();
     }
     Output::stdout()?.write(&mut text).await?;
-    tell(&args, &page);
-    place.close().await?;
-    Ok(Outcome::Done)
-}
-
-fn query(args: &ListArgs, now: Timestamp) -> RunQuery {
-    let mut query = RunQuery::new()
-        .limit(args.limit.into())
-        .after(args.cursor.clone());
-    if let Some(workflow) = &args.workflow {
-        query = query.workflow(workflow.clone());
-    }
-    if let Some(resource) = &args.resource {
-        query = query.resource(resource.clone());
-    }
-    if let Some(since) = args.since {
-        query = query.created_from(since.from(now));
-    }
-    if let Some(before) = args.before {
-        query = query.created_before(before.from(now));
-    }
-    args.status
-        .iter()
-        .fold(query, |query, status| query.status(*status))
-}
-
-fn tell(args: &ListArgs, page: &RunPage) {
     match &page.next {
-        Some(next) if !args.store.json => note(format_args!("there are more: --cursor {next}")),
+        Some(next) if !filter.store.json => {
+            note(format_args!("there are more: --cursor {next}"));
+        }
         None if page.runs.is_empty() => {
             note("no runs: none has this, or their retention is over");
         }
         _ => {}
     }
+    Ok(())
 }
 
 fn rows(runs: &[RunInfo], now: Timestamp) -> String {

@@ -10,8 +10,10 @@ mod steer;
 mod tree;
 mod watch;
 
-pub(crate) use args::RunsArgs;
 use args::RunsCommand;
+pub(crate) use args::{FilterArgs, RunsArgs};
+pub(crate) use list::print;
+pub(crate) use steer::data;
 
 use crate::outcome::{Failure, Outcome};
 
@@ -28,7 +30,7 @@ pub(crate) async fn run(args: RunsArgs) -> Result<Outcome, Failure> {
 }
 
 /// The part of `text` that fits one line, or all of it.
-fn shorten(text: &str, full: bool) -> String {
+pub(crate) fn shorten(text: &str, full: bool) -> String {
     const SHOWN: usize = 100;
     if full || text.chars().count() <= SHOWN {
         return text.to_owned();

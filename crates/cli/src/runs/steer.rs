@@ -100,7 +100,7 @@ async fn patiently<T>(change: impl Future<Output = T>) -> T {
 }
 
 /// The JSON that `argument` of `option` means.
-fn data(option: &str, argument: &str) -> Result<Data, Failure> {
+pub(crate) fn data(option: &str, argument: &str) -> Result<Data, Failure> {
     let payload = input::of_option(option, argument, DATA_LIMIT)?;
     let json = payload.to_json()?;
     let text = String::from_utf8(json.to_vec())

@@ -143,7 +143,7 @@ fn order() -> Workflow {
     let sum = |all: Vec<u64>| async move { Ok::<_, StepError>(all.iter().sum::<u64>()) };
     let ask = |ctx: StepContext, n: u64| async move {
         match ctx.resumed::<bool>()? {
-            Some(yes) => Ok(json!({ "total": n, "approved": yes })),
+            Some(yes) => Ok(json!({ "approved": yes, "total": n })),
             None => Err(ctx.suspend_with(&json!({ "total": n }), ["boss"])),
         }
     };

@@ -160,12 +160,12 @@ fn servers(fields: &mut Fields) -> Read<Vec<McpConfig>> {
     };
     let servers = servers.into_iter().enumerate();
     servers
-        .map(|(n, value)| server(format!("{path}[{n}]"), value))
+        .map(|(n, value)| server(&format!("{path}[{n}]"), value))
         .collect()
 }
 
-fn server(path: String, value: Value) -> Read<McpConfig> {
-    let mut fields = Fields::of(path.clone(), value, &MCP)?;
+fn server(path: &str, value: Value) -> Read<McpConfig> {
+    let mut fields = Fields::of(path.to_owned(), value, &MCP)?;
     let command = fields.texts("command")?;
     let env = fields.texts("env")?;
     let directory = fields.text("directory")?;
