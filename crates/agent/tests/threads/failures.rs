@@ -1,6 +1,6 @@
 //! What becomes of a thread when the processes that look after it end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bowline_agent::threads::{Accepted, ThreadEvent, ThreadRecord};
@@ -163,4 +163,52 @@ async fn a_run_whose_lease_is_lost_stops_and_what_it_did_not_read_waits() {
     leases.release(&key, "theirs").await.unwrap();
     assert_eq!(reader.said().await.0, "heard unread");
     assert_eq!(world.heard.all(), ["work", "unread"]);
+}
+
+/// A process takes signals and is killed somewhere on the way; whatever it has taken is heard by one run of the other.
+async fn killed_after(steps: usize) {
+    let world = World::new();
+    let (mortal, b) = (Mortal::born(&world).await, world.process().await);
+    let mut reader = b.read().await;
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let (process, note) = (Arc::clone(&mortal.process), Arc::clone(&taken));
+    mortal.runtime.spawn(async move {
+        for n in 0.. {
+            let text = format!("signal-{n}.");
+            let sent = match n % 3 {
+                2 => process.queue(text.as_str()).await,
+                _ => process.send(text.as_str()).await,
+            };
+            assert!(
+                !matches!(sent, Accepted::Before | Accepted::Dropped),
+                "{sent:?}"
+            );
+            note.lock().unwrap().push(text);
+        }
+    });
+    while taken.lock().unwrap().len() < steps / 10 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..(steps % 10) * 20 {
+        tokio::task::yield_now().await;
+    }
+    mortal.kill().await;
+    let taken = taken.lock().unwrap().clone();
+    b.queue("last").await;
+    let mut heard = String::new();
+    while !heard.contains("last") {
+        let (said, end) = reader.said().await;
+        if end == ThreadEvent::Completed {
+            heard.push_str(&said);
+        }
+    }
+    for text in &taken {
+        let times = heard.matches(text.as_str()).count();
+        assert_eq!(times, 1, "{text} after {steps}: {heard}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_process_has_taken_is_heard_once_wherever_it_is_killed() {
+    futures_util::future::join_all((0..40).map(killed_after)).await;
 }
