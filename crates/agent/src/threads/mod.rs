@@ -32,3 +32,7 @@ pub use signal::{Contents, MAX_SIGNAL, Signal, SignalKind, SignalPart};
 pub use stream::ThreadStream;
 pub use thread::ThreadId;
 pub use timeline::{ThreadEvent, ThreadItem};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../../docs/agents-threads.md")]
+struct Guide;

@@ -195,16 +195,15 @@ async fn killed_after(steps: usize) {
     mortal.kill().await;
     let taken = taken.lock().unwrap().clone();
     b.queue("last").await;
-    let mut heard = String::new();
-    while !heard.contains("last") {
+    let mut shown = String::new();
+    while !shown.contains("last") {
         let (said, end) = reader.said().await;
-        if end == ThreadEvent::Completed {
-            heard.push_str(&said);
-        }
+        shown.push_str(&format!("[{said} {end:?}]"));
     }
+    let heard = b.heard().await;
     for text in &taken {
         let times = heard.matches(text.as_str()).count();
-        assert_eq!(times, 1, "{text} after {steps}: {heard}");
+        assert_eq!(times, 1, "{text} after {steps}: {heard} {shown}");
     }
 }
 

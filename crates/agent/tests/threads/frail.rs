@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use bowline_agent::threads::{SendOptions, Signal, ThreadEvent};
+use bowline_agent::threads::{SendOptions, Signal};
 use bowline_events::{Text, Timestamp};
 use bowline_store::{
     BlobHash, Claim, Commit, Committed, Error, ErrorKind, Filter, LogName, LogPage, MemoryStore,
@@ -161,16 +161,15 @@ async fn sent_again_and_again(seed: u64) {
     }
     store.healed.store(true, Ordering::SeqCst);
     processes[0].queue("last").await;
-    let mut heard = String::new();
-    while !heard.contains("last") {
+    let mut shown = String::new();
+    while !shown.contains("last") {
         let (said, end) = reader.said().await;
-        if end == ThreadEvent::Completed {
-            heard.push_str(&said);
-        }
+        shown.push_str(&format!("[{said} {end:?}]"));
     }
+    let heard = processes[0].heard().await;
     for text in &texts {
         let times = heard.matches(text.as_str()).count();
-        assert_eq!(times, 1, "{text} with the seed {seed}: {heard}");
+        assert_eq!(times, 1, "{text} with the seed {seed}: {heard} {shown}");
     }
 }
 

@@ -14,7 +14,7 @@ use bowline_agent::tool::{ToolContext, ToolError, tool};
 use bowline_agent::{Agent, AgentHandle, DurableAgent};
 use bowline_events::{CachingPubSub, InProcessPubSub, MemoryCache, PubSub};
 use bowline_store::{MemoryStore, Store};
-use bowline_workflow::Engine;
+use bowline_workflow::{Engine, RunQuery};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -160,6 +160,17 @@ impl Process {
         let options = RunOptions::new();
         let queued = self.threads.queue_message(AGENT, thread(), signal, options);
         queued.await.unwrap()
+    }
+
+    /// What all runs say that they have heard, as it is in the store, whatever a reader could be told of them.
+    pub(crate) async fn heard(&self) -> String {
+        let mut heard = String::new();
+        let runs = self.agent.runs(RunQuery::new()).await.unwrap().runs;
+        for run in runs {
+            let result = run.result.map(|it| it.to_string());
+            heard.push_str(&result.unwrap_or_default());
+        }
+        heard
     }
 
     pub(crate) async fn read(&self) -> Reader {
