@@ -18,6 +18,7 @@ pub mod processor;
 pub mod scripted;
 pub mod stream;
 pub mod structured;
+pub mod threads;
 pub mod tool;
 
 pub use agent::{Agent, AgentBuilder, RunOptions};

@@ -9,6 +9,7 @@ use bowline_events::{Text, Timestamp};
 use bowline_store::{Commit, Expect, Index, LogName, Store, Table};
 use serde::{Deserialize, Serialize};
 
+use super::transcript::Transcript;
 use crate::{Data, Error, ErrorKind, Message, Result};
 
 /// Mailboxes, by the id of the run; the records say until when they are kept.
@@ -16,8 +17,8 @@ const MAIL: Table = Table::new("agent_mail");
 
 /// Letters that a mailbox takes.
 pub(crate) const MAX_LETTERS: u64 = 10_000;
-/// How long a closed mailbox is kept.
-const KEPT: Duration = Duration::from_secs(60 * 60);
+/// How long a closed mailbox is kept: longer than all processes are away that may still want what was not read.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Mailboxes that are over and removed by whoever closes one.
 const SWEPT: usize = 100;
 const PAGE: usize = 100;
@@ -38,7 +39,7 @@ pub(crate) struct Letter {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Entry {
-    Letter(Letter),
+    Letter(Box<Letter>),
     Closed,
 }
 
@@ -74,7 +75,7 @@ pub(crate) async fn unread(store: &dyn Store, run_id: &str, read: u64) -> Result
         for entry in page.entries {
             mail.read = entry.position + 1;
             match serde_json::from_slice(&entry.body) {
-                Ok(Entry::Letter(letter)) => mail.letters.push(letter),
+                Ok(Entry::Letter(letter)) => mail.letters.push(*letter),
                 Ok(Entry::Closed) => mail.closed = true,
                 Err(error) => {
                     let message = format!("letter {} cannot be read: {error}", entry.position);
@@ -106,35 +107,81 @@ pub(crate) async fn close(store: &dyn Store, run_id: &str, read: u64) -> Result<
     }
 }
 
-/// Posts a letter to a run. `false` when its mailbox is closed. Posting a letter again that is there does nothing.
+/// What a letter meets at a mailbox.
+#[derive(Debug)]
+pub(crate) enum Posting {
+    /// It is there already.
+    There,
+    /// Nobody reads it any more.
+    Closed,
+    /// The commit to which it has been added; it posts the letter unless somebody else posts one first.
+    Open(Commit),
+}
+
+/// Adds to `commit` that a letter is posted to a run.
 ///
 /// # Errors
 /// `TooLarge` for a mailbox that is full, `Store`.
-pub(crate) async fn post(store: &dyn Store, run_id: &str, letter: &Letter) -> Result<bool> {
-    let entry = write(&Entry::Letter(letter.clone()));
-    let mut seen = Mail::default();
+pub(crate) async fn posting(
+    store: &dyn Store,
+    run_id: &str,
+    letter: &Letter,
+    commit: Commit,
+) -> Result<Posting> {
+    let mail = unread(store, run_id, 0).await?;
+    if mail.letters.iter().any(|there| there.id == letter.id) {
+        return Ok(Posting::There);
+    }
+    if mail.closed {
+        return Ok(Posting::Closed);
+    }
+    if mail.read >= MAX_LETTERS {
+        let message =
+            format!("its mailbox has {MAX_LETTERS} letters, which is the limit; wait for its end");
+        let error = Error::new(ErrorKind::TooLarge, "post", message);
+        return Err(error.with_subject(run_id.to_owned()));
+    }
+    let entry = write(&Entry::Letter(Box::new(letter.clone())));
+    Ok(Posting::Open(commit.append_at(
+        log(run_id),
+        mail.read,
+        [entry],
+    )))
+}
+
+/// Adds to `commit` the first letters of a run that has not begun.
+pub(crate) fn opening(run_id: &str, letters: &[Letter], commit: Commit) -> Commit {
+    let entries = letters
+        .iter()
+        .map(|letter| write(&Entry::Letter(Box::new(letter.clone()))));
+    commit.append_at(log(run_id), 0, entries)
+}
+
+/// Closes the mailbox of a run that has ended, unless the run did, and returns the letters that it has not read.
+/// `read`: how much it has read.
+///
+/// # Errors
+/// `Store`, `Corrupt`.
+pub(crate) async fn seal(store: &dyn Store, run_id: &str, read: u64) -> Result<Vec<Letter>> {
     loop {
-        let new = unread(store, run_id, seen.read).await?;
-        if new.letters.iter().any(|there| there.id == letter.id) {
-            return Ok(true);
+        let mail = unread(store, run_id, read).await?;
+        if mail.closed || close(store, run_id, mail.read).await? {
+            return Ok(mail.letters);
         }
-        if new.closed {
-            return Ok(false);
-        }
-        if new.read >= MAX_LETTERS {
-            let message = format!(
-                "its mailbox has {MAX_LETTERS} letters, which is the limit; wait for its end"
-            );
-            return Err(
-                Error::new(ErrorKind::TooLarge, "post", message).with_subject(run_id.to_owned())
-            );
-        }
-        seen.read = new.read;
-        let commit = Commit::new().append_at(log(run_id), seen.read, [entry.clone()]);
-        match store.commit(commit).await {
-            Ok(_) => return Ok(true),
-            Err(error) if error.conflict().is_some() => {}
-            Err(error) => return Err(failed("post", run_id, error)),
+    }
+}
+
+/// How much a run has read, by its `state`.
+///
+/// # Errors
+/// `Corrupt` when it is the state of something else.
+pub(crate) fn read_by(state: &Data) -> Result<u64> {
+    let transcript = state.parse().and_then(Transcript::of_state);
+    match transcript {
+        Ok(transcript) => Ok(transcript.read()),
+        Err(error) => {
+            let message = format!("the state of the run cannot be read: {error}");
+            Err(Error::new(ErrorKind::Corrupt, "read mail", message).with_source(error))
         }
     }
 }
@@ -178,21 +225,48 @@ mod tests {
         }
     }
 
+    async fn post(store: &dyn Store, letter: &Letter) -> &'static str {
+        match posting(store, "r", letter, Commit::new()).await.unwrap() {
+            Posting::There => "there",
+            Posting::Closed => "closed",
+            Posting::Open(commit) => match store.commit(commit).await {
+                Ok(_) => "posted",
+                Err(_) => "conflict",
+            },
+        }
+    }
+
     #[tokio::test]
     async fn a_letter_is_read_or_refused() {
         let store = MemoryStore::new();
-        assert!(post(&store, "r", &letter("a")).await.unwrap());
+        assert_eq!(post(&store, &letter("a")).await, "posted");
         assert!(!close(&store, "r", 0).await.unwrap(), "there is a letter");
         let mail = unread(&store, "r", 0).await.unwrap();
         assert_eq!((mail.letters.len(), mail.read, mail.closed), (1, 1, false));
-        assert!(post(&store, "r", &letter("a")).await.unwrap(), "again");
+        assert_eq!(post(&store, &letter("a")).await, "there");
         assert!(close(&store, "r", mail.read).await.unwrap());
-        assert!(!post(&store, "r", &letter("b")).await.unwrap());
-        assert!(
-            post(&store, "r", &letter("a")).await.unwrap(),
-            "it was taken"
-        );
+        assert_eq!(post(&store, &letter("b")).await, "closed");
+        assert_eq!(post(&store, &letter("a")).await, "there", "it was taken");
         let mail = unread(&store, "r", 1).await.unwrap();
         assert!(mail.letters.is_empty() && mail.closed);
+    }
+
+    #[tokio::test]
+    async fn what_a_run_has_not_read_is_found_at_its_end_whoever_closed() {
+        for closed_by_run in [true, false] {
+            let store = MemoryStore::new();
+            let letters = ["a", "b", "c"].map(letter);
+            let first = opening("r", &letters[..2], Commit::new());
+            store.commit(first).await.unwrap();
+            assert_eq!(post(&store, &letters[2]).await, "posted");
+            if closed_by_run {
+                assert!(close(&store, "r", 3).await.unwrap());
+            }
+            for _ in 0..2 {
+                let unread = seal(&store, "r", 1).await.unwrap();
+                assert_eq!(unread, letters[1..]);
+            }
+            assert_eq!(post(&store, &letter("d")).await, "closed");
+        }
     }
 }

@@ -82,14 +82,14 @@ impl Bed {
         let called = now_ns();
         let run = self.agent.stream("hi").await?;
         let id = run.id().to_string();
-        Ok((read(run, called, 0).await?, id))
+        Ok((read(run, called, 0, true).await?, id))
     }
 
     /// Reads a run from event `offset` on, of which `deltas` deltas lie before.
     pub(super) async fn observe(&self, run: &str, offset: u64, deltas: u64) -> Result<Read> {
         let called = now_ns();
         let run = self.agent.observe(run).from(offset).await?;
-        read(run, called, deltas).await
+        read(run, called, deltas, false).await
     }
 
     /// Records and logs in the store when all runs are over for as long as they are kept.
@@ -117,7 +117,8 @@ fn records(stats: &Stats) -> u64 {
     tables.map(|table| table.records + table.logs).sum()
 }
 
-async fn read(mut run: AgentRun, called: u64, before: u64) -> Result<Read> {
+/// Reads to the end; `live` if the time from the model to the reader is of interest.
+async fn read(mut run: AgentRun, called: u64, before: u64, live: bool) -> Result<Read> {
     let mut read = Read {
         called,
         ..Read::default()
@@ -129,10 +130,12 @@ async fn read(mut run: AgentRun, called: u64, before: u64) -> Result<Read> {
                 chunk: Chunk::TextDelta(delta),
                 ..
             } => {
-                let now = now_ns();
                 let stamp = Stamp::read(&delta.text).ok_or("a delta without its number")?;
-                read.first.get_or_insert(now);
-                read.latencies.add(now.saturating_sub(stamp.made));
+                if live {
+                    let now = now_ns();
+                    read.latencies.add(now.saturating_sub(stamp.made));
+                }
+                read.first.get_or_insert_with(now_ns);
                 read.misordered += u64::from(stamp.number != next);
                 next = stamp.number + 1;
                 read.deltas += 1;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bowline_events::PubSub;
+
 use super::bed::Bed;
 use super::model::Stamping;
 use super::{DELTAS, Reads, round_of};
@@ -17,13 +19,23 @@ const ROUNDS: usize = 4;
 /// The first batches show what the process needs for so many runs at once, the others what it keeps of them.
 const BATCHES: [usize; 2] = [2, 4];
 
-/// Several runs until nothing of them is left; the memory of this process then.
-async fn batch(bed: &Arc<Bed>, reads: &mut Reads) -> Result<(Option<f64>, u64)> {
+/// What there is when nothing of the runs is left.
+struct Seen {
+    rss_mb: Option<f64>,
+    records: u64,
+    topics: usize,
+}
+
+/// Several runs until nothing of them is left.
+async fn batch(bed: &Arc<Bed>, reads: &mut Reads) -> Result<Seen> {
     for _ in 0..ROUNDS {
         round_of(bed, WIDTH, reads).await?;
     }
-    let left = bed.left_after_retention().await?;
-    Ok((clock::rss_mb(), left))
+    Ok(Seen {
+        records: bed.left_after_retention().await?,
+        rss_mb: clock::rss_mb(),
+        topics: bed.bus.topics().await?.len(),
+    })
 }
 
 async fn measure() -> Result<Outcome> {
@@ -36,23 +48,25 @@ async fn measure() -> Result<Outcome> {
     let mut reads = Reads::default();
     let mut seen = Vec::new();
     for batches in BATCHES {
-        let mut last = (None, 0);
-        for _ in 0..batches {
-            last = batch(&bed, &mut reads).await?;
+        for _ in 1..batches {
+            batch(&bed, &mut reads).await?;
         }
-        seen.push(last);
+        seen.push(batch(&bed, &mut reads).await?);
     }
     let took = seconds(now_ns() - start);
-    let [(before, _), (after, left)] = seen[..] else {
+    let [before, after] = &seen[..] else {
         return Err("not every batch was measured".into());
     };
+    let (topics, records) = (after.topics as i64 - before.topics as i64, after.records);
+    let (before, after) = (before.rss_mb, after.rss_mb);
     let growth = after.zip(before).map(|(after, before)| after - before);
     let runs = (WIDTH * ROUNDS * BATCHES[1]) as f64;
     let per_run = growth.map(|mb| round(mb * 1024.0 / runs, 3));
     let extras = Members::new()
         .with("rss_growth_mb", growth.map(|mb| round(mb, 1)))
         .with("growth_kb_per_run", per_run)
-        .with("kept_after_retention", left)
+        .with("topics_growth", topics)
+        .with("kept_after_retention", records)
         .with("bus_bytes_after_retention", bed.bus.bytes())
         .with("lost", reads.lost);
     bed.close().await?;

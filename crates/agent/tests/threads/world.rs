@@ -1,0 +1,252 @@
+//! Processes with one store and one bus, and an agent that waits for permission.
+
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use bowline_agent::agent::RunOptions;
+use bowline_agent::memory::MemoryOptions;
+use bowline_agent::model::{ChatRequest, PromptContent, PromptMessage};
+use bowline_agent::scripted::{Answer, ScriptedModel};
+use bowline_agent::threads::{
+    Accepted, Signal, ThreadEvent, ThreadId, ThreadItem, ThreadStream, Threads,
+};
+use bowline_agent::tool::{ToolContext, ToolError, tool};
+use bowline_agent::{Agent, AgentHandle, DurableAgent};
+use bowline_events::{CachingPubSub, InProcessPubSub, MemoryCache, PubSub};
+use bowline_store::{MemoryStore, Store};
+use bowline_workflow::Engine;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+pub(crate) const AGENT: &str = "analyst";
+pub(crate) const OTHER: &str = "poet";
+
+pub(crate) fn thread() -> &'static ThreadId {
+    static THREAD: LazyLock<ThreadId> =
+        LazyLock::new(|| ThreadId::new("thread-1").resource("user-1"));
+    &THREAD
+}
+
+/// What processes share.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) bus: Arc<dyn PubSub>,
+    /// Below the cache.
+    pub(crate) host: Arc<dyn PubSub>,
+    /// A tool call that works is done with a permit of it.
+    pub(crate) gate: Arc<Semaphore>,
+    pub(crate) working: Arc<Semaphore>,
+    pub(crate) heard: Heard,
+}
+
+/// What the models were told, run by run: the last and longest request of each.
+#[derive(Clone, Default)]
+pub(crate) struct Heard {
+    runs: Arc<Mutex<Vec<Vec<String>>>>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Nothing {}
+
+/// A process: an engine with the agents, and their threads.
+pub(crate) struct Process {
+    pub(crate) threads: Threads,
+    pub(crate) agent: AgentHandle,
+    _engine: Engine,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let host: Arc<dyn PubSub> = Arc::new(InProcessPubSub::new());
+        Self::on(host)
+    }
+
+    pub(crate) fn on(host: Arc<dyn PubSub>) -> Self {
+        let cache = Arc::new(MemoryCache::new());
+        Self {
+            store: Arc::new(MemoryStore::new()),
+            bus: Arc::new(CachingPubSub::new(Arc::clone(&host), cache)),
+            host,
+            gate: Arc::new(Semaphore::new(0)),
+            working: Arc::new(Semaphore::new(0)),
+            heard: Heard::default(),
+        }
+    }
+
+    /// An agent that works first, if it is told to work, and then says what it has heard.
+    fn agent(&self, id: &'static str, steps: u32, approve: bool) -> Agent {
+        let (gate, working) = (Arc::clone(&self.gate), Arc::clone(&self.working));
+        let work = tool("work", move |_: ToolContext, _: Nothing| {
+            let (gate, working) = (Arc::clone(&gate), Arc::clone(&working));
+            async move {
+                working.add_permits(1);
+                gate.acquire().await.unwrap().forget();
+                Ok::<_, ToolError>("done")
+            }
+        });
+        let heard = self.heard.clone();
+        let model = ScriptedModel::new(move |request| {
+            let told = told(request);
+            let works = told.iter().any(|it| it.contains("work"));
+            heard.note(&told);
+            if works && ScriptedModel::position(request) == 0 {
+                return Answer::calls("work", &serde_json::json!({}));
+            }
+            Answer::says(format!("heard {}", told.join("|")))
+        });
+        Agent::builder(id)
+            .model(model)
+            .tool(work.build().unwrap())
+            .max_steps(steps)
+            // What a run says is what was said to it, and nothing from before.
+            .memory(MemoryOptions {
+                last_messages: 0,
+                ..MemoryOptions::default()
+            })
+            .require_approval(approve)
+            .build()
+            .unwrap()
+    }
+
+    pub(crate) async fn process(&self) -> Process {
+        self.process_with(5, false).await
+    }
+
+    /// A process whose agents ask their models `steps` times at most, and whether calls have to be approved.
+    pub(crate) async fn process_with(&self, steps: u32, approve: bool) -> Process {
+        let durable = |id| {
+            let agent = self.agent(id, steps, approve);
+            DurableAgent::new(agent, Arc::clone(&self.store), Arc::clone(&self.bus))
+        };
+        let (agent, other) = (durable(AGENT), durable(OTHER));
+        let engine = Engine::builder(Arc::clone(&self.store), Arc::clone(&self.bus))
+            .lease(Duration::from_millis(500))
+            .poll(Duration::from_millis(20))
+            .workflow(agent.workflow().unwrap())
+            .workflow(other.workflow().unwrap())
+            .start()
+            .await
+            .unwrap();
+        let agent = agent.on(&engine).unwrap();
+        let threads = Threads::builder(Arc::clone(&self.store), Arc::clone(&self.bus))
+            .thread_bus(Arc::clone(&self.host))
+            .agent(agent.clone())
+            .agent(other.on(&engine).unwrap())
+            .lease(Duration::from_millis(600))
+            .start();
+        Process {
+            threads,
+            agent,
+            _engine: engine,
+        }
+    }
+
+    /// Waits until a tool works.
+    pub(crate) async fn until_working(&self) {
+        self.working.acquire().await.unwrap().forget();
+    }
+}
+
+impl Process {
+    pub(crate) async fn send(&self, signal: impl Into<Signal>) -> Accepted {
+        let options = Default::default();
+        let sent = self.threads.send_signal(AGENT, thread(), signal, options);
+        sent.await.unwrap()
+    }
+
+    pub(crate) async fn queue(&self, signal: impl Into<Signal>) -> Accepted {
+        let options = RunOptions::new();
+        let queued = self.threads.queue_message(AGENT, thread(), signal, options);
+        queued.await.unwrap()
+    }
+
+    pub(crate) async fn read(&self) -> Reader {
+        Reader(self.threads.subscribe(thread()).await.unwrap())
+    }
+}
+
+/// Reads a thread.
+pub(crate) struct Reader(pub(crate) ThreadStream);
+
+impl Reader {
+    pub(crate) async fn next(&mut self) -> ThreadItem {
+        let item = tokio::time::timeout(Duration::from_secs(60), self.0.next());
+        item.await
+            .expect("nothing happens in the thread")
+            .expect("the stream of a thread does not end")
+            .unwrap()
+    }
+
+    /// The next run, as it is told, up to its end: its id, the types of its pieces with the words of its answer, and how it ended.
+    pub(crate) async fn run(&mut self) -> (String, Vec<String>, ThreadEvent) {
+        let mut told = Vec::new();
+        let mut text = String::new();
+        loop {
+            let item = self.next().await;
+            match item.event {
+                ThreadEvent::Began => {}
+                ThreadEvent::Part(part) => {
+                    if let bowline_agent::Chunk::TextDelta(delta) = bowline_agent::Chunk::of(&part)
+                    {
+                        text.push_str(&delta.text);
+                        continue;
+                    }
+                    if !text.is_empty() {
+                        told.push(std::mem::take(&mut text));
+                    }
+                    told.push(part.kind().to_string());
+                }
+                ThreadEvent::Suspended => told.push("suspended".into()),
+                event => return (item.run_id.to_string(), told, event),
+            }
+        }
+    }
+
+    /// The next run; what it said last, and how it ended.
+    pub(crate) async fn said(&mut self) -> (String, ThreadEvent) {
+        let (_, told, end) = self.run().await;
+        let said = told.iter().rfind(|it| it.starts_with("heard "));
+        (said.cloned().unwrap_or_default(), end)
+    }
+}
+
+fn told(request: &ChatRequest) -> Vec<String> {
+    let mut told = Vec::new();
+    for message in &request.prompt {
+        if let PromptMessage::User(contents) = message {
+            for content in contents {
+                if let PromptContent::Text { text, .. } = content {
+                    told.push(text.clone());
+                }
+            }
+        }
+    }
+    told
+}
+
+impl Heard {
+    fn note(&self, told: &[String]) {
+        let mut runs = self.runs.lock().unwrap();
+        match runs.iter_mut().find(|it| told.starts_with(it)) {
+            Some(run) => *run = told.to_vec(),
+            None => runs.push(told.to_vec()),
+        }
+    }
+
+    /// What was said to all runs.
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.runs.lock().unwrap().concat()
+    }
+}
+
+/// Ends what was taken for a run id.
+pub(crate) fn run_of(accepted: &Accepted) -> &str {
+    match accepted {
+        Accepted::Wake { run_id } | Accepted::Deliver { run_id } | Accepted::Blocked { run_id } => {
+            run_id
+        }
+        other => panic!("no run: {other:?}"),
+    }
+}
