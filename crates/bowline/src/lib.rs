@@ -121,3 +121,8 @@ pub use bowline_workflow as workflow;
 #[cfg(all(doctest, feature = "unix", feature = "sqlite", feature = "agent"))]
 #[doc = include_str!("../../../README.md")]
 mod readme {}
+
+/// The examples of the guide, too.
+#[cfg(all(doctest, feature = "sqlite", feature = "agent"))]
+#[doc = include_str!("../../../docs/agents.md")]
+mod guide {}

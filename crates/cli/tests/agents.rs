@@ -443,6 +443,88 @@ mod over_http {
         assert_eq!(server.take_requests().len(), 2);
     }
 
+    /// A server of one tool, which says what is in its environment.
+    #[cfg(feature = "mcp")]
+    const CHARTS: &str = r#"
+        while read -r line; do
+            id=$(printf '%s' "$line" | sed -n 's/.*"id":\([0-9]*\).*/\1/p')
+            answer() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
+            case "$line" in
+                *'"initialize"'*) answer '{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"charts","version":"1"}}' ;;
+                *'"tools/list"'*) answer '{"tools":[{"name":"depth","description":"How deep it is.","inputSchema":{"type":"object"}}]}' ;;
+                *'"tools/call"'*) answer '{"content":[{"type":"text","text":"11 metres for '"$CHARTS_USER$PILOT_KEY"'"}]}' ;;
+            esac
+        done
+    "#;
+
+    #[cfg(feature = "mcp")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn tools_come_from_the_servers_of_the_file() {
+        let server = OpenAiServer::start().await.unwrap();
+        let command = Command::new(&server);
+        command.scratch.write("charts.sh", CHARTS);
+        let file = command.scratch.join("bowline.toml");
+        let mut config = std::fs::read_to_string(&file).unwrap();
+        config.push_str(
+            "mcp = { command = [\"sh\", \"charts.sh\"], env = [\"CHARTS_USER\"], prefix = \"charts_\" }\n",
+        );
+        std::fs::write(&file, config).unwrap();
+        server.answer(OpenAiAnswer::new().tool_call("call-1", "charts_depth", ["{}"]));
+        server.answer(OpenAiAnswer::new().text(["Deep enough."]));
+        let mut run = command.command(&["run", "pilot", "How deep?"]);
+        run.env("CHARTS_USER", "ann");
+        let done = tokio::task::block_in_place(|| support::finish(run, ""));
+        assert_eq!(
+            (done.code, done.out.as_str()),
+            (Some(0), "Deep enough.\n"),
+            "{done:?}"
+        );
+        assert!(done.err.contains("charts_depth returned"), "{done:?}");
+        // It sees what it was given, and no more.
+        let requests = server.take_requests();
+        assert!(
+            requests[1].body.to_string().contains("11 metres for ann\""),
+            "{}",
+            requests[1].body
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_declaration_that_cannot_be_used_says_why() {
+        let server = OpenAiServer::start().await.unwrap();
+        let command = Command::new(&server);
+        let mut table = vec![
+            ("model = \"nobody/x\"", "nobody"),
+            ("model = \"openai/x\"", "OPENAI_API_KEY"),
+            (
+                "model = { name = \"x\", base_url = \"localhost\" }",
+                "http://",
+            ),
+            ("model = \"ollama/x\"\nmax_steps = 0", "0 steps"),
+        ];
+        if cfg!(feature = "mcp") {
+            table.extend([
+                ("model = \"ollama/x\"\nmcp = { command = \"no-such-program\" }", "no-such-program"),
+                (
+                    "model = \"ollama/x\"\nmcp = { url = \"http://h\", headers_env = { a = \"NO_SUCH\" } }",
+                    "NO_SUCH",
+                ),
+            ]);
+        }
+        for (agent, part) in table {
+            command
+                .scratch
+                .write("bowline.toml", format!("[agents.pilot]\n{agent}\n"));
+            let mut run = command.command(&["run", "pilot", "Hello"]);
+            run.env_remove("OPENAI_API_KEY");
+            let done = tokio::task::block_in_place(|| support::finish(run, ""));
+            assert!(matches!(done.code, Some(1 | 2)), "{agent}: {done:?}");
+            for part in [part, "agents.pilot"] {
+                assert!(done.failure().contains(part), "{agent}: {done:?}");
+            }
+        }
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_model_that_fails_fails_the_command() {
         let server = OpenAiServer::start().await.unwrap();
