@@ -104,7 +104,7 @@ fn worker() -> Agent {
 async fn live(agent: &AgentHandle, n: usize) {
     let run = format!("r{n}");
     let options = RunOptions::new().run_id(run.clone());
-    let what = if n % 2 == 0 { "look" } else { "pay" };
+    let what = if n.is_multiple_of(2) { "look" } else { "pay" };
     let output = agent.generate_with(what, options).await.unwrap();
     if output.is_suspended() {
         match n % 4 {

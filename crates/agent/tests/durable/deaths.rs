@@ -5,16 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_agent::message::Part;
-use bowline_agent::{AgentHandle, Memory, RunOutput};
+use bowline_agent::{AgentHandle, RunOutput};
 use bowline_events::Reach;
 use bowline_store::SqliteStore;
 use futures_util::StreamExt;
-use serde_json::Value;
 
 use crate::house::House;
 use crate::line::{Death, Line};
-use crate::scene::{self, Effects, Hands, RUN, THREAD, see_to_it};
+use crate::outcome::{Outcome, committed, remembered};
+use crate::scene::{self, Effects, Hands, see_to_it};
 use crate::seen::{Seen, attached, reconnecting};
 
 /// Nothing here takes this long.
@@ -22,70 +21,10 @@ const FOREVER: Duration = Duration::from_secs(60);
 /// Times that a reader connects anew at least.
 const RECONNECTIONS: usize = 20;
 
-/// What has come out of a run.
-#[derive(Debug, Clone, PartialEq)]
-struct Outcome {
-    status: String,
-    /// What the thread remembers, without ids and times.
-    messages: Vec<String>,
-    output: RunOutput,
-    seen: Seen,
-}
+const RUN: &str = "run-1";
 
 async fn process(house: &House, hands: &Hands, reach: Reach) -> AgentHandle {
     house.far(&scene::agent(hands), &hands.line, reach).await
-}
-
-fn part(part: &Part) -> String {
-    match part {
-        Part::Text { text, .. } => text.clone(),
-        Part::Tool { invocation, .. } => {
-            let result = invocation.result.as_ref().map(ToString::to_string);
-            format!(
-                "{} {} {:?} {result:?}",
-                invocation.tool_call_id, invocation.args, invocation.state
-            )
-        }
-        other => format!("{other:?}"),
-    }
-}
-
-async fn remembered(house: &House) -> Vec<String> {
-    let memory = Memory::new(Arc::clone(&house.store));
-    let messages = memory.recent(THREAD, 100).await.unwrap();
-    let text = |message: &bowline_agent::Message| {
-        let parts: Vec<String> = message.content.parts.iter().map(part).collect();
-        format!("{:?}: {}", message.role, parts.join(" | "))
-    };
-    messages.iter().map(text).collect()
-}
-
-/// What of the things that a run does to the world is committed.
-async fn committed(house: &House) -> Vec<String> {
-    let mut done = Vec::new();
-    for fact in house.journal(RUN).await {
-        let completion = &fact["ended"]["completion"];
-        let asks = &completion["outcome"]["suspended"]["payload"];
-        if asks["type"] == "suspension" {
-            done.push("ask".to_owned());
-        }
-        let Value::Object(state) = &completion["state"] else {
-            continue;
-        };
-        for key in state.keys() {
-            let named = match key.split_once('.') {
-                Some((_, "pay-1")) => "pay".to_owned(),
-                Some((_, "ask-1")) => "hear".to_owned(),
-                Some((_, "oslo")) => "Oslo".to_owned(),
-                Some((_, "rome")) => "Rome".to_owned(),
-                Some((_, "lima")) => "Lima".to_owned(),
-                None if key.starts_with('s') => format!("model {}", &key[1..]),
-                _ => continue,
-            };
-            done.push(named);
-        }
-    }
-    done
 }
 
 /// A process that dies. Whether it did, or had nothing to do any more before.
@@ -94,10 +33,11 @@ async fn live(house: &House, effects: &Effects, death: Death, reach: Reach) -> b
     let hands = Hands {
         effects: effects.clone(),
         line: Arc::clone(&line),
+        pace: Duration::ZERO,
     };
     let whole = async {
         let agent = process(house, &hands, reach).await;
-        see_to_it(&agent).await;
+        see_to_it(&agent, RUN).await;
         agent.engine().close().await;
     };
     let died = tokio::select! {
@@ -136,15 +76,16 @@ async fn survives(house: House, deaths: &[Death], reach: Reach) -> Survived {
     for death in deaths {
         died += usize::from(live(&house, &effects, *death, reach).await);
     }
-    let (before, kept) = (effects.all(), committed(&house).await);
+    let (before, kept) = (effects.all(), committed(&house.store, RUN).await);
     let (bus, late) = (Arc::clone(&house.bus), deaths.is_empty());
     let late = (!late).then(|| tokio::spawn(async move { attached(&bus, RUN).await }));
     let hands = Hands {
         effects: effects.clone(),
         line: Arc::new(Line::new(None)),
+        pace: Duration::ZERO,
     };
     let agent = process(&house, &hands, reach).await;
-    see_to_it(&agent).await;
+    see_to_it(&agent, RUN).await;
     let (seen, output) = first.await.unwrap();
     let (of_restless, restless, times) = restless.await.unwrap();
     assert!(times >= RECONNECTIONS, "it has connected {times} times");
@@ -162,7 +103,7 @@ async fn survives(house: House, deaths: &[Death], reach: Reach) -> Survived {
     }
     let outcome = Outcome {
         status: agent.status(RUN).await.unwrap().to_string(),
-        messages: remembered(&house).await,
+        messages: remembered(&house.store, RUN).await,
         output,
         seen,
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bowline_agent::{Agent, AgentHandle, DurableAgent};
 use bowline_events::{CachingPubSub, Event, InProcessPubSub, MemoryCache, PubSub, Reach, Topic};
-use bowline_store::{MemoryStore, Store, Table};
+use bowline_store::{MemoryStore, Store};
 use bowline_workflow::{Engine, EngineBuilder};
 
 use crate::line::Line;
@@ -87,23 +87,6 @@ impl House {
                 return events;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    /// The facts of a run, as they are kept.
-    pub(crate) async fn journal(&self, run: &str) -> Vec<serde_json::Value> {
-        let log = Table::new("journal").log(run.to_owned());
-        let mut facts = Vec::new();
-        loop {
-            let page = self.store.read_log(&log, facts.len() as u64, 1000).await;
-            let entries = page.unwrap().entries;
-            if entries.is_empty() {
-                return facts;
-            }
-            for entry in entries {
-                let entry: serde_json::Value = serde_json::from_slice(&entry.body).unwrap();
-                facts.push(entry["f"].clone());
-            }
         }
     }
 }

@@ -11,7 +11,10 @@ mod failing;
 mod house;
 mod line;
 mod observing;
+mod outcome;
+#[allow(dead_code, reason = "what is written by other programs is not here")]
 mod scene;
+#[allow(dead_code, reason = "some readers are for other programs")]
 mod seen;
 mod vectors;
 mod wires;

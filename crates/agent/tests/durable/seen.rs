@@ -1,11 +1,13 @@
 //! What readers of a run have seen.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bowline_agent::chunk::Chunk;
 use bowline_agent::stream::{AgentStream, Observe};
 use bowline_agent::{RunOutput, StreamEvent, StreamItem};
 use bowline_events::PubSub;
+use tokio::time::timeout;
 
 /// What one reader has seen, without what was void.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -78,8 +80,10 @@ impl Seen {
 }
 
 /// Reads a run to its end on one connection.
-pub(crate) async fn attached(bus: &Arc<dyn PubSub>, run: &'static str) -> (Seen, RunOutput) {
-    let mut stream = AgentStream::open(bus, run, Observe::new()).await.unwrap();
+pub(crate) async fn attached(bus: &Arc<dyn PubSub>, run: &str) -> (Seen, RunOutput) {
+    let mut stream = AgentStream::open(bus, run.to_owned(), Observe::new())
+        .await
+        .unwrap();
     let mut seen = Seen::default();
     while let Some(item) = stream.next().await {
         seen.take(&item.unwrap());
@@ -90,10 +94,12 @@ pub(crate) async fn attached(bus: &Arc<dyn PubSub>, run: &'static str) -> (Seen,
 /// Reads a run to its end, and connects anew every few items.
 pub(crate) async fn reconnecting(
     bus: &Arc<dyn PubSub>,
-    run: &'static str,
+    run: &str,
     every: usize,
 ) -> (Seen, RunOutput, usize) {
-    let mut stream = AgentStream::open(bus, run, Observe::new()).await.unwrap();
+    let mut stream = AgentStream::open(bus, run.to_owned(), Observe::new())
+        .await
+        .unwrap();
     let mut seen = Seen::default();
     let (mut items, mut times) = (0, 0);
     while let Some(item) = stream.next().await {
@@ -105,4 +111,18 @@ pub(crate) async fn reconnecting(
         }
     }
     (seen, stream.into_output(), times)
+}
+
+/// Reads a run to its end on a bus whose live events may not come from other processes: connects anew while nothing comes.
+pub(crate) async fn looking(bus: &Arc<dyn PubSub>, run: String) -> (Seen, RunOutput) {
+    const SILENCE: Duration = Duration::from_millis(25);
+    let mut stream = AgentStream::open(bus, run, Observe::new()).await.unwrap();
+    let mut seen = Seen::default();
+    loop {
+        match timeout(SILENCE, stream.next()).await {
+            Ok(Some(item)) => seen.take(&item.unwrap()),
+            Ok(None) => return (seen, stream.into_output()),
+            Err(_) => stream.reopen().await.unwrap(),
+        }
+    }
 }

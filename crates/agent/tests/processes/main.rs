@@ -1,0 +1,41 @@
+//! Processes that work on runs of agents on one store, and are killed.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod child;
+mod kill;
+#[path = "../durable/line.rs"]
+#[allow(dead_code, reason = "it can do more than is needed here")]
+mod line;
+#[path = "../durable/outcome.rs"]
+mod outcome;
+#[path = "../durable/scene.rs"]
+mod scene;
+#[path = "../durable/seen.rs"]
+#[allow(dead_code, reason = "it can do more than is needed here")]
+mod seen;
+#[path = "../durable/wires.rs"]
+mod wires;
+
+use std::process::ExitCode;
+
+use libmimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    if let Some(folder) = child::folder() {
+        return child::work(&folder);
+    }
+    let trial = |name: &str, test: fn()| {
+        Trial::test(name, move || {
+            test();
+            Ok(())
+        })
+    };
+    let trials = vec![
+        trial("at_chosen_points_on_a_file", kill::at_points_on_a_file),
+        trial("at_chosen_points_on_servers", kill::at_points_on_servers),
+        trial("at_any_moment_on_a_file", kill::at_any_moment_on_a_file),
+        trial("at_any_moment_on_servers", kill::at_any_moment_on_servers),
+    ];
+    libmimic::run(&Arguments::from_args(), trials).exit_code()
+}
