@@ -132,23 +132,32 @@ async fn nobody_can_stop_what_is_not_there() {
 #[tokio::test]
 async fn that_a_run_was_to_stop_is_forgotten_when_it_has_ended() {
     let house = House::new();
-    let stops = || async {
-        let stats = house.store.stats().await.unwrap();
-        let tables = stats.tables.iter();
-        let of = tables.filter(|table| table.table == "agent_stops");
-        of.map(|table| table.records).sum::<u64>()
+    let records = |name: &'static str| {
+        let store = Arc::clone(&house.store);
+        async move {
+            let stats = store.stats().await.unwrap();
+            let of = stats.tables.iter().filter(|table| table.table == name);
+            of.map(|table| table.records).sum::<u64>()
+        }
     };
-    for what in ["speak", "wait", "pay", "end"] {
-        let begun = Arc::new(Notify::new());
-        let agent = house.with(&agent(&begun)).await;
+    let begun = Arc::new(Notify::new());
+    let agent = house.with(&agent(&begun)).await;
+    for (what, reason) in [
+        ("speak", FinishReason::Abort),
+        ("wait", FinishReason::Abort),
+        ("pay", FinishReason::Abort),
+        ("end", FinishReason::Stop),
+    ] {
         let options = RunOptions::new().run_id("r");
         agent.start(what, options).await.unwrap();
         reach(&agent, &house, what, &begun).await;
         agent.abort("r").await.unwrap();
-        ends(&agent).await;
-        assert_eq!(stops().await, 0, "{what}");
-        agent.engine().close().await;
-        // The next one has the same id.
+        assert_eq!(ends(&agent).await.finish_reason, Some(reason), "{what}");
+        assert_eq!(records("agent_stops").await, 0, "{what}");
+        // The next one has the same id; nothing is left to be told of this one.
+        while records("outbox").await > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         let gone = bowline_store::Commit::new();
         let record = house
             .store
@@ -162,6 +171,7 @@ async fn that_a_run_was_to_stop_is_forgotten_when_it_has_ended() {
         let topic = bowline_events::Topic::agent_stream("r");
         house.bus.clear_topic(&topic).await.unwrap();
     }
+    agent.engine().close().await;
 }
 
 #[tokio::test]
