@@ -91,7 +91,16 @@ pub(crate) async fn call(
             .await
             .map_err(store_failure)?,
     };
-    let outcome = calling.outcome().await?;
+    let outcome = match calling.outcome().await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            if error.suspension().is_some() {
+                // While it waits nobody here has to hear that it is to stop.
+                services.ears.forget(&transcript.run.run_id);
+            }
+            return Err(error);
+        }
+    };
     calling.tell(&outcome).await?;
     let key = outcome_key(which.n, call.id);
     ctx.set_state(&serde_json::json!({ key: outcome }))?;
