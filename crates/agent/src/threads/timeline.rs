@@ -31,7 +31,8 @@ pub enum ThreadEvent {
     Failed(String),
     /// What was seen of it does not count: it begins anew, or not at all.
     Discarded,
-    /// Whoever told of it is gone. It may be told anew.
+    /// Whoever tells of it is gone or silent. If it comes back, it goes on under `Began` where it was; if somebody else goes on with
+    /// it, `Discarded` comes first.
     Lost,
 }
 
@@ -90,6 +91,8 @@ pub(super) struct Timeline {
     direct: HashMap<Text, Text>,
     /// Tellings that are over, and runs that were read directly.
     over: VecDeque<Text>,
+    /// Tellings that were lost, and may come back.
+    lost: VecDeque<Text>,
     bytes: usize,
 }
 
@@ -131,6 +134,10 @@ impl Timeline {
                     return;
                 }
                 if self.find(&it.stream_id).is_none() {
+                    let holds = match self.is_back(&it.stream_id) {
+                        true => Holds::Unknown,
+                        false => holds,
+                    };
                     self.open(it.run_id, it.stream_id.clone(), holds);
                 }
                 self.push(&it.stream_id, it.part);
@@ -247,7 +254,12 @@ impl Timeline {
         let end = segment.end.clone()?;
         let ended = item(segment, end);
         self.segments.remove(at);
-        if ended.event.is_end() {
+        if ended.event == ThreadEvent::Lost {
+            if self.lost.len() >= REMEMBERED {
+                self.lost.pop_front();
+            }
+            self.lost.push_back(ended.stream_id.clone());
+        } else if ended.event.is_end() {
             if self.direct.remove(&ended.run_id).is_some() {
                 self.remember(ended.run_id.clone());
             }
@@ -280,7 +292,8 @@ impl Timeline {
         if self.segments[at].end.is_some() {
             // It waited, and goes on.
             let (run, stream) = (self.segments[at].run.clone(), stream.to_owned().into());
-            if self.segments[at].end != Some(ThreadEvent::Suspended) {
+            let pauses = [Some(ThreadEvent::Suspended), Some(ThreadEvent::Lost)];
+            if !pauses.contains(&self.segments[at].end) {
                 return;
             }
             self.open(run, stream, Holds::Unknown);
@@ -314,11 +327,11 @@ impl Timeline {
         let stream = stream.unwrap_or_else(|| run.clone());
         let Some(at) = self.find(&stream) else {
             // Nothing was told of it that this reader has not shown; it fails without having begun.
-            if let ThreadEvent::Failed(_) = event
-                && !self.over.contains(&stream)
-            {
+            let fails = matches!(event, ThreadEvent::Failed(_)) && !self.over.contains(&stream);
+            if self.is_back(&stream) || fails {
                 self.open(run.clone(), stream, Holds::Unknown);
                 if let Some(segment) = self.segments.back_mut() {
+                    segment.shown = event == ThreadEvent::Discarded;
                     segment.end = Some(event);
                 }
             }
@@ -339,6 +352,12 @@ impl Timeline {
         } else if segment.end.is_none() {
             segment.end = Some(event);
         }
+    }
+
+    /// Whether something is told again that was lost.
+    fn is_back(&mut self, stream: &Text) -> bool {
+        let at = self.lost.iter().position(|it| it == stream);
+        at.and_then(|at| self.lost.remove(at)).is_some()
     }
 
     fn remember(&mut self, stream: Text) {
@@ -490,6 +509,33 @@ mod tests {
         it.held_by(None);
         assert_eq!(shown(&mut it), ["a Lost"]);
         assert!(!it.wants_owner());
+    }
+
+    #[test]
+    fn a_run_that_was_lost_goes_on_when_it_is_told_again() {
+        let lost = || {
+            let mut it = Timeline::default();
+            it.take(registered("a", "1"), Holds::Yes);
+            it.take(part("a", "1", "x"), Holds::Yes);
+            it.held_by(None);
+            it.held_by(None);
+            it
+        };
+        let mut it = lost();
+        assert_eq!(shown(&mut it), ["a Began", "a x", "a Lost"]);
+        it.take(part("a", "1", "y"), Holds::No);
+        it.take(completed("a", "1", Some(true)), Holds::No);
+        assert_eq!(shown(&mut it), ["a Began", "a y", "a Completed"]);
+        // It comes back before its loss was read.
+        let mut it = lost();
+        it.take(part("a", "1", "y"), Holds::Yes);
+        let all = ["a Began", "a x", "a Lost", "a Began", "a y"];
+        assert_eq!(shown(&mut it), all);
+        let mut it = lost();
+        shown(&mut it);
+        it.take(ThreadRecord::Discarded(this("a", "1")), Holds::No);
+        it.take(part("a", "1", "late"), Holds::No);
+        assert_eq!(shown(&mut it), ["a Discarded"]);
     }
 
     #[test]

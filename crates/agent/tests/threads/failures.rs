@@ -65,16 +65,18 @@ async fn another_process_goes_on_with_a_run_and_tells_of_it_anew() {
     world.gate.add_permits(10);
     let given = b.send("still there?").await;
     assert_eq!(run_of(&given), run_of(&woken));
-    let (run, _, end) = reader.run().await;
-    assert_eq!(run, run_of(&woken));
-    // Whether the reader or the other process misses it first.
-    assert!(
-        matches!(end, ThreadEvent::Lost | ThreadEvent::Discarded),
-        "{end:?}"
-    );
     // The tool works again, as another process cannot know how far it was.
-    let whole = ("heard work|still there?".to_owned(), ThreadEvent::Completed);
-    assert_eq!(reader.said().await, whole);
+    let mut ends = Vec::new();
+    while ends.last() != Some(&ThreadEvent::Completed) {
+        let (run, told, end) = reader.run().await;
+        assert_eq!(run, run_of(&woken));
+        let whole = told.iter().any(|it| it == "heard work|still there?");
+        assert_eq!(whole, end == ThreadEvent::Completed, "{told:?}");
+        ends.push(end);
+    }
+    // The reader may miss the first process before the second does.
+    ends.retain(|end| *end != ThreadEvent::Lost);
+    assert_eq!(ends, [ThreadEvent::Discarded, ThreadEvent::Completed]);
     assert_eq!(reader.said().await.0, "heard next");
     assert_eq!(world.heard.all(), ["work", "still there?", "next"]);
 }
