@@ -8,6 +8,7 @@ use super::outcome::NOT_APPROVED;
 use super::{Message, Part, Role, ToolInvocation, ToolOutcome};
 use crate::Data;
 use crate::model::{Prompt, PromptContent, PromptMessage, ToolOutput};
+use crate::threads::Signal;
 
 /// What a model gets of `messages`, after the texts of `system`.
 ///
@@ -32,7 +33,10 @@ pub fn prompt(messages: &[Message], system: &[String]) -> Prompt {
         match message.role {
             Role::System => {}
             Role::User | Role::Signal => {
-                let contents: Vec<_> = message.content.parts.iter().filter_map(said).collect();
+                // A signal is shown as what it is, not as something that a person says.
+                let shown = Signal::of_message(message).map(|signal| signal.parts_for_model());
+                let parts = shown.as_ref().unwrap_or(&message.content.parts);
+                let contents: Vec<_> = parts.iter().filter_map(said).collect();
                 if !contents.is_empty() {
                     prompt.push(PromptMessage::User(contents));
                 }

@@ -3,6 +3,7 @@
 use bowline_agent::ErrorKind;
 use bowline_agent::agent::RunOptions;
 use bowline_agent::memory::Memory;
+use bowline_agent::message::{Message, prompt};
 use bowline_agent::threads::{
     Accepted, SendOptions, Signal, SignalKind, ThreadEvent, ThreadId, ThreadRecord,
 };
@@ -372,4 +373,17 @@ async fn signals_of_many_senders_are_heard_once_each() {
     }
     heard.sort();
     assert_eq!(heard, wanted);
+}
+
+#[test]
+fn a_model_sees_a_signal_as_what_it_is() {
+    let message = Message::user("and now?");
+    let signal = Signal::new(SignalKind::Reactive, "battery low").to_message(None, None);
+    let prompt = prompt(&[message, signal], &[]);
+    let told = format!("{prompt:?}");
+    assert!(
+        told.contains("and now?") && told.contains("battery low"),
+        "{told}"
+    );
+    assert!(told.contains('<'), "the signal is in an element: {told}");
 }
