@@ -297,6 +297,55 @@ fn what_cannot_be_is_refused_in_one_line_that_helps() {
     }
 }
 
+#[cfg(feature = "genai")]
+#[test]
+fn what_is_said_in_a_thread_reaches_the_run_at_work_or_wakes_the_agent() {
+    for house in [House::new(), House::with_bus()] {
+        // The tools are those of the program; here nothing of it is started.
+        house.scratch.write(
+            "bowline.toml",
+            "[agents.pilot]\nmodel = \"ollama/llama3\"\nmcp = { command = \"no-such-program\" }\n",
+        );
+        let say = |message: &str| {
+            let args = [
+                "signal",
+                "pilot",
+                message,
+                "--thread",
+                "t",
+                "--resource",
+                "ann",
+                "--json",
+            ];
+            let done = house.run(&args);
+            assert_eq!(done.code, Some(0), "{done:?}");
+            lines(&done.out).remove(0)
+        };
+        let woken = say("hello");
+        assert_eq!(woken["accepted"], "wake");
+        let run = woken["runId"].as_str().unwrap();
+        house.until(run, RunStatus::Success);
+        let told = house.run(&["observe", run]);
+        assert_eq!(told.out, "Fair winds.\n", "{told:?}");
+
+        let waits = house.run(&[
+            "signal",
+            "pilot",
+            "hello",
+            "--thread",
+            "t",
+            "--resource",
+            "bob",
+        ]);
+        assert!(
+            waits.failure().contains("bob") || waits.failure().contains("resource"),
+            "{waits:?}"
+        );
+        let unknown = house.run(&["signal", "mate", "hello", "--thread", "t"]);
+        assert_eq!(unknown.code, Some(2), "{unknown:?}");
+    }
+}
+
 #[test]
 fn agents_and_their_runs_are_listed() {
     let house = House::new();

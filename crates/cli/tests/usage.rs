@@ -259,7 +259,7 @@ fn help_has_examples_and_completions_are_scripts() {
         (
             "agent",
             &[
-                "run", "observe", "approve", "decline", "resume", "abort", "list", "runs",
+                "run", "observe", "approve", "decline", "resume", "abort", "signal", "list", "runs",
             ][..],
         ),
         (

@@ -72,6 +72,14 @@ Examples:
 
 The run ends with what was said so far. It holds also if the process that works on the run dies now.";
 
+const SIGNAL_EXAMPLES: &str = "\
+Examples:
+  bowline agent signal analyst 'Leave last year out' --thread t-1 --resource ann
+  bowline agent signal analyst 'And then the summary' --thread t-1 --resource ann --queue
+
+The run that is at work in the thread reads it before it asks its model the next time; if none is, the agent is woken. The run itself
+is the matter of a program with the agent. Prints what became of it: wake, deliver or queued, and the run.";
+
 const LIST_EXAMPLES: &str = "\
 Examples:
   bowline agent list
@@ -100,6 +108,7 @@ pub(crate) enum AgentCommand {
     Decline(DeclineArgs),
     Resume(ResumeArgs),
     Abort(AbortArgs),
+    Signal(SignalArgs),
     List(ListArgs),
     Runs(AgentRunsArgs),
 }
@@ -198,6 +207,27 @@ pub(crate) struct AbortArgs {
     pub(crate) run: String,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
+}
+
+/// Say something to an agent that is at work in a thread, or wake it
+#[derive(Debug, Args)]
+#[command(after_help = SIGNAL_EXAMPLES)]
+pub(crate) struct SignalArgs {
+    /// The agent, as bowline.toml declares it
+    pub(crate) agent: String,
+    /// What to say
+    pub(crate) message: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// The conversation
+    #[arg(long, value_name = "ID")]
+    pub(crate) thread: String,
+    /// Whom the conversation is with
+    #[arg(long, value_name = "ID")]
+    pub(crate) resource: Option<String>,
+    /// To be answered by a run of its own, when those before have ended
+    #[arg(long)]
+    pub(crate) queue: bool,
 }
 
 /// List the agents that bowline.toml declares

@@ -7,6 +7,7 @@ mod observe;
 mod place;
 mod printer;
 mod run;
+mod signal;
 mod steer;
 
 pub(crate) use args::AgentArgs;
@@ -22,6 +23,7 @@ pub(crate) async fn run(args: AgentArgs) -> Result<Outcome, Failure> {
         AgentCommand::Decline(args) => steer::decline(args).await,
         AgentCommand::Resume(args) => steer::resume(args).await,
         AgentCommand::Abort(args) => steer::abort(args).await,
+        AgentCommand::Signal(args) => Box::pin(signal::run(args)).await,
         AgentCommand::List(args) => list::agents(&args),
         AgentCommand::Runs(args) => list::runs(args).await,
     }

@@ -40,18 +40,24 @@ impl Place {
     /// One that reads and steers runs in a store that is there, and works on none.
     pub(super) async fn to_look(settings: &Settings) -> Result<Self, Failure> {
         check(require(settings)?).await?;
-        Self::open(settings, None).await
+        Self::open(settings, None, false).await
+    }
+
+    /// One that has `agent`, in a store that is there, and leaves its runs to others.
+    pub(super) async fn to_talk(settings: &Settings, agent: Agent) -> Result<Self, Failure> {
+        check(require(settings)?).await?;
+        Self::open(settings, Some(agent), false).await
     }
 
     /// One that works on the runs of `agent`.
     pub(super) async fn to_work(settings: &Settings, agent: Agent) -> Result<Self, Failure> {
-        Self::open(settings, Some(agent)).await
+        Self::open(settings, Some(agent), true).await
     }
 
-    async fn open(settings: &Settings, agent: Option<Agent>) -> Result<Self, Failure> {
+    async fn open(settings: &Settings, agent: Option<Agent>, works: bool) -> Result<Self, Failure> {
         let builder = Bowline::builder()
             .settings(settings)
-            .workers(agent.is_some())
+            .workers(works)
             .drain(DRAIN);
         let builder = match agent {
             Some(agent) => builder.agent(agent),

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use bowline_agent::{Agent, RunOptions};
-use bowline_runtime::Settings;
+use bowline_runtime::{AgentConfig, Settings};
 
 use super::args::RunArgs;
 use super::follow::{End, Follow};
@@ -34,10 +34,18 @@ pub(super) async fn run(args: RunArgs) -> Result<Outcome, Failure> {
 
 /// The agent called `id` in the configuration.
 pub(super) async fn declared(settings: &Settings, id: &str) -> Result<Agent, Failure> {
+    Ok(declaration(settings, id)?.open(id).await?)
+}
+
+/// What the configuration says of the agent called `id`.
+pub(super) fn declaration<'a>(
+    settings: &'a Settings,
+    id: &str,
+) -> Result<&'a AgentConfig, Failure> {
     let agents = settings.agents();
-    let Some(config) = agents.get(id) else {
+    agents.get(id).ok_or_else(|| {
         let known: Vec<&str> = agents.keys().map(String::as_str).collect();
-        return Err(Failure::usage(match known.is_empty() {
+        Failure::usage(match known.is_empty() {
             true => format!(
                 "the configuration declares no agents, so there is no {id:?}; write [agents.{id}] with a model into bowline.toml"
             ),
@@ -45,9 +53,8 @@ pub(super) async fn declared(settings: &Settings, id: &str) -> Result<Agent, Fai
                 "the configuration declares no agent {id:?}; it has {}",
                 known.join(", ")
             ),
-        }));
-    };
-    Ok(config.open(id).await?)
+        })
+    })
 }
 
 async fn follow(

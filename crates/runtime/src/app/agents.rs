@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use bowline_agent::threads::Threads;
 use bowline_agent::{
     Agent, AgentHandle, AgentRuns, DurableAgent, DurableAgentBuilder, Error, ErrorKind, Memory,
     Result,
@@ -37,6 +38,8 @@ pub(super) struct Agents {
     handles: Vec<AgentHandle>,
     /// The engines of those that have a bus of their own, and that bus.
     own: Vec<(Engine, Arc<dyn PubSub>)>,
+    /// The threads of those that share the bus of the application.
+    threads: Option<Threads>,
 }
 
 impl<'a> Place<'a> {
@@ -80,10 +83,16 @@ impl Prepared<'_> {
         let mut agents = Agents {
             handles: Vec::with_capacity(self.agents.len()),
             own: Vec::new(),
+            threads: None,
         };
+        let mut shared = Vec::new();
         for (agent, own) in self.agents {
             let handle = match own {
-                None => agent.on(engine)?,
+                None => {
+                    let handle = agent.on(engine)?;
+                    shared.push(handle.clone());
+                    handle
+                }
                 Some(bus) => {
                     let options = self.place.options;
                     let builder = options.builder(self.place.store, Arc::clone(&bus));
@@ -94,7 +103,21 @@ impl Prepared<'_> {
             };
             agents.handles.push(handle);
         }
+        if !shared.is_empty() {
+            agents.threads = Some(self.place.threads(shared));
+        }
         Ok(agents)
+    }
+}
+
+impl Place<'_> {
+    fn threads(&self, agents: Vec<AgentHandle>) -> Threads {
+        let (store, bus) = (Arc::clone(self.store), Arc::clone(&self.bus));
+        let threads = Threads::builder(store, bus).thread_bus(Arc::clone(self.below));
+        let threads = agents
+            .into_iter()
+            .fold(threads, bowline_agent::threads::ThreadsBuilder::agent);
+        threads.start()
     }
 }
 
@@ -104,6 +127,9 @@ impl Agents {
     /// # Errors
     /// The first error of a bus; all engines are stopped all the same.
     pub(super) async fn close(&self) -> bowline_events::Result<()> {
+        if let Some(threads) = &self.threads {
+            threads.close().await;
+        }
         let mut outcome = Ok(());
         for (engine, bus) in &self.own {
             engine.close().await;
@@ -143,6 +169,18 @@ impl Bowline {
     /// The runs of any agent on its store and bus, also of agents that only other programs have.
     pub fn agent_runs(&self) -> AgentRuns {
         AgentRuns::new(&self.engine, Arc::clone(&self.store), self.bus.shared())
+    }
+
+    /// The threads in which its agents are at work, to say something to them there: to the run that is at work, or to wake the
+    /// agent. An agent with a bus of its own is not among them.
+    ///
+    /// # Errors
+    /// `NotFound` for an application without such agents.
+    pub fn threads(&self) -> Result<Threads> {
+        self.agents.threads.clone().ok_or_else(|| {
+            let message = "the application has no agents that share its bus; give it one";
+            Error::new(ErrorKind::NotFound, "find threads", message)
+        })
     }
 
     /// The conversations of agents in its store.

@@ -1,0 +1,84 @@
+//! `bowline agent signal`.
+
+use bowline_agent::RunOptions;
+use bowline_agent::threads::{Accepted, Signal, ThreadId};
+use serde::Serialize;
+
+use super::args::SignalArgs;
+use super::place::{Place, settings};
+use super::run::declaration;
+use crate::colour::shown;
+use crate::json;
+use crate::outcome::{Failure, Outcome};
+use crate::output;
+
+/// What became of a signal, in JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    accepted: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_id: Option<&'a str>,
+}
+
+pub(super) async fn run(args: SignalArgs) -> Result<Outcome, Failure> {
+    let settings = settings(&args.store)?;
+    let mut config = declaration(&settings, &args.agent)?.clone();
+    // Its tools are the matter of whoever works on the run.
+    config.mcp.clear();
+    let agent = config.open(&args.agent).await?;
+    let place = Place::to_talk(&settings, agent).await?;
+    let accepted = send(&place, &args).await;
+    let closed = place.close().await;
+    let accepted = accepted?;
+    closed?;
+    print(&args, &accepted)?;
+    Ok(match accepted {
+        Accepted::Blocked { .. } => Outcome::FoundProblems,
+        _ => Outcome::Done,
+    })
+}
+
+async fn send(place: &Place, args: &SignalArgs) -> Result<Accepted, Failure> {
+    let thread = ThreadId::new(args.thread.clone());
+    let thread = match &args.resource {
+        Some(resource) => thread.resource(resource.clone()),
+        None => thread,
+    };
+    let threads = place.app.threads()?;
+    let message = args.message.as_str();
+    let sent = match args.queue {
+        true => {
+            let signal = Signal::user(message);
+            threads
+                .queue_message(&args.agent, &thread, signal, RunOptions::new())
+                .await
+        }
+        false => threads.send_message(&args.agent, &thread, message).await,
+    };
+    Ok(sent?)
+}
+
+fn print(args: &SignalArgs, accepted: &Accepted) -> Result<(), Failure> {
+    let (word, run) = match accepted {
+        Accepted::Wake { run_id } => ("wake", Some(run_id)),
+        Accepted::Deliver { run_id } => ("deliver", Some(run_id)),
+        Accepted::Blocked { run_id } => ("blocked", Some(run_id)),
+        Accepted::Queued => ("queued", None),
+        Accepted::Before => ("before", None),
+        _ => ("dropped", None),
+    };
+    let run = run.map(|run| run.as_str());
+    let mut text = Vec::new();
+    if args.store.json {
+        let line = Line {
+            accepted: word,
+            run_id: run,
+        };
+        json::line(&line, &mut text)?;
+    } else {
+        let run = run.map(|run| format!(" {}", shown(run)));
+        text = format!("{word}{}\n", run.unwrap_or_default()).into_bytes();
+    }
+    output::print(&String::from_utf8_lossy(&text))
+}
