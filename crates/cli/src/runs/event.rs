@@ -158,13 +158,11 @@ fn suspended_with(payload: &Data) -> String {
     let Ok(mut members) = payload.parse::<serde_json::Map<String, serde_json::Value>>() else {
         return payload.to_string();
     };
-    members.remove(META);
-    match (members.len(), members.remove(BARE)) {
-        (1, Some(value)) => value.to_string(),
-        (_, value) => {
-            members.extend(value.map(|value| (BARE.to_owned(), value)));
-            serde_json::Value::Object(members).to_string()
-        }
+    // Unlike removing, this leaves the others in their order.
+    members.retain(|name, _| name != META);
+    match members.get(BARE) {
+        Some(value) if members.len() == 1 => value.to_string(),
+        _ => serde_json::Value::Object(members).to_string(),
     }
 }
 
