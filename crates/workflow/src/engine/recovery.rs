@@ -18,6 +18,8 @@ use crate::{Error, Result};
 const PAGE: usize = 500;
 /// How much later a run is looked at again that nobody here can work on.
 const POSTPONED: Duration = Duration::from_secs(5);
+/// How long engines that know the workflow of a run have time to remove it.
+const LEFT_BEHIND: Duration = Duration::from_secs(60);
 /// How much later a record is looked at again that cannot be read.
 const SET_ASIDE: Duration = Duration::from_secs(60);
 
@@ -93,9 +95,13 @@ async fn take_due(shared: &Arc<Shared>, now: Timestamp) -> Result<()> {
                     continue;
                 }
             };
+            let known = shared.workflow(&record.workflow).is_some();
             if record.status.is_final() {
-                ended.push(record);
-            } else if shared.workflow(&record.workflow).is_some() {
+                match known || is_left_behind(shared, &record, now) {
+                    true => ended.push(record),
+                    false => foreign.push(record),
+                }
+            } else if known {
                 if !shared.has_room() {
                     continue;
                 }
@@ -117,6 +123,18 @@ async fn take_due(shared: &Arc<Shared>, now: Timestamp) -> Result<()> {
             return Ok(());
         }
     }
+}
+
+/// Whether a run that has ended is removed by engines that do not know its workflow, and hence not all of its topics: only when those
+/// that do have not done it for a while.
+fn is_left_behind(shared: &Shared, run: &RunRecord, now: Timestamp) -> bool {
+    let options = &shared.options;
+    let kept = match run.body.cleared {
+        true => options.run_retention.max(options.watch_retention),
+        false => options.watch_retention,
+    };
+    let ended = run.body.ended.map_or(run.updated, Timestamp::from_millis);
+    later(ended, kept.saturating_add(LEFT_BEHIND)) <= now
 }
 
 /// Begins with runs that are to begin at once and are not due, because they were entered by a clock that is ahead of this one.

@@ -131,3 +131,26 @@ async fn what_was_told_goes_with_the_watch_events() {
     }
     engine.close().await;
 }
+
+#[tokio::test]
+async fn who_does_not_know_the_workflow_leaves_a_run_to_those_who_do() {
+    let house = House::new();
+    let retention = Duration::from_millis(50);
+    let brief = || house.engine().watch_retention(retention);
+    let engine = brief().workflow(workflow()).start().await.unwrap();
+    let start = Start::with(&1).unwrap().run_id("r");
+    let run = engine.start("outer", start).await.unwrap();
+    run.result().await.unwrap();
+    let stranger = brief().run_retention(retention).start().await.unwrap();
+    run.cancel().await.unwrap();
+    engine.close().await;
+    // Many looks of the stranger.
+    tokio::time::sleep(retention * 6).await;
+    // Had it removed the run, nobody would know any more what there is to clear.
+    let engine = brief().workflow(workflow()).start().await.unwrap();
+    while !told(&house, "r").await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    engine.close().await;
+    stranger.close().await;
+}
