@@ -61,6 +61,7 @@ export const MEMBERS = {
   'W7.durable.paced': W7_PACED,
   'W7.evented.paced': W7_PACED,
   'W7.observe': { more: ['events_per_s'], less: ['p50_us', 'p99_us', 'first_delta_p50_us', 'cold_ms'], counts: ['lost', 'misordered', 'without_finish'] },
+  'W7.crowd': { more: ['events_per_s'], less: ['run_p50_ms'], counts: ['lost', 'misordered', 'without_finish'] },
   'W7.memory': { more: [], less: ['growth_kb_per_run', 'rss_growth_mb', 'rss_mb'], counts: ['lost', 'topics_growth', 'kept_after_retention', 'bus_bytes_after_retention'] },
   'W9.startup': { more: [], less: ['p50_us', 'p99_us', 'rss_mb'], counts: [] },
 };

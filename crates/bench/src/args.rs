@@ -10,7 +10,7 @@ use crate::settings::{Settings, span};
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Workloads: w1 w2 w3 w3.publish w3.replay w3.storm w3.topics w4 w4.throughput w4.latency \
-                        w4.failover w5 w5.publish w5.group w5.fanout w5.latency w5.stream w6 w6.linear10 w6.parallel100 w6.foreach w6.long w6.sqlite w7 w7.durable w7.evented w7.observe w7.memory w9. A name without a dot takes all its parts."
+                        w4.failover w5 w5.publish w5.group w5.fanout w5.latency w5.stream w6 w6.linear10 w6.parallel100 w6.foreach w6.long w6.sqlite w7 w7.durable w7.evented w7.observe w7.crowd w7.memory w9. A name without a dot takes all its parts."
 )]
 pub struct BenchArgs {
     /// The workloads, such as `w1` or `w3.storm`.

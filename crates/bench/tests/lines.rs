@@ -263,7 +263,7 @@ fn a_fresh_process_delivers_its_first_event() {
 #[test]
 fn what_cannot_be_measured_is_refused_with_the_reason() {
     for (args, reason) in [
-        (vec!["w7"], "no workload \"w7\""),
+        (vec!["w8"], "no workload \"w8\""),
         (vec!["w1", "--seconds=-1"], "from 0 on"),
         (vec!["w4", "--roles=broker=deno"], "use rust or node"),
         (vec!["w4", "--roles=boss=rust"], "no role \"boss\""),

@@ -9,6 +9,7 @@ use bowline_workflow::{Data, Resume, Run, RunInfo, RunPage, RunQuery, RunStatus}
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
+use super::runs::is_unknown;
 use super::{AgentHandle, AgentRuns};
 use crate::durable::tool_call::Decision;
 use crate::durable::{stop, workflow};
@@ -125,12 +126,21 @@ impl AgentRuns {
     }
 
     /// Stops a run, wherever it runs: a model is asked no further, tools are told, and the run ends with the reason `abort` and
-    /// what was said so far. It holds when the process that works on the run dies now. A run that has ended stays as it is.
+    /// what was said so far. It holds when the process that works on the run dies now. A run that has ended stays as it is. A run of a
+    /// Node process is told, which holds only if it listens.
     ///
     /// # Errors
     /// `NotFound`, `Store`.
     pub async fn abort(&self, run_id: &str) -> Result<()> {
-        let (run, info) = self.own_run("abort", run_id).await?;
+        let (run, info) = match self.own_run("abort", run_id).await {
+            Ok(own) => own,
+            // A run of a Node process: the word is all there is.
+            Err(error) if is_unknown(&error) && self.is_told_of(run_id).await? => {
+                let told = stop::tell(&*self.bus, &run_id.to_owned().into()).await;
+                return told.map_err(|error| Error::bus("abort", error));
+            }
+            Err(error) => return Err(error),
+        };
         if info.status.is_final() {
             return Ok(());
         }

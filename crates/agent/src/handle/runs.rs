@@ -124,6 +124,11 @@ impl AgentRuns {
         if !self.bus.capabilities().replay {
             return Ok(status.is_none());
         }
+        self.is_told_of(run_id).await
+    }
+
+    /// Whether the bus has something of a run.
+    pub(super) async fn is_told_of(&self, run_id: &str) -> Result<bool> {
         Ok(self.told(run_id, 0).await?.is_some())
     }
 
@@ -151,7 +156,7 @@ impl AgentRuns {
 }
 
 /// Whether there is no such run, in contrast to one of another agent.
-fn is_unknown(error: &Error) -> bool {
+pub(super) fn is_unknown(error: &Error) -> bool {
     error.kind() == ErrorKind::NotFound && std::error::Error::source(error).is_some()
 }
 

@@ -344,12 +344,12 @@ impl AgentStream {
 }
 
 async fn subscribe(bus: &Arc<dyn PubSub>, run_id: &Text, start: StartFrom) -> Result<Subscription> {
-    let start = match bus.capabilities().replay {
-        true => start,
-        false => StartFrom::Latest,
+    let options = match bus.capabilities().replay {
+        // What it has not read is kept for it, so no run has to wait for a slow reader.
+        true => SubscribeOptions::new().start(start).skippable(),
+        false => SubscribeOptions::new(),
     };
     let topic = Topic::agent_stream(run_id);
-    let options = SubscribeOptions::new().start(start);
     let subscribed = bus.subscribe_with(&topic, options).await;
     subscribed.map_err(|error| Error::bus("observe", error).with_subject(run_id.clone()))
 }

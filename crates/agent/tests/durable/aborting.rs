@@ -8,7 +8,7 @@ use bowline_agent::model::FinishReason;
 use bowline_agent::scripted::{Answer, ScriptedModel};
 use bowline_agent::tool::{ToolContext, ToolError, tool};
 use bowline_agent::{Agent, AgentHandle, ErrorKind, RunOutput};
-use bowline_events::Event;
+use bowline_events::{Event, NewEvent, PubSubExt, SubscribeOptions, Topic};
 use bowline_store::Table;
 use bowline_workflow::RunStatus;
 use serde_json::{Value, json};
@@ -206,4 +206,27 @@ async fn a_run_whose_process_is_closed_while_the_model_speaks_goes_on_elsewhere(
         "the step that is void has the id of another message"
     );
     other.engine().close().await;
+}
+
+/// A run that only the bus knows is one of a Node process, which listens on its control topic.
+#[tokio::test]
+async fn a_run_of_another_language_is_told_to_stop() {
+    let house = House::new();
+    let model = ScriptedModel::says("all is well");
+    let agent = Agent::builder("analyst").model(model).build().unwrap();
+    let agent = house.with(&agent).await;
+    let refused = agent.abort("node-run").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotFound);
+    let chunk = NewEvent::new("chunk", "node-run").with_json("{}").unwrap();
+    let stream = Topic::agent_stream("node-run");
+    house.bus.publish(&stream, chunk).await.unwrap();
+    let mut words = house
+        .bus
+        .subscribe(Topic::agent_control("node-run"), SubscribeOptions::new())
+        .await
+        .unwrap();
+    agent.abort("node-run").await.unwrap();
+    let word = words.next().await.unwrap().unwrap();
+    assert_eq!(word.event_type, "abort-request");
+    agent.engine().close().await;
 }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_agent::{Agent, AgentHandle, AgentRun, Chunk, DurableAgent, StreamEvent};
+use bowline_agent::stream::Observe;
+use bowline_agent::{
+    Agent, AgentHandle, AgentRun, AgentStream, Chunk, DurableAgent, RunOptions, StreamEvent,
+};
 use bowline_events::{InProcessPubSub, PubSub};
 use bowline_store::{MemoryStore, Stats, Store, TableStats};
 use bowline_workflow::Engine;
@@ -90,6 +93,21 @@ impl Bed {
         let called = now_ns();
         let run = self.agent.observe(run).from(offset).await?;
         read(run, called, deltas, false).await
+    }
+
+    /// As [`run`](Self::run), for a run with this id.
+    pub(super) async fn run_as(&self, id: &str) -> Result<Read> {
+        let called = now_ns();
+        let options = RunOptions::new().run_id(id.to_owned());
+        let run = self.agent.stream_with("hi", options).await?;
+        read(run, called, 0, true).await
+    }
+
+    /// A reader of a run that may not have begun.
+    pub(super) async fn attach(&self, id: &str) -> Result<AgentStream> {
+        let bus: Arc<dyn PubSub> = Arc::new(self.bus.clone());
+        let options = Observe::new().discard_output();
+        Ok(AgentStream::open(&bus, id.to_owned(), options).await?)
     }
 
     /// Records and logs in the store when all runs are over for as long as they are kept.

@@ -1,6 +1,7 @@
 //! W7: a durable agent whose model answers with a thousand text deltas.
 
 mod bed;
+mod crowd;
 mod memory;
 mod model;
 mod observe;
@@ -167,6 +168,7 @@ pub(crate) fn measurements() -> Vec<Measurement> {
         }));
     }
     all.push(observe::measurement());
+    all.extend(crowd::measurements());
     all.push(memory::measurement());
     all
 }
