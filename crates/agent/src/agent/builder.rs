@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use bowline_events::Text;
 
-use super::{
-    Agent, Candidate, DEFAULT_MAX_STEPS, Definition, MAX_STEPS, StepSummary, ToolConcurrency,
-};
+use super::{Agent, DEFAULT_MAX_STEPS, Definition, MAX_STEPS, StepSummary, ToolConcurrency};
 use crate::memory::MemoryOptions;
-use crate::model::{ChatModel, ModelSettings};
+use crate::model::{Candidate, ChatModel, Fallback, ModelSettings};
 use crate::processor::{Processor, Processors};
 use crate::{Data, Error, ErrorKind, Result, Tool};
 
@@ -63,17 +61,15 @@ impl AgentBuilder {
         self
     }
 
-    /// The model. Called again it adds one that is asked when those before it fail.
-    pub fn model(self, model: impl ChatModel) -> Self {
-        self.shared_model(Arc::new(model))
+    /// The model, or a [`Fallback`] of several. Called again it adds one that is asked when those before it fail.
+    pub fn model(mut self, model: impl Into<Fallback>) -> Self {
+        self.0.models.extend(model.into().into_candidates());
+        self
     }
 
     /// As [`model`](Self::model), for one that others have, too.
     pub fn shared_model(mut self, model: Arc<dyn ChatModel>) -> Self {
-        self.0.models.push(Candidate {
-            model,
-            max_retries: 0,
-        });
+        self.0.models.push(Candidate::new(model));
         self
     }
 

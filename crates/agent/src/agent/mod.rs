@@ -13,7 +13,7 @@ pub use builder::AgentBuilder;
 pub use options::{RunOptions, ToolConcurrency};
 
 use crate::memory::MemoryOptions;
-use crate::model::{ChatModel, ModelSettings};
+use crate::model::{Candidate, ChatModel, ModelSettings};
 use crate::processor::Processors;
 use crate::{Data, Tool};
 
@@ -76,14 +76,6 @@ pub struct StepSummary<'a> {
     pub tools: &'a [Text],
     /// Tokens of the whole run so far.
     pub total_tokens: u64,
-}
-
-/// A model that may be asked.
-#[derive(Clone)]
-pub(crate) struct Candidate {
-    pub(crate) model: Arc<dyn ChatModel>,
-    /// Attempts after the first.
-    pub(crate) max_retries: u32,
 }
 
 impl Agent {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_events::codec::date;
 use bowline_events::{PubSub, Text, Timestamp, Topic};
 use bowline_workflow::{StepContext, StepError};
 use futures_util::StreamExt;
@@ -15,7 +16,7 @@ use super::workflow::{CallRef, Round, Services};
 use super::writer::Writer;
 use super::{bus_failure, mailbox, request, store_failure};
 use crate::chunk::{Chunk, Encoder, Failure as ToldFailure, Start, StepStart};
-use crate::message::{AssistantDraft, Message};
+use crate::message::AssistantDraft;
 use crate::model::{
     Attempts, ChatModel, ChatRequest, FinishReason, ModelPart, ModelStream, NextAttempt,
     ResponseMetadata, Usage,
@@ -320,8 +321,6 @@ impl Asking<'_> {
     fn end(&mut self, broken: Option<FinishReason>) -> Answer {
         let draft = std::mem::take(&mut self.draft);
         let mut parts = draft.parts();
-        let mut message = Message::assistant(Vec::new());
-        message = message.with_time(self.at);
         let mut reason = draft.finish_reason().unwrap_or_default();
         let mut usage = draft.usage();
         if let Some(broken) = broken {
@@ -330,7 +329,7 @@ impl Asking<'_> {
         }
         Answer {
             message_id: self.message_id.clone(),
-            at: message.created_at,
+            at: date::format_iso(self.at.as_millis()).into(),
             parts,
             reason,
             usage,

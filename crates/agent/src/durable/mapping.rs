@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use bowline_events::{Text, Topic};
+use bowline_events::Text;
 use bowline_workflow::{StepContext, StepError};
 use serde::{Deserialize, Serialize};
 
 use super::transcript::{Answer, Outcome, Transcript};
 use super::workflow::{Round, Services};
-use super::writer::Writer;
 use super::{bus_failure, mailbox, store_failure};
 use crate::agent::StepSummary;
 use crate::chunk::{Chunk, Encoder};
@@ -115,12 +114,10 @@ impl Services {
         if let Some(tripwire) = processed.tripwire {
             end.tripped = true;
             let run_id = &transcript.run.run_id;
-            let topic = Topic::agent_stream(run_id);
             let encoder = Encoder::new(run_id.clone());
             let chunk = encoder.chunk(&Chunk::Tripwire(Box::new(tripwire.into())));
-            let mut writer = Writer::new(&*self.bus, &topic);
-            writer.write(encoder.event(chunk)).await;
-            return writer.flush().await.map_err(bus_failure);
+            let told = self.tell(run_id, [encoder.event(chunk)]).await;
+            return told.map_err(bus_failure);
         }
         self.remember(&transcript.run, &processed.messages).await
     }
@@ -172,15 +169,14 @@ async fn tell(
     more: bool,
 ) -> Result<(), StepError> {
     let run_id = &transcript.run.run_id;
-    let topic = Topic::agent_stream(run_id);
     let encoder = Encoder::new(run_id.clone());
-    let mut writer = Writer::new(&*services.bus, &topic);
     let step = Chunk::StepFinish(Box::new(transcript.step_finish(round, answer, end.more)));
-    writer.write(encoder.event(encoder.chunk(&step))).await;
-    if !end.aborted {
+    let step = encoder.event(encoder.chunk(&step));
+    let complete = (!end.aborted).then(|| {
         let agent = &services.agent;
         let complete = transcript.iteration_complete(agent, round, answer, !more);
-        writer.write(complete.to_event(run_id)).await;
-    }
-    writer.flush().await.map_err(bus_failure)
+        complete.to_event(run_id)
+    });
+    let told = services.tell(run_id, std::iter::once(step).chain(complete));
+    told.await.map_err(bus_failure)
 }

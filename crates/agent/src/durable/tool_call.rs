@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_events::{Text, Topic};
+use bowline_events::Text;
 use bowline_workflow::{Data, StepContext, StepError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -12,18 +12,15 @@ use tokio::time::timeout;
 use super::stop::Ear;
 use super::transcript::{Call, Failure, Outcome, Transcript, given, outcome_key};
 use super::workflow::{CallRef, Services};
-use super::writer::Writer;
 use super::{bus_failure, store_failure};
 use crate::chunk::{Chunk, Denial, Encoder, ToolFailure, ToolResult};
-use crate::message::Approval;
+use crate::message::{Approval, NOT_APPROVED};
 use crate::model::ToolInput;
 use crate::tool::{ToolContext, ToolError, ToolRun, ToolSink};
 use crate::{BoxFuture, Tool};
 
 /// How long a tool may go on after the run was stopped.
 const GRACE: Duration = Duration::from_secs(5);
-/// The reason of a refusal without one, as core 1.71 has it.
-const NOT_APPROVED: &str = "Tool call was not approved by the user";
 
 /// What a call waits for, as the run keeps it and readers are told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -262,10 +259,9 @@ impl Calling<'_> {
             return Ok(());
         };
         let encoder = Encoder::new(run_id.clone());
-        let topic = Topic::agent_stream(run_id);
-        let mut writer = Writer::new(&*self.services.bus, &topic);
-        writer.write(encoder.event(encoder.chunk(&chunk))).await;
-        writer.flush().await.map_err(bus_failure)
+        let event = encoder.event(encoder.chunk(&chunk));
+        let told = self.services.tell(run_id, [event]).await;
+        told.map_err(bus_failure)
     }
 
     fn chunk(&self, outcome: &Outcome) -> Option<Chunk> {
@@ -325,14 +321,11 @@ struct Sink {
 impl ToolSink for Sink {
     fn write(&self, chunk: Data) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let topic = Topic::agent_stream(&self.run_id);
             let encoder = Encoder::new(self.run_id.clone());
             let event = encoder.event(chunk.as_str().to_owned().into_bytes().into());
             let _turn = self.one_at_a_time.lock().await;
-            let mut writer = Writer::new(&*self.services.bus, &topic);
-            writer.write(event).await;
             // What a tool tells on its way is not worth its failure.
-            if let Err(error) = writer.flush().await {
+            if let Err(error) = self.services.tell(&self.run_id, [event]).await {
                 tracing::warn!(run = %self.run_id, %error, "what a tool wrote was not published");
             }
         })

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::input::RunInput;
 use crate::Message;
-use crate::message::{Approval, Part, Role, ToolState};
+use crate::message::{Approval, Part, Role, ToolOutcome};
 use crate::model::{FinishReason, Usage};
 
 /// An answer of the model.
@@ -275,15 +275,18 @@ impl Outcome {
     /// Writes down what came of `invocation`.
     fn apply(&self, invocation: &mut crate::message::ToolInvocation) {
         invocation.approval.clone_from(&self.approval);
-        if let Some(error) = &self.error {
-            invocation.state = ToolState::OutputError;
-            invocation.error_text = Some(error.message.clone());
-        } else if self.is_denied() {
-            invocation.state = ToolState::OutputDenied;
-        } else if let Some(result) = &self.result {
-            invocation.state = ToolState::Result;
-            invocation.result = Some(result.clone());
-        }
+        let came = match (&self.error, &self.result) {
+            (Some(error), _) => ToolOutcome::Error {
+                name: error.name.clone(),
+                message: error.message.clone(),
+            },
+            _ if self.is_denied() => ToolOutcome::Denied {
+                reason: self.approval.as_ref().and_then(|it| it.reason.clone()),
+            },
+            (None, Some(result)) => ToolOutcome::Result(result.clone()),
+            (None, None) => ToolOutcome::Pending,
+        };
+        invocation.settle(&came);
     }
 
     pub(crate) fn is_denied(&self) -> bool {

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_events::PubSub;
+use bowline_events::{NewEvent, PubSub, Topic};
 use bowline_store::Store;
 use bowline_workflow::{RetryPolicy, StepContext, StepError, Workflow, step};
 use futures_util::FutureExt;
@@ -15,8 +15,10 @@ use super::input::RunInput;
 use super::mapping::{END, End};
 use super::outlet::Told;
 use super::transcript::Transcript;
+use super::writer::Writer;
 use super::{Begun, Ears};
 use super::{llm, mapping, stop, tool_call};
+use crate::tool::panic_text;
 use crate::{Agent, Data, Error, ErrorKind, Memory, Message, Result};
 
 /// What the ids of the workflows of agents begin with.
@@ -152,9 +154,7 @@ fn build(services: &Arc<Services>) -> bowline_workflow::Result<Workflow> {
 async fn guarded<T>(step: impl Future<Output = Result<T, StepError>>) -> Result<T, StepError> {
     let called = AssertUnwindSafe(step).catch_unwind().await;
     called.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        let text = text.unwrap_or_else(|| "a function of the agent panicked".to_owned());
+        let text = panic_text(panic.as_ref());
         Err(StepError::fail("Panic", text).no_retry())
     })
 }
@@ -176,6 +176,23 @@ impl Services {
         let waits = run.asks_for_approval(&self.agent.0)
             || tools.any(|tool| tool.may_wait() && counts(tool.name()));
         if waits { 1 } else { concurrency.limit }
+    }
+
+    /// Publishes events on the stream of a run, in their order.
+    ///
+    /// # Errors
+    /// Those of the bus.
+    pub(crate) async fn tell(
+        &self,
+        run_id: &str,
+        events: impl IntoIterator<Item = NewEvent>,
+    ) -> Result<(), bowline_events::Error> {
+        let topic = Topic::agent_stream(run_id);
+        let mut writer = Writer::new(&*self.bus, &topic);
+        for event in events {
+            writer.write(event).await;
+        }
+        writer.flush().await
     }
 
     /// Keeps messages in the memory of the thread of the run.

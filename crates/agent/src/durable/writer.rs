@@ -46,7 +46,7 @@ impl<'a> Writer<'a> {
             return;
         }
         if let Err(error) = self.bus.check(self.topic, &event) {
-            return self.leave_out(error);
+            return self.note(Err(error));
         }
         if self.sending.is_none() {
             let options = PublishOptions::default();
@@ -139,19 +139,13 @@ impl<'a> Writer<'a> {
     fn note(&mut self, result: Result<(), Error>) {
         match result {
             Ok(()) => {}
-            Err(error) if is_refusal(&error) => self.leave_out(error),
+            // It never will be taken, and the run is worth more than one event of it.
+            Err(error) if is_refusal(&error) => {
+                tracing::error!(topic = %self.topic, %error, "an event of a run was left out");
+            }
             Err(error) => {
                 self.failed.get_or_insert(error);
             }
-        }
-    }
-
-    /// It never will be taken, and the run is worth more than one event of it.
-    fn leave_out(&mut self, error: Error) {
-        if is_refusal(&error) {
-            tracing::error!(topic = %self.topic, %error, "an event of a run was left out");
-        } else {
-            self.failed.get_or_insert(error);
         }
     }
 }

@@ -221,8 +221,7 @@ impl AgentRuns {
     /// A run of any agent, and the agent.
     async fn find(&self, operation: &'static str, run_id: &str) -> Result<(Run, RunInfo, Text)> {
         let failed = |error| Error::engine(operation, error);
-        let run = self.engine.run(run_id).await.map_err(failed)?;
-        let info = run.info().await.map_err(failed)?;
+        let (run, info) = self.engine.find(run_id).await.map_err(failed)?;
         let Some(agent) = workflow::agent(&info.workflow) else {
             let message = format!(
                 "it is a run of the workflow {}, and not of an agent",

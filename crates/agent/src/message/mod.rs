@@ -16,6 +16,7 @@ use uuid::Uuid;
 pub use draft::{AssistantDraft, ToolCall};
 pub use extra::Extra;
 pub use input::IntoMessages;
+pub(crate) use outcome::NOT_APPROVED;
 pub use outcome::{ToolOutcome, settle};
 pub use part::{Approval, Part, ToolInvocation, ToolState};
 pub use prompt::prompt;

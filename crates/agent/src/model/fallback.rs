@@ -34,14 +34,14 @@ impl Fallback {
     /// Only this model, once.
     pub fn new(model: impl ChatModel) -> Self {
         Self {
-            candidates: vec![Candidate::new(model)],
+            candidates: vec![Candidate::new(Arc::new(model))],
         }
     }
 
     /// This model when the ones before do not answer, once.
     #[must_use]
     pub fn or(mut self, model: impl ChatModel) -> Self {
-        self.candidates.push(Candidate::new(model));
+        self.candidates.push(Candidate::new(Arc::new(model)));
         self
     }
 
@@ -59,6 +59,10 @@ impl Fallback {
         &self.candidates
     }
 
+    pub(crate) fn into_candidates(self) -> Vec<Candidate> {
+        self.candidates
+    }
+
     /// The attempts of one request.
     pub fn attempts(&self) -> Attempts {
         Attempts::new(
@@ -70,9 +74,10 @@ impl Fallback {
 }
 
 impl Candidate {
-    fn new(model: impl ChatModel) -> Self {
+    /// `model`, once.
+    pub(crate) fn new(model: Arc<dyn ChatModel>) -> Self {
         Self {
-            model: Arc::new(model),
+            model,
             max_retries: 0,
         }
     }

@@ -63,7 +63,7 @@ fn cut(error: ToolError) -> ToolError {
     }
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let literal = panic.downcast_ref::<&'static str>().copied();
     let text = literal.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("it panicked without a message").to_owned()

@@ -22,6 +22,7 @@ pub(crate) use context::Call as ToolRun;
 pub use context::{ToolContext, ToolSink};
 pub use error::ToolError;
 pub use function::{ArgsOnly, Bare, ContextOnly, IntoTool, Ready, WithContext, tool};
+pub(crate) use guard::panic_text;
 pub use limit::{MAX_TOOL_BYTES, MAX_TOOL_ERROR_BYTES};
 pub use testing::TestTool;
 

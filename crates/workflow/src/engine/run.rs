@@ -59,6 +59,10 @@ impl Run {
     /// `NotFound` when its retention is over, `Store`, `Corrupt`.
     pub async fn info(&self) -> Result<RunInfo> {
         let record = self.engine.record("get", &self.id).await?;
+        self.info_of(record).await
+    }
+
+    async fn info_of(&self, record: RunRecord) -> Result<RunInfo> {
         if !record.body.large {
             return Ok(record.into());
         }
@@ -207,6 +211,17 @@ impl Engine {
     pub async fn run(&self, id: &str) -> Result<Run> {
         let record = self.record("get", id).await?;
         Ok(Run::new(self.clone(), record.id, None))
+    }
+
+    /// A handle on the run `id`, and all that a list shows of it: [`run`](Self::run) and [`Run::info`] with one look at the store.
+    ///
+    /// # Errors
+    /// As both.
+    pub async fn find(&self, id: &str) -> Result<(Run, RunInfo)> {
+        let record = self.record("get", id).await?;
+        let run = Run::new(self.clone(), record.id.clone(), None);
+        let info = run.info_of(record).await?;
+        Ok((run, info))
     }
 }
 
