@@ -5,13 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bowline_events::{
     Capabilities, Event, LeaseProvider, NewEvent, OpFuture, PubSub, PublishOptions, Published,
-    SubscribeOptions, Subscription, Text, Timestamp, Topic, TopicInfo,
+    SubscribeOptions, Subscription, Topic, TopicInfo,
 };
-use bowline_store::{
-    BlobHash, Claim, Commit, Committed, Filter, LogInfo, LogName, LogPage, Page, Query, Record,
-    Stats, Store, StoreFuture, Table, Watch,
-};
-use bytes::Bytes;
+use bowline_store::{Commit, Committed, Store, StoreFuture, StoreLayer};
 
 /// What went through since the counts were taken last.
 #[derive(Debug, Default)]
@@ -60,6 +56,18 @@ impl<B: PubSub> PubSub for CountingBus<B> {
     ) -> OpFuture<'a, Published> {
         self.counts.published.fetch_add(1, Relaxed);
         self.bus.publish_with(topic, event, options)
+    }
+
+    fn publish_all<'a>(
+        &'a self,
+        topic: &'a Topic,
+        events: Vec<NewEvent>,
+        options: PublishOptions,
+    ) -> OpFuture<'a, Vec<Published>> {
+        self.counts
+            .published
+            .fetch_add(events.len() as u64, Relaxed);
+        self.bus.publish_all(topic, events, options)
     }
 
     fn check(&self, topic: &Topic, event: &NewEvent) -> bowline_events::Result<()> {
@@ -119,80 +127,14 @@ pub(crate) struct CountingStore {
     pub(crate) counts: Arc<Counts>,
 }
 
-impl Store for CountingStore {
-    fn id(&self) -> &Text {
-        self.store.id()
+impl StoreLayer for CountingStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.store
     }
 
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
         self.counts.commits.fetch_add(1, Relaxed);
         self.counts.bytes.fetch_add(commit.bytes() as u64, Relaxed);
         self.store.commit(commit)
-    }
-
-    fn get<'a>(&'a self, table: Table, key: &'a str) -> StoreFuture<'a, Option<Record>> {
-        self.store.get(table, key)
-    }
-
-    fn get_many<'a>(
-        &'a self,
-        table: Table,
-        keys: &'a [Text],
-    ) -> StoreFuture<'a, Vec<Option<Record>>> {
-        self.store.get_many(table, keys)
-    }
-
-    fn list<'a>(&'a self, table: Table, query: &'a Query) -> StoreFuture<'a, Page> {
-        self.store.list(table, query)
-    }
-
-    fn count<'a>(&'a self, table: Table, filter: &'a Filter) -> StoreFuture<'a, u64> {
-        self.store.count(table, filter)
-    }
-
-    fn due(&self, table: Table, at: Timestamp, limit: usize) -> StoreFuture<'_, Vec<Record>> {
-        self.store.due(table, at, limit)
-    }
-
-    fn claim_due(&self, table: Table, claim: Claim) -> StoreFuture<'_, Vec<Record>> {
-        self.store.claim_due(table, claim)
-    }
-
-    fn read_log<'a>(
-        &'a self,
-        log: &'a LogName,
-        from: u64,
-        limit: usize,
-    ) -> StoreFuture<'a, LogPage> {
-        self.store.read_log(log, from, limit)
-    }
-
-    fn log_info<'a>(&'a self, log: &'a LogName) -> StoreFuture<'a, Option<LogInfo>> {
-        self.store.log_info(log)
-    }
-
-    fn logs<'a>(
-        &'a self,
-        table: Table,
-        after: Option<&'a str>,
-        limit: usize,
-    ) -> StoreFuture<'a, Vec<(Text, LogInfo)>> {
-        self.store.logs(table, after, limit)
-    }
-
-    fn blob(&self, hash: BlobHash) -> StoreFuture<'_, Option<Bytes>> {
-        self.store.blob(hash)
-    }
-
-    fn stats(&self) -> StoreFuture<'_, Stats> {
-        self.store.stats()
-    }
-
-    fn watch(&self, table: Table) -> Watch {
-        self.store.watch(table)
-    }
-
-    fn close(&self) -> StoreFuture<'_, ()> {
-        self.store.close()
     }
 }

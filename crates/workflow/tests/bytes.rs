@@ -3,13 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bowline_events::{InProcessPubSub, Text, Timestamp};
-use bowline_store::{
-    BlobHash, Claim, Commit, Committed, Filter, LogName, LogPage, MemoryStore, Page, Query, Record,
-    Stats, Store, StoreFuture, Table, Watch,
-};
+use bowline_events::InProcessPubSub;
+use bowline_store::{Commit, Committed, MemoryStore, Store, StoreFuture, StoreLayer};
 use bowline_workflow::{Engine, RunStatus, Start, StepError, Typed, TypedStep, Workflow, step};
-use bytes::Bytes;
 use serde::Serialize;
 
 /// Counts the bytes of commits, except those by which an engine says that it lives.
@@ -19,9 +15,9 @@ struct Counting {
     bytes: AtomicUsize,
 }
 
-impl Store for Counting {
-    fn id(&self) -> &Text {
-        self.store.id()
+impl StoreLayer for Counting {
+    fn inner(&self) -> &dyn Store {
+        &self.store
     }
 
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
@@ -33,68 +29,6 @@ impl Store for Counting {
             self.bytes.fetch_add(commit.bytes(), Ordering::SeqCst);
         }
         self.store.commit(commit)
-    }
-
-    fn get<'a>(&'a self, table: Table, key: &'a str) -> StoreFuture<'a, Option<Record>> {
-        self.store.get(table, key)
-    }
-
-    fn get_many<'a>(
-        &'a self,
-        table: Table,
-        keys: &'a [Text],
-    ) -> StoreFuture<'a, Vec<Option<Record>>> {
-        self.store.get_many(table, keys)
-    }
-
-    fn list<'a>(&'a self, table: Table, query: &'a Query) -> StoreFuture<'a, Page> {
-        self.store.list(table, query)
-    }
-
-    fn count<'a>(&'a self, table: Table, filter: &'a Filter) -> StoreFuture<'a, u64> {
-        self.store.count(table, filter)
-    }
-
-    fn due(&self, table: Table, at: Timestamp, limit: usize) -> StoreFuture<'_, Vec<Record>> {
-        self.store.due(table, at, limit)
-    }
-
-    fn claim_due(&self, table: Table, claim: Claim) -> StoreFuture<'_, Vec<Record>> {
-        self.store.claim_due(table, claim)
-    }
-
-    fn read_log<'a>(
-        &'a self,
-        log: &'a LogName,
-        from: u64,
-        limit: usize,
-    ) -> StoreFuture<'a, LogPage> {
-        self.store.read_log(log, from, limit)
-    }
-
-    fn logs<'a>(
-        &'a self,
-        table: Table,
-        after: Option<&'a str>,
-        limit: usize,
-    ) -> StoreFuture<'a, Vec<(Text, bowline_store::LogInfo)>> {
-        self.store.logs(table, after, limit)
-    }
-
-    fn blob(&self, hash: BlobHash) -> StoreFuture<'_, Option<Bytes>> {
-        self.store.blob(hash)
-    }
-
-    fn stats(&self) -> StoreFuture<'_, Stats> {
-        self.store.stats()
-    }
-
-    fn watch(&self, table: Table) -> Watch {
-        self.store.watch(table)
-    }
-
-    fn close(&self) -> StoreFuture<'_, ()> {
-        self.store.close()
     }
 }
 

@@ -4,13 +4,9 @@ use std::sync::Arc;
 
 use bowline_events::{
     Capabilities, Event, LeaseProvider, NewEvent, OpFuture, PubSub, PublishOptions, Published,
-    Reach, SubscribeOptions, Subscription, Text, Timestamp, Topic, TopicInfo,
+    Reach, SubscribeOptions, Subscription, Topic, TopicInfo,
 };
-use bowline_store::{
-    BlobHash, Claim, Commit, Committed, Filter, LogInfo, LogName, LogPage, Page, Query, Record,
-    Stats, Store, StoreFuture, Table, Watch,
-};
-use bytes::Bytes;
+use bowline_store::{Commit, Committed, Store, StoreFuture, StoreLayer};
 
 use crate::line::Line;
 
@@ -21,22 +17,18 @@ pub(crate) struct FarStore {
     pub(crate) line: Arc<Line>,
 }
 
-impl FarStore {
-    /// The operation is begun only when it passes: some do their work when they are called.
-    fn far<'a, T: Send + 'a, F>(
-        &'a self,
-        operation: impl FnOnce() -> F + Send + 'a,
-    ) -> StoreFuture<'a, T>
-    where
-        F: Future<Output = bowline_store::Result<T>> + Send + 'a,
-    {
-        StoreFuture::new(self.line.pass(async move { operation().await }))
+impl StoreLayer for FarStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
     }
-}
 
-impl Store for FarStore {
-    fn id(&self) -> &Text {
-        self.inner.id()
+    /// The operation is begun only when it passes: some do their work when they are called.
+    fn around<'a, T: Send + 'a>(
+        &'a self,
+        operation: impl FnOnce(&'a dyn Store) -> StoreFuture<'a, T> + Send + 'a,
+    ) -> StoreFuture<'a, T> {
+        let operation = async move { operation(&*self.inner).await };
+        StoreFuture::new(self.line.pass(operation))
     }
 
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
@@ -44,69 +36,7 @@ impl Store for FarStore {
         if operations.any(|operation| operation.table().as_str() != "workers") {
             self.line.writes(commit.bytes());
         }
-        self.far(|| self.inner.commit(commit))
-    }
-
-    fn get<'a>(&'a self, table: Table, key: &'a str) -> StoreFuture<'a, Option<Record>> {
-        self.far(move || self.inner.get(table, key))
-    }
-
-    fn get_many<'a>(
-        &'a self,
-        table: Table,
-        keys: &'a [Text],
-    ) -> StoreFuture<'a, Vec<Option<Record>>> {
-        self.far(move || self.inner.get_many(table, keys))
-    }
-
-    fn list<'a>(&'a self, table: Table, query: &'a Query) -> StoreFuture<'a, Page> {
-        self.far(move || self.inner.list(table, query))
-    }
-
-    fn count<'a>(&'a self, table: Table, filter: &'a Filter) -> StoreFuture<'a, u64> {
-        self.far(move || self.inner.count(table, filter))
-    }
-
-    fn due(&self, table: Table, at: Timestamp, limit: usize) -> StoreFuture<'_, Vec<Record>> {
-        self.far(move || self.inner.due(table, at, limit))
-    }
-
-    fn claim_due(&self, table: Table, claim: Claim) -> StoreFuture<'_, Vec<Record>> {
-        self.far(move || self.inner.claim_due(table, claim))
-    }
-
-    fn read_log<'a>(
-        &'a self,
-        log: &'a LogName,
-        from: u64,
-        limit: usize,
-    ) -> StoreFuture<'a, LogPage> {
-        self.far(move || self.inner.read_log(log, from, limit))
-    }
-
-    fn logs<'a>(
-        &'a self,
-        table: Table,
-        after: Option<&'a str>,
-        limit: usize,
-    ) -> StoreFuture<'a, Vec<(Text, LogInfo)>> {
-        self.far(move || self.inner.logs(table, after, limit))
-    }
-
-    fn blob(&self, hash: BlobHash) -> StoreFuture<'_, Option<Bytes>> {
-        self.far(move || self.inner.blob(hash))
-    }
-
-    fn stats(&self) -> StoreFuture<'_, Stats> {
-        self.far(|| self.inner.stats())
-    }
-
-    fn watch(&self, table: Table) -> Watch {
-        self.inner.watch(table)
-    }
-
-    fn close(&self) -> StoreFuture<'_, ()> {
-        self.far(|| self.inner.close())
+        self.around(|store| store.commit(commit))
     }
 }
 

@@ -4,12 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bowline_agent::threads::{SendOptions, Signal};
-use bowline_events::{Text, Timestamp};
 use bowline_store::{
-    BlobHash, Claim, Commit, Committed, Error, ErrorKind, Filter, LogName, LogPage, MemoryStore,
-    Page, Query, Record, Stats, Store, StoreFuture, Table, Watch,
+    Commit, Committed, Error, ErrorKind, MemoryStore, Stats, Store, StoreFuture, StoreLayer,
 };
-use bytes::Bytes;
 
 use crate::world::{AGENT, World, thread};
 
@@ -32,22 +29,25 @@ impl Frail {
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
         (dice.unwrap() >> 33) % 12
     }
-
-    fn read<'a, T: Send + 'a>(&self, found: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
-        match self.roll() {
-            0 => StoreFuture::ready(Err(failure(ErrorKind::Unavailable))),
-            _ => found,
-        }
-    }
 }
 
 fn failure(kind: ErrorKind) -> Error {
     Error::new(kind, "test", "the test wants a failure")
 }
 
-impl Store for Frail {
-    fn id(&self) -> &Text {
-        self.inner.id()
+impl StoreLayer for Frail {
+    fn inner(&self) -> &dyn Store {
+        &self.inner
+    }
+
+    fn around<'a, T: Send + 'a>(
+        &'a self,
+        operation: impl FnOnce(&'a dyn Store) -> StoreFuture<'a, T> + Send + 'a,
+    ) -> StoreFuture<'a, T> {
+        match self.roll() {
+            0 => StoreFuture::ready(Err(failure(ErrorKind::Unavailable))),
+            _ => operation(&self.inner),
+        }
     }
 
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
@@ -61,62 +61,8 @@ impl Store for Frail {
         }
     }
 
-    fn get<'a>(&'a self, table: Table, key: &'a str) -> StoreFuture<'a, Option<Record>> {
-        self.read(self.inner.get(table, key))
-    }
-
-    fn get_many<'a>(
-        &'a self,
-        table: Table,
-        keys: &'a [Text],
-    ) -> StoreFuture<'a, Vec<Option<Record>>> {
-        self.read(self.inner.get_many(table, keys))
-    }
-
-    fn list<'a>(&'a self, table: Table, query: &'a Query) -> StoreFuture<'a, Page> {
-        self.read(self.inner.list(table, query))
-    }
-
-    fn count<'a>(&'a self, table: Table, filter: &'a Filter) -> StoreFuture<'a, u64> {
-        self.read(self.inner.count(table, filter))
-    }
-
-    fn due(&self, table: Table, at: Timestamp, limit: usize) -> StoreFuture<'_, Vec<Record>> {
-        self.read(self.inner.due(table, at, limit))
-    }
-
-    fn claim_due(&self, table: Table, claim: Claim) -> StoreFuture<'_, Vec<Record>> {
-        self.read(self.inner.claim_due(table, claim))
-    }
-
-    fn read_log<'a>(
-        &'a self,
-        log: &'a LogName,
-        from: u64,
-        limit: usize,
-    ) -> StoreFuture<'a, LogPage> {
-        self.read(self.inner.read_log(log, from, limit))
-    }
-
-    fn logs<'a>(
-        &'a self,
-        table: Table,
-        after: Option<&'a str>,
-        limit: usize,
-    ) -> StoreFuture<'a, Vec<(Text, bowline_store::LogInfo)>> {
-        self.read(self.inner.logs(table, after, limit))
-    }
-
-    fn blob(&self, hash: BlobHash) -> StoreFuture<'_, Option<Bytes>> {
-        self.read(self.inner.blob(hash))
-    }
-
     fn stats(&self) -> StoreFuture<'_, Stats> {
         self.inner.stats()
-    }
-
-    fn watch(&self, table: Table) -> Watch {
-        self.inner.watch(table)
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {

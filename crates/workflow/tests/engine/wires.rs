@@ -6,14 +6,9 @@ use std::task::{Context, Poll};
 
 use bowline_events::{
     Capabilities, Delivery, Event, Fill, LeaseProvider, NewEvent, OpFuture, PubSub, PublishOptions,
-    Published, Reach, SubscribeOptions, Subscription, SubscriptionSource, Text, Timestamp, Topic,
-    TopicInfo,
+    Published, Reach, SubscribeOptions, Subscription, SubscriptionSource, Topic, TopicInfo,
 };
-use bowline_store::{
-    BlobHash, Claim, Commit, Committed, Filter, LogName, LogPage, Page, Query, Record, Stats,
-    Store, StoreFuture, Table, Watch,
-};
-use bytes::Bytes;
+use bowline_store::{Page, Query, Store, StoreFuture, StoreLayer, Table};
 
 use crate::line::{Line, Way};
 
@@ -32,103 +27,30 @@ fn store_fault(kind: u64) -> bowline_store::Error {
     bowline_store::Error::new(kind, "test", "the line is broken")
 }
 
-impl FarStore {
-    fn far<'a, T: Send + 'a>(&'a self, operation: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
-        StoreFuture::new(self.line.pass(Way::Store, operation, store_fault))
-    }
-}
-
-impl Store for FarStore {
-    fn id(&self) -> &Text {
-        self.inner.id()
+impl StoreLayer for FarStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
     }
 
-    fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
-        // What is done at once is done when it is called, so it is called late.
-        let late = StoreFuture::new(async move { self.inner.commit(commit).await });
-        self.far(late)
-    }
-
-    fn get<'a>(&'a self, table: Table, key: &'a str) -> StoreFuture<'a, Option<Record>> {
-        self.far(StoreFuture::new(
-            async move { self.inner.get(table, key).await },
-        ))
-    }
-
-    fn get_many<'a>(
+    /// What is done at once is done when it is called, so it is called late.
+    fn around<'a, T: Send + 'a>(
         &'a self,
-        table: Table,
-        keys: &'a [Text],
-    ) -> StoreFuture<'a, Vec<Option<Record>>> {
-        self.far(StoreFuture::new(async move {
-            self.inner.get_many(table, keys).await
-        }))
+        operation: impl FnOnce(&'a dyn Store) -> StoreFuture<'a, T> + Send + 'a,
+    ) -> StoreFuture<'a, T> {
+        let operation = async move { operation(&*self.inner).await };
+        StoreFuture::new(self.line.pass(Way::Store, operation, store_fault))
     }
 
     fn list<'a>(&'a self, table: Table, query: &'a Query) -> StoreFuture<'a, Page> {
-        self.far(StoreFuture::new(async move {
-            let page = self.inner.list(table, query).await?;
-            if table.as_str() == "runs" {
-                self.line.lists(page.records.len());
-            }
-            Ok(page)
-        }))
-    }
-
-    fn count<'a>(&'a self, table: Table, filter: &'a Filter) -> StoreFuture<'a, u64> {
-        self.far(StoreFuture::new(async move {
-            self.inner.count(table, filter).await
-        }))
-    }
-
-    fn due(&self, table: Table, at: Timestamp, limit: usize) -> StoreFuture<'_, Vec<Record>> {
-        self.far(StoreFuture::new(async move {
-            self.inner.due(table, at, limit).await
-        }))
-    }
-
-    fn claim_due(&self, table: Table, claim: Claim) -> StoreFuture<'_, Vec<Record>> {
-        self.far(StoreFuture::new(async move {
-            self.inner.claim_due(table, claim).await
-        }))
-    }
-
-    fn read_log<'a>(
-        &'a self,
-        log: &'a LogName,
-        from: u64,
-        limit: usize,
-    ) -> StoreFuture<'a, LogPage> {
-        self.far(StoreFuture::new(async move {
-            self.inner.read_log(log, from, limit).await
-        }))
-    }
-
-    fn logs<'a>(
-        &'a self,
-        table: Table,
-        after: Option<&'a str>,
-        limit: usize,
-    ) -> StoreFuture<'a, Vec<(Text, bowline_store::LogInfo)>> {
-        self.far(StoreFuture::new(async move {
-            self.inner.logs(table, after, limit).await
-        }))
-    }
-
-    fn blob(&self, hash: BlobHash) -> StoreFuture<'_, Option<Bytes>> {
-        self.far(StoreFuture::new(async move { self.inner.blob(hash).await }))
-    }
-
-    fn stats(&self) -> StoreFuture<'_, Stats> {
-        self.far(StoreFuture::new(async move { self.inner.stats().await }))
-    }
-
-    fn watch(&self, table: Table) -> Watch {
-        self.inner.watch(table)
-    }
-
-    fn close(&self) -> StoreFuture<'_, ()> {
-        self.far(StoreFuture::new(async move { self.inner.close().await }))
+        self.around(move |store| {
+            StoreFuture::new(async move {
+                let page = store.list(table, query).await?;
+                if table.as_str() == "runs" {
+                    self.line.lists(page.records.len());
+                }
+                Ok(page)
+            })
+        })
     }
 }
 

@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use bowline_events::{Text, Timestamp};
 use bowline_store::{
-    BlobHash, Claim, Commit, Committed, Error, ErrorKind, Filter, LogInfo, LogName, LogPage, Page,
-    Query, Record, Result, Stats, Store, StoreFuture, Table, Watch,
+    Commit, Committed, Error, ErrorKind, Filter, Page, Query, Record, Result, Store, StoreFuture,
+    StoreLayer, Table,
 };
-use bytes::Bytes;
 
 /// Numbers out of a seed.
 #[derive(Debug)]
@@ -98,9 +97,9 @@ fn lost() -> Error {
     Error::new(ErrorKind::Timeout, "test", "the test has lost the answer")
 }
 
-impl Store for Faulty {
-    fn id(&self) -> &Text {
-        self.inner.id()
+impl StoreLayer for Faulty {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
     }
 
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
@@ -138,43 +137,5 @@ impl Store for Faulty {
 
     fn due(&self, table: Table, at: Timestamp, limit: usize) -> StoreFuture<'_, Vec<Record>> {
         self.read(self.inner.due(table, at, limit))
-    }
-
-    fn claim_due(&self, table: Table, claim: Claim) -> StoreFuture<'_, Vec<Record>> {
-        self.inner.claim_due(table, claim)
-    }
-
-    fn read_log<'a>(
-        &'a self,
-        log: &'a LogName,
-        from: u64,
-        limit: usize,
-    ) -> StoreFuture<'a, LogPage> {
-        self.inner.read_log(log, from, limit)
-    }
-
-    fn logs<'a>(
-        &'a self,
-        table: Table,
-        after: Option<&'a str>,
-        limit: usize,
-    ) -> StoreFuture<'a, Vec<(Text, LogInfo)>> {
-        self.inner.logs(table, after, limit)
-    }
-
-    fn blob(&self, hash: BlobHash) -> StoreFuture<'_, Option<Bytes>> {
-        self.inner.blob(hash)
-    }
-
-    fn stats(&self) -> StoreFuture<'_, Stats> {
-        self.inner.stats()
-    }
-
-    fn watch(&self, table: Table) -> Watch {
-        self.inner.watch(table)
-    }
-
-    fn close(&self) -> StoreFuture<'_, ()> {
-        self.inner.close()
     }
 }
