@@ -114,7 +114,11 @@ fn measure(width: usize, settings: &Settings) -> Result<Outcome> {
         .with("floor_p50_us", floor.histogram.quantile_us(0.5))
         .with("cpu_us", round(bus.cpu_us(), 3))
         .with("floor_cpu_us", round(floor.cpu_us(), 3))
-        .with("redis_benchmark_per_s", benchmark.map(f64::round));
+        .with("redis_benchmark_per_s", benchmark.map(f64::round))
+        .with(
+            "of_redis_benchmark",
+            benchmark.map(|rate| round(bus.per_second() / rate, 3)),
+        );
     Ok(Outcome {
         rss_mb,
         ..Outcome::new(bus.count, bus.seconds)
