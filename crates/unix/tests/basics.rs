@@ -7,21 +7,15 @@ mod support;
 use bowline_events::{
     NewEvent, Payload, PubSub, PubSubExt, PublishOptions, SubscribeOptions, Topic,
 };
-use support::{Place, event, next, settled, silent, types};
+use support::{Place, event, next, settled, silent, subscribe, types};
 
 #[tokio::test]
 async fn the_first_is_the_broker_and_both_see_what_either_publishes() {
     let place = Place::new();
     let (broker, client) = (place.bus(), place.bus());
-    let mut at_broker = broker
-        .subscribe("t", SubscribeOptions::new())
-        .await
-        .unwrap();
+    let mut at_broker = subscribe(&broker, "t").await;
     assert!(broker.is_broker());
-    let mut at_client = client
-        .subscribe("t", SubscribeOptions::new())
-        .await
-        .unwrap();
+    let mut at_client = subscribe(&client, "t").await;
     assert!(!client.is_broker());
     assert_eq!(broker.remote_client_count(), 1);
     for publisher in [&broker, &client] {
@@ -46,14 +40,8 @@ async fn the_first_is_the_broker_and_both_see_what_either_publishes() {
 async fn many_events_arrive_once_and_in_order() {
     let place = Place::new();
     let (broker, client) = (place.bus(), place.bus());
-    let mut at_broker = broker
-        .subscribe("t", SubscribeOptions::new())
-        .await
-        .unwrap();
-    let mut at_client = client
-        .subscribe("t", SubscribeOptions::new())
-        .await
-        .unwrap();
+    let mut at_broker = subscribe(&broker, "t").await;
+    let mut at_client = subscribe(&client, "t").await;
     for publisher in [broker.clone(), client.clone()] {
         let publishing = tokio::spawn(async move {
             for n in 0..5000 {
@@ -79,7 +67,7 @@ async fn members_of_a_group_take_turns_by_process() {
     let mut first = broker.subscribe("t", group()).await.unwrap();
     let mut second = one.subscribe("t", group()).await.unwrap();
     let mut third = two.subscribe("t", group()).await.unwrap();
-    let mut all = two.subscribe("t", SubscribeOptions::new()).await.unwrap();
+    let mut all = subscribe(&two, "t").await;
     for n in 0..6 {
         one.publish("t", NewEvent::new(n.to_string(), "r"))
             .await
@@ -118,23 +106,14 @@ async fn a_refused_event_comes_again_to_the_same_subscriber() {
 async fn nothing_is_delivered_after_unsubscribe() {
     let place = Place::new();
     let (broker, client) = (place.bus(), place.bus());
-    let mut stays = client
-        .subscribe("t", SubscribeOptions::new())
-        .await
-        .unwrap();
-    let leaves = client
-        .subscribe("u", SubscribeOptions::new())
-        .await
-        .unwrap();
+    let mut stays = subscribe(&client, "t").await;
+    let leaves = subscribe(&client, "u").await;
     broker.publish("u", event("lost", "1")).await.unwrap();
     leaves.unsubscribe().await.unwrap();
     broker.publish("u", event("lost", "2")).await.unwrap();
     broker.publish("t", event("kept", "3")).await.unwrap();
     assert_eq!(types(&mut stays, 1).await, ["kept"]);
-    let mut back = client
-        .subscribe("u", SubscribeOptions::new())
-        .await
-        .unwrap();
+    let mut back = subscribe(&client, "u").await;
     broker.publish("u", event("new", "4")).await.unwrap();
     assert_eq!(types(&mut back, 1).await, ["new"]);
 }
@@ -145,11 +124,8 @@ async fn local_only_reaches_this_process_and_one_member_of_each_group() {
     let (broker, client) = (place.bus(), place.bus());
     let topic = Topic::new("t");
     for (publisher, other) in [(&client, &broker), (&broker, &client)] {
-        let mut elsewhere = other.subscribe("t", SubscribeOptions::new()).await.unwrap();
-        let mut own = publisher
-            .subscribe("t", SubscribeOptions::new())
-            .await
-            .unwrap();
+        let mut elsewhere = subscribe(other, "t").await;
+        let mut own = subscribe(publisher, "t").await;
         let mut member = publisher
             .subscribe("t", SubscribeOptions::new().group("g"))
             .await
@@ -169,14 +145,8 @@ async fn local_only_reaches_this_process_and_one_member_of_each_group() {
 async fn closing_ends_subscriptions_and_removes_the_socket() {
     let place = Place::new();
     let (broker, client) = (place.bus(), place.bus());
-    let mut at_broker = broker
-        .subscribe("t", SubscribeOptions::new())
-        .await
-        .unwrap();
-    let mut at_client = client
-        .subscribe("t", SubscribeOptions::new())
-        .await
-        .unwrap();
+    let mut at_broker = subscribe(&broker, "t").await;
+    let mut at_client = subscribe(&client, "t").await;
     settled(&[&broker, &client]).await;
     client.publish("t", event("last", "1")).await.unwrap();
     client.close().await.unwrap();
@@ -203,14 +173,8 @@ async fn closing_ends_subscriptions_and_removes_the_socket() {
 async fn a_live_value_stays_one_in_the_process_of_the_broker_and_is_json_elsewhere() {
     let place = Place::new();
     let (broker, client) = (place.bus(), place.bus());
-    let mut at_broker = broker
-        .subscribe("t", SubscribeOptions::new())
-        .await
-        .unwrap();
-    let mut at_client = client
-        .subscribe("t", SubscribeOptions::new())
-        .await
-        .unwrap();
+    let mut at_broker = subscribe(&broker, "t").await;
+    let mut at_client = subscribe(&client, "t").await;
     for publisher in [&broker, &client] {
         let live = NewEvent::new("live", "r").with_data(Payload::local(vec![1, 2]));
         publisher.publish("t", live).await.unwrap();
@@ -228,14 +192,8 @@ async fn a_live_value_stays_one_in_the_process_of_the_broker_and_is_json_elsewhe
 async fn topics_are_those_that_a_process_knows() {
     let place = Place::new();
     let (broker, client) = (place.bus(), place.bus());
-    let _all = broker
-        .subscribe("a", SubscribeOptions::new())
-        .await
-        .unwrap();
-    let _there = client
-        .subscribe("a", SubscribeOptions::new())
-        .await
-        .unwrap();
+    let _all = subscribe(&broker, "a").await;
+    let _there = subscribe(&client, "a").await;
     let _member = client
         .subscribe("b", SubscribeOptions::new().group("g"))
         .await

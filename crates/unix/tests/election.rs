@@ -12,7 +12,7 @@ use bowline_events::{
     ErrorKind, NewEvent, PubSub, PubSubExt, PublishOptions, SubscribeOptions, Subscription, Topic,
 };
 use bowline_unix::UnixSocketPubSub;
-use support::{Place, event, next, settled, silent, types, until};
+use support::{Place, event, next, settled, silent, subscribe, types, until};
 use tokio::runtime::{Builder, Runtime};
 
 /// A participant that can die: its tasks vanish without a chance to clean up, as in a killed process.
@@ -46,10 +46,6 @@ impl Mortal {
     }
 }
 
-async fn all(bus: &UnixSocketPubSub) -> Subscription {
-    bus.subscribe("t", SubscribeOptions::new()).await.unwrap()
-}
-
 /// Every subscriber gets what every bus publishes, once.
 async fn works(buses: &[&UnixSocketPubSub], subscriptions: &mut [Subscription]) {
     for bus in buses {
@@ -66,7 +62,11 @@ async fn when_the_broker_dies_one_of_the_others_takes_over() {
     let mortal = Mortal::broker(place.bus()).await;
     let buses = [place.bus(), place.bus(), place.bus()];
     let [a, b, c] = &buses;
-    let mut subscriptions = [all(a).await, all(b).await, all(c).await];
+    let mut subscriptions = [
+        subscribe(a, "t").await,
+        subscribe(b, "t").await,
+        subscribe(c, "t").await,
+    ];
     let mut members = Vec::new();
     for bus in &buses {
         members.push(
@@ -96,15 +96,15 @@ async fn when_the_broker_dies_one_of_the_others_takes_over() {
 async fn a_closing_broker_leaves_the_socket_of_its_successor() {
     let place = Place::new();
     let (broker, a, b) = (place.bus(), place.bus(), place.bus());
-    let own = all(&broker).await;
-    let mut subscriptions = [all(&a).await, all(&b).await];
+    let own = subscribe(&broker, "t").await;
+    let mut subscriptions = [subscribe(&a, "t").await, subscribe(&b, "t").await];
     broker.close().await.unwrap();
     drop(own);
     settled(&[&a, &b]).await;
     works(&[&a, &b], &mut subscriptions).await;
     assert_eq!(place.files(), ["s.sock"]);
     let late = place.bus();
-    let late_subscription = all(&late).await;
+    let late_subscription = subscribe(&late, "t").await;
     assert!(!late.is_broker());
     drop(late_subscription);
 }
@@ -113,8 +113,8 @@ async fn a_closing_broker_leaves_the_socket_of_its_successor() {
 async fn dropping_the_last_handle_leaves_the_bus_in_order() {
     let place = Place::new();
     let (broker, client) = (place.bus(), place.bus());
-    let own = all(&broker).await;
-    let there = all(&client).await;
+    let own = subscribe(&broker, "t").await;
+    let there = subscribe(&client, "t").await;
     drop(broker);
     assert_eq!(own_count(&client), 0, "a subscription keeps its bus alive");
     drop(own);
@@ -137,7 +137,7 @@ async fn any_number_may_start_at_once_with_or_without_a_stale_socket() {
         let buses = [place.bus(), place.bus(), place.bus(), place.bus()];
         let mut starting = tokio::task::JoinSet::new();
         for bus in buses.clone() {
-            starting.spawn(async move { all(&bus).await });
+            starting.spawn(async move { subscribe(&bus, "t").await });
         }
         let mut subscriptions = starting.join_all().await;
         let [a, b, c, d] = &buses;
@@ -157,7 +157,7 @@ async fn nobody_elects_under_the_lock_of_somebody_else() {
     let bus = place.bus();
     let starting = {
         let bus = bus.clone();
-        tokio::spawn(async move { all(&bus).await })
+        tokio::spawn(async move { subscribe(&bus, "t").await })
     };
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!starting.is_finished());
@@ -175,7 +175,7 @@ async fn the_lock_of_a_dead_process_is_broken() {
     lock.set_modified(SystemTime::now() - Duration::from_secs(3))
         .unwrap();
     let bus = place.bus();
-    let _subscription = all(&bus).await;
+    let _subscription = subscribe(&bus, "t").await;
     assert!(bus.is_broker());
     assert_eq!(place.files(), ["s.sock"]);
 }
@@ -185,8 +185,8 @@ async fn a_burst_across_the_death_of_the_broker_is_neither_doubled_nor_reordered
     let place = Place::new();
     let mortal = Mortal::broker(place.bus()).await;
     let (publisher, other) = (place.bus(), place.bus());
-    let mut here = all(&publisher).await;
-    let mut there = all(&other).await;
+    let mut here = subscribe(&publisher, "t").await;
+    let mut there = subscribe(&other, "t").await;
     let publishing = {
         let publisher = publisher.clone();
         tokio::spawn(async move {
@@ -231,7 +231,7 @@ async fn what_a_new_broker_publishes_reaches_peers_that_come_back_a_moment_later
         .recovery_horizon(Duration::from_secs(60))
         .build()
         .unwrap();
-    let mut own = all(&heir).await;
+    let mut own = subscribe(&heir, "t").await;
     let mut member = heir
         .subscribe("t", SubscribeOptions::new().group("served"))
         .await
@@ -281,7 +281,7 @@ async fn what_a_new_broker_publishes_reaches_peers_that_come_back_a_moment_later
 async fn a_first_broker_gives_nothing_from_before() {
     let place = Place::new();
     let bus = place.bus();
-    let _own = all(&bus).await;
+    let _own = subscribe(&bus, "t").await;
     bus.publish("t", event("early", "1")).await.unwrap();
     let mut peer = place.raw().await;
     peer.ask(
@@ -301,7 +301,7 @@ async fn a_socket_that_was_removed_comes_back_and_keeps_its_clients() {
         .build()
         .unwrap();
     let client = place.bus();
-    let mut subscriptions = vec![all(&broker).await, all(&client).await];
+    let mut subscriptions = vec![subscribe(&broker, "t").await, subscribe(&client, "t").await];
     fs::remove_file(&place.socket).unwrap();
     until("the socket is back", || place.socket.exists()).await;
     assert_eq!(
@@ -309,7 +309,7 @@ async fn a_socket_that_was_removed_comes_back_and_keeps_its_clients() {
         (1, 0)
     );
     let newcomer = place.bus();
-    subscriptions.push(all(&newcomer).await);
+    subscriptions.push(subscribe(&newcomer, "t").await);
     settled(&[&broker, &client, &newcomer]).await;
     works(&[&broker, &client, &newcomer], &mut subscriptions).await;
 }
@@ -323,11 +323,11 @@ async fn two_brokers_become_one_again() {
         .build()
         .unwrap();
     let client = place.bus();
-    let mut subscriptions = vec![all(&broker).await, all(&client).await];
+    let mut subscriptions = vec![subscribe(&broker, "t").await, subscribe(&client, "t").await];
     // A newcomer that finds nothing at the path becomes broker before the old one looks.
     fs::remove_file(&place.socket).unwrap();
     let newcomer = place.bus();
-    subscriptions.push(all(&newcomer).await);
+    subscriptions.push(subscribe(&newcomer, "t").await);
     settled(&[&broker, &client, &newcomer]).await;
     works(&[&broker, &client, &newcomer], &mut subscriptions).await;
     broker.close().await.unwrap();
@@ -340,7 +340,7 @@ async fn files_are_for_this_user_alone() {
     let place = Place::new();
     let socket = place.folder.path().join("new/deeper/s.sock");
     let bus = UnixSocketPubSub::new(&socket).unwrap();
-    let _own = all(&bus).await;
+    let _own = subscribe(&bus, "t").await;
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&socket), 0o600);
     assert_eq!(mode(socket.parent().unwrap()), 0o700);
@@ -356,7 +356,7 @@ async fn a_common_group_may_be_let_in() {
         .allow_group(gid)
         .build()
         .unwrap();
-    let _own = all(&bus).await;
+    let _own = subscribe(&bus, "t").await;
     let metadata = fs::metadata(&socket).unwrap();
     assert_eq!(
         (metadata.permissions().mode() & 0o777, metadata.gid()),
@@ -413,7 +413,7 @@ async fn what_is_no_socket_is_removed_only_when_it_is_a_small_leftover() {
         fs::write(&place.socket, vec![b'x'; bytes]).unwrap();
         let bus = place.builder().reclaim_plain_file(reclaim).build().unwrap();
         if removed {
-            let _own = all(&bus).await;
+            let _own = subscribe(&bus, "t").await;
             assert!(bus.is_broker());
         } else {
             assert_eq!(
@@ -440,7 +440,7 @@ async fn a_start_that_failed_is_tried_anew_by_the_next_call() {
     let bus = place.bus();
     refusal(&bus).await;
     fs::remove_dir(&place.socket).unwrap();
-    let mut subscriptions = [all(&bus).await];
+    let mut subscriptions = [subscribe(&bus, "t").await];
     works(&[&bus], &mut subscriptions).await;
 }
 
@@ -474,7 +474,7 @@ async fn the_longest_path_works_in_both_roles() {
         UnixSocketPubSub::new(&path).unwrap(),
         UnixSocketPubSub::new(&path).unwrap(),
     );
-    let mut subscriptions = [all(&a).await, all(&b).await];
+    let mut subscriptions = [subscribe(&a, "t").await, subscribe(&b, "t").await];
     works(&[&a, &b], &mut subscriptions).await;
 }
 
@@ -514,8 +514,8 @@ async fn what_node_would_not_survive_or_take_is_refused_in_both_roles() {
         place.builder().max_frame_bytes(10_000).build().unwrap(),
         place.builder().max_frame_bytes(10_000).build().unwrap(),
     );
-    let mut at_broker = all(&broker).await;
-    let mut at_client = all(&client).await;
+    let mut at_broker = subscribe(&broker, "t").await;
+    let mut at_client = subscribe(&client, "t").await;
     for bus in [&broker, &client] {
         let bad = event("bad", r#"{"at":{"__m_codec__":"Date","v":"not a date"}}"#);
         let error = bus.publish("t", bad).await.unwrap_err();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bowline_events::{PubSub, PubSubExt, SubscribeOptions};
 use serde_json::{Value, json};
-use support::{Place, event, next, silent, types, until};
+use support::{Place, event, next, silent, subscribe, types, until};
 use tokio::io::AsyncWriteExt;
 
 const VECTORS: &str = include_str!("../testdata/vectors.ndjson");
@@ -16,7 +16,7 @@ const VECTORS: &str = include_str!("../testdata/vectors.ndjson");
 /// A broker with a subscription of its own, so that it is there.
 async fn broker(place: &Place) -> (bowline_unix::UnixSocketPubSub, bowline_events::Subscription) {
     let bus = place.bus();
-    let own = bus.subscribe("own", SubscribeOptions::new()).await.unwrap();
+    let own = subscribe(&bus, "own").await;
     (bus, own)
 }
 
@@ -37,7 +37,7 @@ fn masked(line: &str) -> Value {
 async fn the_captured_dialogue_with_a_node_broker_comes_out_the_same() {
     let place = Place::new();
     let bus = place.bus();
-    let mut own = bus.subscribe("t", SubscribeOptions::new()).await.unwrap();
+    let mut own = subscribe(&bus, "t").await;
     let mut member = bus
         .subscribe("t", SubscribeOptions::new().group("g"))
         .await
@@ -106,11 +106,7 @@ async fn the_stamp_overrides_what_the_publisher_wrote_and_all_else_is_kept() {
     let place = Place::new();
     let (_bus, _own) = broker(&place).await;
     let mut peer = place.raw().await;
-    peer.ask(
-        r#"{"type":"subscribe","topic":"t"}"#,
-        r#"{"type":"subscribed","topic":"t"}"#,
-    )
-    .await;
+    peer.subscribe("t").await;
     let data = r#"{"lone":"\ud800","ctl":"\u0001","sep":"  ","emoji":"😀","q":"\"\\\n","big":9007199254740993,"neg":-0.0,"huge":1e400,"u":{"__m_codec__":"Undefined"}}"#;
     peer.send(&format!(
         r#"{{"type":"publish","topic":"t","event":{{"id":"mine","createdAt":{{"__m_codec__":"Date","v":"1970-01-01T00:00:00.005Z"}},"deliveryAttempt":9,"index":7,"type":"x","runId":"r","data":{data},"extra":[1]}}}}"#
@@ -193,15 +189,9 @@ async fn the_way_of_chunking_does_not_matter() {
             peer.writer.write_all(chunk).await.unwrap();
             tokio::task::yield_now().await;
         }
-        assert_eq!(
-            peer.line().await.unwrap(),
-            r#"{"type":"subscribed","topic":"é1"}"#
-        );
+        peer.expect(r#"{"type":"subscribed","topic":"é1"}"#).await;
         assert_eq!(peer.json().await["event"]["type"], "😀");
-        assert_eq!(
-            peer.line().await.unwrap(),
-            r#"{"type":"unsubscribed","topic":"é1"}"#
-        );
+        peer.expect(r#"{"type":"unsubscribed","topic":"é1"}"#).await;
     }
 }
 
@@ -210,11 +200,7 @@ async fn hostile_lines_change_nothing() {
     let place = Place::new();
     let (bus, _own) = broker(&place).await;
     let mut peer = place.raw().await;
-    peer.ask(
-        r#"{"type":"subscribe","topic":"t"}"#,
-        r#"{"type":"subscribed","topic":"t"}"#,
-    )
-    .await;
+    peer.subscribe("t").await;
     let deep = format!(
         r#"{{"type":"publish","topic":"t","event":{{"data":{}1{}}}}}"#,
         "[".repeat(5000),
@@ -257,11 +243,7 @@ async fn an_old_client_that_wants_only_itself_is_echoed_alone() {
     let (bus, mut own) = broker(&place).await;
     let (mut old, mut other) = (place.raw().await, place.raw().await);
     for peer in [&mut old, &mut other] {
-        peer.ask(
-            r#"{"type":"subscribe","topic":"own"}"#,
-            r#"{"type":"subscribed","topic":"own"}"#,
-        )
-        .await;
+        peer.subscribe("own").await;
     }
     old.send(r#"{"type":"publish","topic":"own","event":{"type":"x"},"localOnly":true}"#)
         .await;
@@ -310,7 +292,7 @@ async fn a_line_may_be_as_long_as_the_limit_and_no_longer() {
     for (length, end, stays) in cases {
         let place = Place::new();
         let bus = place.builder().max_frame_bytes(200).build().unwrap();
-        let _own = bus.subscribe("own", SubscribeOptions::new()).await.unwrap();
+        let _own = subscribe(&bus, "own").await;
         let (mut peer, mut other) = (place.raw().await, place.raw().await);
         peer.writer.write_all(&vec![b'x'; length]).await.unwrap();
         peer.writer.write_all(end).await.unwrap();
@@ -330,10 +312,7 @@ async fn large_events_pass_in_both_directions() {
     let place = Place::new();
     let (bus, mut own) = broker(&place).await;
     let client = place.bus();
-    let mut there = client
-        .subscribe("own", SubscribeOptions::new())
-        .await
-        .unwrap();
+    let mut there = subscribe(&client, "own").await;
     for bytes in [10 << 20, 63 << 20] {
         for publisher in [&bus, &client] {
             let data = format!("\"{}\"", "x".repeat(bytes));
@@ -360,12 +339,9 @@ async fn a_client_that_does_not_read_is_cut_off_and_slows_nobody_for_long() {
         .max_client_queue_bytes(256 * 1024)
         .build()
         .unwrap();
-    let mut own = bus.subscribe("t", SubscribeOptions::new()).await.unwrap();
+    let mut own = subscribe(&bus, "t").await;
     let healthy = place.bus();
-    let mut there = healthy
-        .subscribe("t", SubscribeOptions::new())
-        .await
-        .unwrap();
+    let mut there = subscribe(&healthy, "t").await;
     let mut stopped = place.raw().await;
     stopped
         .ask(
@@ -402,11 +378,7 @@ async fn a_client_that_stops_for_a_while_loses_nothing_below_the_limit() {
     let place = Place::new();
     let (bus, _own) = broker(&place).await;
     let mut peer = place.raw().await;
-    peer.ask(
-        r#"{"type":"subscribe","topic":"t"}"#,
-        r#"{"type":"subscribed","topic":"t"}"#,
-    )
-    .await;
+    peer.subscribe("t").await;
     let data = format!("\"{}\"", "x".repeat(32 * 1024));
     for _ in 0..60 {
         bus.publish("t", event("e", &data)).await.unwrap();
@@ -425,19 +397,12 @@ async fn a_reader_that_is_slow_slows_publishers_and_loses_nothing() {
         .max_client_queue_bytes(1 << 20)
         .build()
         .unwrap();
-    let _own = bus.subscribe("own", SubscribeOptions::new()).await.unwrap();
+    let _own = subscribe(&bus, "own").await;
     let client = place.bus();
-    let _there = client
-        .subscribe("own", SubscribeOptions::new())
-        .await
-        .unwrap();
+    let _there = subscribe(&client, "own").await;
     for publisher in [bus.clone(), client] {
         let mut slow = place.raw().await;
-        slow.ask(
-            r#"{"type":"subscribe","topic":"t"}"#,
-            r#"{"type":"subscribed","topic":"t"}"#,
-        )
-        .await;
+        slow.subscribe("t").await;
         let data = format!("\"{}\"", "x".repeat(16 * 1024));
         let publish = tokio::spawn(async move {
             for n in 0..250 {
@@ -466,7 +431,7 @@ async fn a_peer_cannot_fill_the_memory_with_memberships() {
         .max_client_queue_bytes(64 * 1024)
         .build()
         .unwrap();
-    let _own = bus.subscribe("own", SubscribeOptions::new()).await.unwrap();
+    let _own = subscribe(&bus, "own").await;
     let mut peer = place.raw().await;
     let mut accepted = 0;
     loop {
@@ -490,7 +455,7 @@ async fn a_group_member_that_is_cut_off_passes_its_event_on() {
         .max_client_queue_bytes(16 * 1024)
         .build()
         .unwrap();
-    let _own = bus.subscribe("own", SubscribeOptions::new()).await.unwrap();
+    let _own = subscribe(&bus, "own").await;
     let (mut stops, mut reads) = (place.raw().await, place.raw().await);
     for peer in [&mut stops, &mut reads] {
         peer.ask(
@@ -523,11 +488,7 @@ async fn closing_writes_what_is_queued_first() {
     let place = Place::new();
     let (bus, _own) = broker(&place).await;
     let mut peer = place.raw().await;
-    peer.ask(
-        r#"{"type":"subscribe","topic":"t"}"#,
-        r#"{"type":"subscribed","topic":"t"}"#,
-    )
-    .await;
+    peer.subscribe("t").await;
     let data = format!("\"{}\"", "x".repeat(16 * 1024));
     for _ in 0..64 {
         bus.publish("t", event("e", &data)).await.unwrap();
@@ -547,11 +508,7 @@ async fn a_peer_that_comes_and_goes_leaves_nothing_behind() {
     let (bus, _own) = broker(&place).await;
     for _ in 0..50 {
         let mut peer = place.raw().await;
-        peer.ask(
-            r#"{"type":"subscribe","topic":"t"}"#,
-            r#"{"type":"subscribed","topic":"t"}"#,
-        )
-        .await;
+        peer.subscribe("t").await;
     }
     until("all gone", || bus.remote_client_count() == 0).await;
     let topics = bus.topics().await.unwrap();

@@ -6,8 +6,9 @@ mod support;
 
 use std::time::Duration;
 
-use bowline_events::{ErrorKind, NewEvent, PubSub, PubSubExt, SubscribeOptions};
-use support::{Place, Raw, event, next, silent, types, until};
+use bowline_events::{ErrorKind, NewEvent, PubSub, PubSubExt, SubscribeOptions, Subscription};
+use bowline_unix::UnixSocketPubSub;
+use support::{Place, Raw, event, next, silent, subscribe, types, until};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
 
@@ -18,6 +19,27 @@ fn foreign() -> (Place, UnixListener) {
     (place, listener)
 }
 
+/// Accepts a client that subscribes to the topic `t`.
+async fn accept_subscriber(listener: &UnixListener) -> Raw {
+    let mut peer = Raw::accept(listener).await;
+    let asked = r#"{"type":"subscribe","topic":"t"}"#;
+    peer.answer(asked, r#"{"type":"subscribed","topic":"t"}"#)
+        .await;
+    peer
+}
+
+/// A subscription of `bus` to the topic `t`, and the broker's side of it.
+async fn attach(listener: &UnixListener, bus: &UnixSocketPubSub) -> (Raw, Subscription) {
+    let subscribe = bus.subscribe("t", SubscribeOptions::new());
+    let (peer, subscription) = tokio::join!(accept_subscriber(listener), subscribe);
+    (peer, subscription.unwrap())
+}
+
+/// The frame of an event on the topic `t`, whose `event` member and what follows is this.
+fn frame(members: &str) -> String {
+    format!(r#"{{"type":"event","topic":"t",{members}}}"#)
+}
+
 const EVENT: &str = r#""event":{"type":"e","runId":"r","data":1,"id":"7cd32bbe-8126-4816-ad1f-5ccc6ca0dc10","createdAt":{"__m_codec__":"Date","v":"2026-11-20T03:09:52.423Z"},"deliveryAttempt":1}"#;
 
 #[tokio::test]
@@ -26,22 +48,17 @@ async fn frames_are_written_as_every_generation_reads_them() {
     let bus = place.bus();
     let serve = async {
         let mut peer = Raw::accept(&listener).await;
-        assert_eq!(
-            peer.line().await.unwrap(),
-            r#"{"type":"subscribe","topic":"t"}"#
-        );
+        peer.expect(r#"{"type":"subscribe","topic":"t"}"#).await;
         peer.send(r#"{"type":"subscribed","topic":"t"}"#).await;
-        assert_eq!(
-            peer.line().await.unwrap(),
-            r#"{"type":"subscribe","topic":"t","group":""}"#
-        );
+        peer.expect(r#"{"type":"subscribe","topic":"t","group":""}"#)
+            .await;
         peer.send(r#"{"type":"subscribed","topic":"t","group":""}"#)
             .await;
         peer
     };
     let subscribe = async {
-        let all = bus.subscribe("t", SubscribeOptions::new()).await.unwrap();
-        let second = bus.subscribe("t", SubscribeOptions::new()).await.unwrap();
+        let all = subscribe(&bus, "t").await;
+        let second = subscribe(&bus, "t").await;
         let member = bus
             .subscribe("t", SubscribeOptions::new().group(""))
             .await
@@ -57,26 +74,16 @@ async fn frames_are_written_as_every_generation_reads_them() {
     )
     .await
     .unwrap();
-    assert_eq!(
-        peer.line().await.unwrap(),
-        r#"{"type":"publish","topic":"t","event":{"type":"hello","runId":"run-1","data":{  "s": "héllo" }},"seq":2}"#
-    );
+    peer.expect(r#"{"type":"publish","topic":"t","event":{"type":"hello","runId":"run-1","data":{  "s": "héllo" }},"seq":2}"#).await;
     all.unsubscribe().await.unwrap();
     drop(second);
-    assert_eq!(
-        peer.line().await.unwrap(),
-        r#"{"type":"unsubscribe","topic":"t"}"#
-    );
+    peer.expect(r#"{"type":"unsubscribe","topic":"t"}"#).await;
     drop(member);
-    assert_eq!(
-        peer.line().await.unwrap(),
-        r#"{"type":"unsubscribe","topic":"t","group":""}"#
-    );
+    peer.expect(r#"{"type":"unsubscribe","topic":"t","group":""}"#)
+        .await;
     bus.publish("t", NewEvent::new("last", "")).await.unwrap();
-    assert_eq!(
-        peer.line().await.unwrap(),
-        r#"{"type":"publish","topic":"t","event":{"type":"last","runId":""},"seq":3}"#
-    );
+    peer.expect(r#"{"type":"publish","topic":"t","event":{"type":"last","runId":""},"seq":3}"#)
+        .await;
 }
 
 #[tokio::test]
@@ -123,15 +130,7 @@ async fn all_memberships_are_replayed_at_once_and_only_once_each() {
 async fn an_event_without_group_is_fan_out_however_the_broker_writes_that() {
     let (place, listener) = foreign();
     let bus = place.bus();
-    let serve = async {
-        let mut peer = Raw::accept(&listener).await;
-        peer.line().await.unwrap();
-        peer.send(r#"{"type":"subscribed","topic":"t"}"#).await;
-        peer
-    };
-    let subscribe = bus.subscribe("t", SubscribeOptions::new());
-    let (mut peer, subscription) = tokio::join!(serve, subscribe);
-    let mut subscription = subscription.unwrap();
+    let (mut peer, mut subscription) = attach(&listener, &bus).await;
     for (n, group) in [
         "",
         r#","group":{"__m_codec__":"Undefined"}"#,
@@ -140,17 +139,15 @@ async fn an_event_without_group_is_fan_out_however_the_broker_writes_that() {
     .into_iter()
     .enumerate()
     {
-        let frame = EVENT.replace("dc10", &format!("dc1{n}"));
-        peer.send(&format!(r#"{{"type":"event","topic":"t",{frame}{group}}}"#))
-            .await;
+        let event = EVENT.replace("dc10", &format!("dc1{n}"));
+        peer.send(&frame(&(event + group))).await;
         let delivery = next(&mut subscription).await;
         assert_eq!(delivery.created_at.as_millis(), 1_795_144_192_423);
         assert!(delivery.id.to_string().ends_with(&format!("dc1{n}")));
     }
     // The same event again, one for a group that nobody joined here, one for a topic that nobody subscribed to.
-    let frame = EVENT.replace("dc10", "dc12");
-    peer.send(&format!(r#"{{"type":"event","topic":"t",{frame}}}"#))
-        .await;
+    let again = EVENT.replace("dc10", "dc12");
+    peer.send(&frame(&again)).await;
     peer.send(&format!(
         r#"{{"type":"event","topic":"t",{EVENT},"group":"other"}}"#
     ))
@@ -165,14 +162,7 @@ async fn an_event_without_group_is_fan_out_however_the_broker_writes_that() {
 async fn members_that_json_lacks_and_unknown_ones_are_read_leniently() {
     let (place, listener) = foreign();
     let bus = place.bus();
-    let serve = async {
-        let mut peer = Raw::accept(&listener).await;
-        peer.line().await.unwrap();
-        peer.send(r#"{"type":"subscribed","topic":"t"}"#).await;
-        peer
-    };
-    let (mut peer, subscription) = tokio::join!(serve, bus.subscribe("t", SubscribeOptions::new()));
-    let mut subscription = subscription.unwrap();
+    let (mut peer, mut subscription) = attach(&listener, &bus).await;
     let lines = [
         r#"{"type":"event","topic":"t","event":{"type":"a","data":{"__m_codec__":"Undefined"}}}"#,
         r#"{"type":"event","topic":"t","event":{"type":"b","data":null,"index":3,"logGeneration":"g1","more":{"x":1}}}"#,
@@ -212,7 +202,7 @@ async fn a_broker_without_groups_is_refused_for_groups_only() {
         peer
     };
     let subscribe = async {
-        let all = bus.subscribe("t", SubscribeOptions::new()).await.unwrap();
+        let all = subscribe(&bus, "t").await;
         let refused = bus
             .subscribe("t", SubscribeOptions::new().group("g"))
             .await
@@ -222,8 +212,7 @@ async fn a_broker_without_groups_is_refused_for_groups_only() {
     let (mut peer, (mut all, refused)) = tokio::join!(serve, subscribe);
     assert_eq!(refused.kind(), ErrorKind::Unsupported);
     assert!(refused.to_string().contains("groups"), "{refused}");
-    peer.send(&format!(r#"{{"type":"event","topic":"t",{EVENT}}}"#))
-        .await;
+    peer.send(&frame(EVENT)).await;
     assert_eq!(types(&mut all, 1).await, ["e"]);
     // It does not acknowledge unsubscribing either; that does not block for long, and only once.
     all.unsubscribe().await.unwrap();
@@ -264,8 +253,7 @@ async fn a_broker_that_does_not_acknowledge_is_trusted_after_the_timeout() {
         peer
     };
     let (mut peer, subscription) = tokio::join!(serve, bus.subscribe("t", SubscribeOptions::new()));
-    peer.send(&format!(r#"{{"type":"event","topic":"t",{EVENT}}}"#))
-        .await;
+    peer.send(&frame(EVENT)).await;
     assert_eq!(types(&mut subscription.unwrap(), 1).await, ["e"]);
 }
 
@@ -296,27 +284,15 @@ async fn a_broker_that_hangs_up_again_and_again_is_an_error_in_the_end() {
 async fn an_overlong_line_costs_the_connection_and_no_later_event() {
     let (place, listener) = foreign();
     let bus = place.builder().max_frame_bytes(1000).build().unwrap();
-    let serve = async {
-        let mut peer = Raw::accept(&listener).await;
-        peer.line().await.unwrap();
-        peer.send(r#"{"type":"subscribed","topic":"t"}"#).await;
-        peer
-    };
-    let (mut peer, subscription) = tokio::join!(serve, bus.subscribe("t", SubscribeOptions::new()));
-    let mut subscription = subscription.unwrap();
-    peer.send(&format!(r#"{{"type":"event","topic":"t",{EVENT}}}"#))
-        .await;
+    let (mut peer, mut subscription) = attach(&listener, &bus).await;
+    peer.send(&frame(EVENT)).await;
     assert_eq!(types(&mut subscription, 1).await, ["e"]);
     peer.writer.write_all(&[b'x'; 1001]).await.unwrap();
     assert!(peer.is_closed().await);
     let mut peer = Raw::accept(&listener).await;
-    assert_eq!(
-        peer.line().await.unwrap(),
-        r#"{"type":"subscribe","topic":"t"}"#
-    );
+    peer.expect(r#"{"type":"subscribe","topic":"t"}"#).await;
     let later = EVENT.replace("dc10", "dc11");
-    peer.send(&format!(r#"{{"type":"event","topic":"t",{later}}}"#))
-        .await;
+    peer.send(&frame(&later)).await;
     assert_eq!(types(&mut subscription, 1).await, ["e"]);
 }
 
@@ -399,16 +375,14 @@ async fn an_event_that_two_brokers_give_is_delivered_once() {
             let mut peer = Raw::accept(&listener).await;
             peer.line().await.unwrap();
             peer.send(r#"{"type":"subscribed","topic":"t"}"#).await;
-            peer.send(&format!(r#"{{"type":"event","topic":"t",{EVENT}}}"#))
-                .await;
+            peer.send(&frame(EVENT)).await;
         }
         let mut peer = Raw::accept(&listener).await;
         peer.line().await.unwrap();
         let later = EVENT
             .replace("dc10", "dc11")
             .replace(r#""e""#, r#""later""#);
-        peer.send(&format!(r#"{{"type":"event","topic":"t",{later}}}"#))
-            .await;
+        peer.send(&frame(&later)).await;
         peer
     };
     let (subscription, _peer) = tokio::join!(subscribe, serve);
@@ -458,12 +432,7 @@ async fn an_event_that_no_broker_takes_does_not_block_the_others_for_ever() {
 }
 
 /// A client that published three events, of which its broker read all and confirmed one before it died.
-async fn orphaned() -> (
-    Place,
-    UnixListener,
-    bowline_unix::UnixSocketPubSub,
-    Vec<String>,
-) {
+async fn orphaned() -> (Place, UnixListener, UnixSocketPubSub, Vec<String>) {
     let (place, listener) = foreign();
     let bus = place.bus();
     let serve = async {
@@ -567,14 +536,8 @@ async fn a_full_window_is_a_retryable_error_after_the_deadline_and_nothing_was_s
 async fn a_stopped_reader_stops_the_socket_and_loses_nothing() {
     let place = Place::new();
     let (broker, client) = (place.bus(), place.bus());
-    let _own = broker
-        .subscribe("own", SubscribeOptions::new())
-        .await
-        .unwrap();
-    let mut slow = client
-        .subscribe("t", SubscribeOptions::new())
-        .await
-        .unwrap();
+    let _own = subscribe(&broker, "own").await;
+    let mut slow = subscribe(&client, "t").await;
     let data = format!("\"{}\"", "x".repeat(16 * 1024));
     let publish = tokio::spawn(async move {
         for n in 0..1000 {

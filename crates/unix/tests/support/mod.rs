@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bowline_events::{Delivery, NewEvent, Subscription};
+use bowline_events::{Delivery, NewEvent, PubSubExt, SubscribeOptions, Subscription};
 use bowline_unix::{UnixSocketBuilder, UnixSocketPubSub};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -126,10 +126,30 @@ impl Raw {
         serde_json::from_str(&line).unwrap()
     }
 
+    /// Expects this line next.
+    pub(crate) async fn expect(&mut self, line: &str) {
+        assert_eq!(self.line().await.as_deref(), Some(line));
+    }
+
     /// Sends a frame and expects this line back.
     pub(crate) async fn ask(&mut self, line: &str, answer: &str) {
         self.send(line).await;
-        assert_eq!(self.line().await.as_deref(), Some(answer));
+        self.expect(answer).await;
+    }
+
+    /// Subscribes to `topic` without a group.
+    pub(crate) async fn subscribe(&mut self, topic: &str) {
+        self.ask(
+            &format!(r#"{{"type":"subscribe","topic":"{topic}"}}"#),
+            &format!(r#"{{"type":"subscribed","topic":"{topic}"}}"#),
+        )
+        .await;
+    }
+
+    /// Expects a frame and answers it with this line.
+    pub(crate) async fn answer(&mut self, line: &str, answer: &str) {
+        self.expect(line).await;
+        self.send(answer).await;
     }
 
     /// Asserts that everything sent so far led to no frame: the answer to a last request is the next line.
@@ -152,6 +172,12 @@ pub(crate) fn event(kind: &str, data: &str) -> NewEvent {
     NewEvent::new(kind.to_owned(), "run-1")
         .with_json(data.to_owned())
         .unwrap()
+}
+
+/// A subscription to `topic` without a group.
+pub(crate) async fn subscribe(bus: &UnixSocketPubSub, topic: &'static str) -> Subscription {
+    let subscribing = bus.subscribe(topic, SubscribeOptions::new());
+    subscribing.await.unwrap()
 }
 
 /// The next delivery.
