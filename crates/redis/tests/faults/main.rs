@@ -6,32 +6,68 @@
 
 mod workload;
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use bowline_testkit::{Direction, RedisServer, Report, Violation};
+use bowline_testkit::{Direction, RedisServer, RedisServerBuilder, Report, Violation};
+use tokio::time::sleep;
 use workload::{Stage, until};
 
 const EVENTS: u64 = 150;
 
-async fn stage(durable: bool) -> Option<Stage> {
+/// What a trouble may do to events.
+#[derive(Clone, Copy, PartialEq)]
+enum May {
+    Nothing,
+    Double,
+    DoubleAndLose,
+}
+
+/// Publishes, reads and works through a server, in whose way `trouble` comes, and checks the history.
+async fn suffer<F: Future<Output = ()>>(
+    name: &str,
+    may: May,
+    trouble: impl FnOnce(Arc<Stage>, Arc<AtomicBool>) -> F,
+) {
+    if let Some(stage) = stage(RedisServer::builder()).await {
+        suffer_on(stage, name, may, trouble).await;
+    }
+}
+
+/// `None` where there is no server.
+async fn stage(builder: RedisServerBuilder) -> Option<Stage> {
     if bowline_testkit::skips_redis() {
         return None;
     }
-    let builder = RedisServer::builder();
-    let builder = if durable {
-        builder.append_only()
-    } else {
-        builder
-    };
     Some(Stage::set(builder.start().await.expect("a server")).await)
 }
 
-fn print(trouble: &str, report: &Report) {
+/// As [`suffer`], on this stage.
+async fn suffer_on<F: Future<Output = ()>>(
+    stage: Stage,
+    name: &str,
+    may: May,
+    trouble: impl FnOnce(Arc<Stage>, Arc<AtomicBool>) -> F,
+) {
+    let stage = Arc::new(stage);
+    if may != May::Nothing {
+        stage.history.allow_duplicates();
+    }
+    if may == May::DoubleAndLose {
+        stage.history.allow_losses();
+    }
+    let report = stage
+        .play(EVENTS, |done| trouble(Arc::clone(&stage), done))
+        .await;
     println!(
-        "{trouble}: {} expected, {} lost, {} doubled",
+        "{name}: {} expected, {} lost, {} doubled",
         report.expected, report.lost, report.doubled
     );
+    match may {
+        May::DoubleAndLose => assert_only_losses(&report),
+        _ => report.assert_clean(),
+    }
 }
 
 /// The server lost something, and the bus went on. What was refused lives on in its copy, which may be lost like any other entry:
@@ -46,216 +82,146 @@ fn assert_only_losses(report: &Report) {
     );
 }
 
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Waits until everything is published.
+async fn published(done: &AtomicBool) {
+    while !done.load(Relaxed) {
+        sleep(millis(20)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_trouble_everything_comes_once() {
-    let Some(stage) = stage(false).await else {
-        return;
-    };
-    let report = stage.play(EVENTS, |_| async {}).await;
-    print("no trouble", &report);
-    report.assert_clean();
+    suffer("no trouble", May::Nothing, |_, _| async {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slices_and_delays_lose_and_double_nothing() {
-    let Some(stage) = stage(false).await else {
+    let Some(stage) = stage(RedisServer::builder()).await else {
         return;
     };
     stage.proxy.slice(Some(7));
-    stage
-        .proxy
-        .delay(Direction::ToClient, Duration::from_millis(3));
-    stage
-        .proxy
-        .delay(Direction::ToServer, Duration::from_millis(3));
-    let report = stage.play(EVENTS, |_| async {}).await;
-    print("slices and delays", &report);
-    report.assert_clean();
+    stage.proxy.delay(Direction::ToClient, millis(3));
+    stage.proxy.delay(Direction::ToServer, millis(3));
+    suffer_on(stage, "slices and delays", May::Nothing, |_, _| async {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_clients_lose_nothing() {
-    let Some(stage) = stage(false).await else {
-        return;
-    };
-    stage.history.allow_duplicates();
-    let server = &stage.server;
-    let report = stage
-        .play(EVENTS, |done| async move {
-            until(&done, Duration::from_millis(60), |_| async {
-                // The answer is an error when there is nobody to kill.
-                let _ = server
-                    .command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"])
-                    .await;
-                Ok(())
-            })
-            .await;
+    let kill = ["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"];
+    suffer("killed clients", May::Double, |stage, done| async move {
+        until(&done, millis(60), |_| async {
+            // The answer is an error when there is nobody to kill.
+            let _ = stage.server.command(&kill).await;
+            Ok(())
         })
         .await;
-    print("killed clients", &report);
-    report.assert_clean();
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_connections_lose_nothing() {
-    let Some(stage) = stage(false).await else {
-        return;
-    };
-    stage.history.allow_duplicates();
-    let proxy = &stage.proxy;
-    let report = stage
-        .play(EVENTS, |done| async move {
-            until(&done, Duration::from_millis(50), |round| async move {
-                match round % 4 {
-                    0 => proxy.cut_all().await,
-                    1 => proxy.cut_after(Direction::ToClient, 200),
-                    2 => proxy.cut_on(Direction::ToServer, "XACK"),
-                    _ => proxy.cut_on(Direction::ToServer, "XADD"),
-                }
-                Ok(())
-            })
-            .await;
-            proxy.cut_all().await;
+    suffer("cut connections", May::Double, |stage, done| async move {
+        let proxy = &stage.proxy;
+        until(&done, millis(50), |round| async move {
+            match round % 4 {
+                0 => proxy.cut_all().await,
+                1 => proxy.cut_after(Direction::ToClient, 200),
+                2 => proxy.cut_on(Direction::ToServer, "XACK"),
+                _ => proxy.cut_on(Direction::ToServer, "XADD"),
+            }
+            Ok(())
         })
         .await;
-    print("cut connections", &report);
-    report.assert_clean();
+        proxy.cut_all().await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_network_loses_nothing() {
-    let Some(stage) = stage(false).await else {
-        return;
-    };
-    stage.history.allow_duplicates();
-    let proxy = &stage.proxy;
-    let report = stage
-        .play(EVENTS, |_| async move {
-            tokio::time::sleep(Duration::from_millis(150)).await;
-            proxy.half_open(true).await;
-            tokio::time::sleep(Duration::from_millis(800)).await;
-            proxy.half_open(false).await;
-            proxy.cut_all().await;
-        })
-        .await;
-    print("a silent network", &report);
-    report.assert_clean();
+    suffer("a silent network", May::Double, |stage, _| async move {
+        sleep(millis(150)).await;
+        stage.proxy.half_open(true).await;
+        sleep(millis(800)).await;
+        stage.proxy.half_open(false).await;
+        stage.proxy.cut_all().await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_writes_before_it_answers_survives_kill_9() {
-    let Some(stage) = stage(true).await else {
+    let Some(stage) = stage(RedisServer::builder().append_only()).await else {
         return;
     };
-    stage.history.allow_duplicates();
-    let server = &stage.server;
-    let report = stage
-        .play(EVENTS, |done| async move {
-            until(&done, Duration::from_millis(150), |_| async {
-                server.kill();
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                server.restart().await.expect("restarted");
-                Ok(())
-            })
-            .await;
+    let name = "kill -9 with appendfsync always";
+    suffer_on(stage, name, May::Double, |stage, done| async move {
+        until(&done, millis(150), |_| async {
+            stage.server.kill();
+            sleep(millis(50)).await;
+            stage.server.restart().await.expect("restarted");
+            Ok(())
         })
         .await;
-    print("kill -9 with appendfsync always", &report);
-    report.assert_clean();
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_server_loses_nothing() {
-    let Some(stage) = stage(false).await else {
-        return;
-    };
-    stage.history.allow_duplicates();
-    let server = &stage.server;
-    let report = stage
-        .play(EVENTS, |done| async move {
-            until(&done, Duration::from_millis(100), |_| async {
-                server.pause().expect("stopped");
-                tokio::time::sleep(Duration::from_millis(120)).await;
-                server.resume().expect("continued");
-                Ok(())
-            })
-            .await;
+    suffer("a stopped server", May::Double, |stage, done| async move {
+        until(&done, millis(100), |_| async {
+            stage.server.pause().expect("stopped");
+            sleep(millis(120)).await;
+            stage.server.resume().expect("continued");
+            Ok(())
         })
         .await;
-    print("a stopped server", &report);
-    report.assert_clean();
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_everything_was_flushed_the_bus_goes_on() {
-    let Some(stage) = stage(false).await else {
-        return;
-    };
-    stage.history.allow_duplicates();
-    stage.history.allow_losses();
-    let server = &stage.server;
-    let report = stage
-        .play(EVENTS, |done| async move {
-            tokio::time::sleep(Duration::from_millis(150)).await;
-            server.command(&["FLUSHALL"]).await.expect("flushed");
-            while !done.load(Relaxed) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        })
-        .await;
-    print("FLUSHALL", &report);
-    assert_only_losses(&report);
+    suffer("FLUSHALL", May::DoubleAndLose, |stage, done| async move {
+        sleep(millis(150)).await;
+        stage.server.command(&["FLUSHALL"]).await.expect("flushed");
+        published(&done).await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_server_refuses_and_goes_on() {
-    let Some(stage) = stage(false).await else {
-        return;
-    };
-    stage.history.allow_duplicates();
-    let server = &stage.server;
-    let report = stage
-        .play(EVENTS, |_| async move {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            server
-                .command(&["CONFIG", "SET", "maxmemory", "1"])
-                .await
-                .expect("full");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            server
-                .command(&["CONFIG", "SET", "maxmemory", "0"])
-                .await
-                .expect("free again");
-        })
-        .await;
-    print("maxmemory", &report);
-    report.assert_clean();
+    suffer("maxmemory", May::Double, |stage, _| async move {
+        for (pause, bytes) in [(100, "1"), (200, "0")] {
+            sleep(millis(pause)).await;
+            let set = ["CONFIG", "SET", "maxmemory", bytes];
+            stage.server.command(&set).await.expect("set");
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_takes_over_and_what_it_had_not_got_is_counted() {
-    let Some(stage) = stage(false).await else {
+    let Some(stage) = stage(RedisServer::builder()).await else {
         return;
     };
-    stage.history.allow_duplicates();
-    stage.history.allow_losses();
-    let replica = RedisServer::builder()
-        .replica_of(&stage.server)
-        .start()
-        .await
-        .expect("a replica");
-    let (server, proxy, successor) = (&stage.server, &stage.proxy, &replica);
-    let report = stage
-        .play(EVENTS, |done| async move {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            server.kill();
-            successor.promote().await.expect("promoted");
-            proxy.set_upstream(successor.address());
-            while !done.load(Relaxed) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        })
-        .await;
-    print("an asynchronous fail-over", &report);
-    assert_only_losses(&report);
+    let replica = RedisServer::builder().replica_of(&stage.server);
+    let replica = replica.start().await.expect("a replica");
+    let (name, successor) = ("an asynchronous fail-over", &replica);
+    suffer_on(stage, name, May::DoubleAndLose, |stage, done| async move {
+        sleep(millis(200)).await;
+        stage.server.kill();
+        successor.promote().await.expect("promoted");
+        stage.proxy.set_upstream(successor.address());
+        published(&done).await;
+    })
+    .await;
 }
