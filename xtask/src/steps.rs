@@ -145,7 +145,7 @@ pub(crate) fn simulate(seed: Option<&str>) -> Result<(), String> {
 /// Every fuzz target for `seconds`, with the coverage counters that libFuzzer needs.
 pub(crate) fn fuzz(seconds: &str) -> Result<(), String> {
     let host = output("rustc", &["--print", "host-tuple"]).ok_or("rustc does not tell its host")?;
-    for target in ["scan", "codec"] {
+    for target in ["scan", "codec", "agent"] {
         let limit = format!("-max_total_time={seconds}");
         // With a target given, the flags do not reach build scripts.
         let arguments = [
