@@ -10,7 +10,7 @@ use std::time::Duration;
 use bowline_events::Timestamp;
 use bowline_store::{Commit, ErrorKind, Expect, Filter, Index, PostgresStore, Store, Table};
 use bowline_testkit::{PostgresServer, skips_postgres};
-use support::backends::{fresh_schema, server};
+use support::backends::server;
 
 const RUNS: Table = Table::new("runs");
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -28,7 +28,7 @@ async fn a_commit_wakes_the_watchers_of_other_processes() {
     if skips_postgres() {
         return;
     }
-    let builder = PostgresStore::builder(&server().url()).schema(fresh_schema());
+    let builder = PostgresStore::builder(&server().url()).schema(PostgresServer::fresh_schema());
     let (store, other) = (
         builder.clone().open().await.unwrap(),
         builder.open().await.unwrap(),
@@ -88,7 +88,7 @@ async fn two_schemas_are_two_stores() {
     }
     let open = || {
         PostgresStore::builder(&server().url())
-            .schema(fresh_schema())
+            .schema(PostgresServer::fresh_schema())
             .open()
     };
     let (one, two) = (open().await.unwrap(), open().await.unwrap());
@@ -102,7 +102,7 @@ async fn many_processes_make_one_schema() {
     if skips_postgres() {
         return;
     }
-    let schema = fresh_schema();
+    let schema = PostgresServer::fresh_schema();
     let mut openings = tokio::task::JoinSet::new();
     for _ in 0..6 {
         let builder = PostgresStore::builder(&server().url()).schema(schema.clone());
@@ -121,7 +121,7 @@ async fn the_schema_of_a_newer_program_is_left_alone() {
     if skips_postgres() {
         return;
     }
-    let schema = fresh_schema();
+    let schema = PostgresServer::fresh_schema();
     let builder = PostgresStore::builder(&server().url()).schema(schema.clone());
     builder.clone().open().await.unwrap().close().await.unwrap();
     server()
@@ -138,7 +138,7 @@ async fn who_may_not_write_is_told() {
     if skips_postgres() {
         return;
     }
-    let schema = fresh_schema();
+    let schema = PostgresServer::fresh_schema();
     let owner = PostgresStore::builder(&server().url())
         .schema(schema.clone())
         .open()
@@ -181,7 +181,7 @@ async fn a_statement_of_a_broken_commit_leaves_nothing_and_harms_no_other() {
     if skips_postgres() {
         return;
     }
-    let schema = fresh_schema();
+    let schema = PostgresServer::fresh_schema();
     let store = PostgresStore::builder(&server().url())
         .schema(schema.clone())
         .open()

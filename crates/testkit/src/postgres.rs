@@ -5,7 +5,8 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -86,6 +87,35 @@ impl PostgresServer {
     /// As [`start`](Self::start).
     pub async fn start_with_tls() -> Result<Self> {
         Self::launch(true).await
+    }
+
+    /// The server that the tests of this program share, each in a [schema](Self::fresh_schema) of its own; the first one
+    /// starts it, and it ends with the program.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start), and again for everybody who asks later.
+    pub fn shared() -> Result<&'static Self> {
+        static SERVER: OnceLock<std::result::Result<PostgresServer, String>> = OnceLock::new();
+        let start = || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|error| Error::io("no runtime", error))?;
+            runtime.block_on(Self::start())
+        };
+        // On a thread of its own, as this one may be in a runtime already.
+        let started = SERVER.get_or_init(|| match std::thread::spawn(start).join() {
+            Ok(started) => started.map_err(|error| error.to_string()),
+            Err(_) => Err("the start of the server panicked".to_owned()),
+        });
+        started.as_ref().map_err(|error| Error::new(error.as_str()))
+    }
+
+    /// The name of a schema that nobody in this program has used.
+    pub fn fresh_schema() -> String {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        format!("test_{}", COUNT.fetch_add(1, Relaxed))
     }
 
     async fn launch(tls: bool) -> Result<Self> {

@@ -355,9 +355,20 @@ impl Participant {
         topic: &Topic,
         event: NewEvent,
     ) -> OpFuture<'static, Published> {
-        let mut object = Vec::new();
         let leaves = self.hub.with(|broker| broker.leaves_process(topic));
-        let checked = if leaves == Some(true) {
+        self.route_own(topic, event, leaves == Some(true))
+    }
+
+    /// Routes an event of the broker's own process; `encode` unless it stays there. Serialising runs code of the caller, which
+    /// must not happen under the lock, so this is decided before.
+    fn route_own(
+        self: &Arc<Self>,
+        topic: &Topic,
+        event: NewEvent,
+        encode: bool,
+    ) -> OpFuture<'static, Published> {
+        let mut object = Vec::new();
+        let checked = if encode {
             event::materialise(event.clone())
                 .and_then(|event| event::write(&event, &mut object))
                 .and_then(|()| self.check_event(topic, &object, topic.len(), 1))
@@ -374,14 +385,19 @@ impl Participant {
         let id = event.id.clone();
         let mut event = Some(event);
         let routed = self.hub.route_own(&self.local, |broker, now, out| {
+            // A client may have subscribed since that was decided.
+            if !encode && broker.leaves_process(topic) {
+                return;
+            }
             if let Some(mut event) = event.take() {
                 event.created_at = now.wall;
                 broker.publish_own(topic, event, &object, now, out);
             }
         });
         match (routed, event) {
-            (Some(pressure), _) if pressure.is_none() => OpFuture::ready(Ok(receipt(id))),
-            (Some(pressure), _) => {
+            (Some(_), Some(event)) => self.route_own(topic, event.to_new(), true),
+            (Some(pressure), None) if pressure.is_none() => OpFuture::ready(Ok(receipt(id))),
+            (Some(pressure), None) => {
                 let this = Arc::clone(self);
                 OpFuture::new(async move {
                     this.hub.wait(pressure).await;

@@ -59,6 +59,31 @@ async fn many_events_arrive_once_and_in_order() {
     }
 }
 
+/// The broker encodes an event only for other processes, and a client may come just then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_published_while_a_client_comes_is_whole() {
+    let place = Place::new();
+    let (broker, client) = (place.bus(), place.bus());
+    broker.publish("t", event("n", "1")).await.unwrap();
+    let publishing = tokio::spawn(async move {
+        loop {
+            broker.publish("t", event("n", "1")).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    });
+    for _ in 0..500 {
+        let mut reader = client
+            .subscribe("t", SubscribeOptions::new())
+            .await
+            .unwrap();
+        let first = next(&mut reader).await;
+        let seen = (&*first.event_type, first.data.to_json().unwrap());
+        assert_eq!(seen, ("n", "1".into()));
+        reader.unsubscribe().await.unwrap();
+    }
+    publishing.abort();
+}
+
 #[tokio::test]
 async fn members_of_a_group_take_turns_by_process() {
     let place = Place::new();

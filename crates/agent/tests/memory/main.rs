@@ -4,6 +4,7 @@
 
 mod deletion;
 mod messages;
+mod stores;
 mod threads;
 
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use std::sync::Arc;
 use bowline_agent::Memory;
 use bowline_agent::memory::ThreadDetails;
 use bowline_agent::message::Message;
-use bowline_store::{MemoryStore, SqliteStore, Store};
+use bowline_store::Store;
+use stores::{Handles, every_store};
 use tempfile::TempDir;
 
 /// The memories of two processes on one store.
@@ -23,17 +25,19 @@ struct Two {
     _folder: Option<TempDir>,
 }
 
-impl Two {
-    fn on(name: &'static str, one: Arc<dyn Store>, other: Arc<dyn Store>) -> Self {
-        Self {
-            name,
-            store: one.clone(),
-            one: Memory::new(one),
-            other: Memory::new(other),
-            _folder: None,
-        }
-    }
+/// On every store that the tests run on, new and empty.
+async fn stores() -> Vec<Two> {
+    let memories = |it: Handles| Two {
+        name: it.name,
+        store: it.one.clone(),
+        one: Memory::new(it.one),
+        other: Memory::new(it.other),
+        _folder: it.folder,
+    };
+    every_store().await.into_iter().map(memories).collect()
+}
 
+impl Two {
     /// With the thread `t` of the user `u`.
     async fn with_thread(self) -> Self {
         open(&self.one, "t", "u").await;
@@ -51,25 +55,6 @@ impl Two {
             sum(|it| it.entries),
         )
     }
-}
-
-/// Every store that the tests run on, new and empty.
-async fn stores() -> Vec<Two> {
-    let memory = MemoryStore::new();
-    let sqlite = SqliteStore::in_memory().await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.db");
-    let (file, again) = (
-        SqliteStore::open(&path).await.unwrap(),
-        SqliteStore::open(&path).await.unwrap(),
-    );
-    let mut on_file = Two::on("file", Arc::new(file), Arc::new(again));
-    on_file._folder = Some(folder);
-    vec![
-        Two::on("memory", Arc::new(memory.clone()), Arc::new(memory)),
-        Two::on("sqlite", Arc::new(sqlite.clone()), Arc::new(sqlite)),
-        on_file,
-    ]
 }
 
 async fn open(memory: &Memory, thread: &'static str, resource: &'static str) {

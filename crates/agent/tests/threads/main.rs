@@ -5,5 +5,8 @@ mod failures;
 mod frail;
 mod peers;
 mod records;
+mod senders;
 mod signals;
+#[path = "../memory/stores.rs"]
+mod stores;
 mod world;

@@ -1,7 +1,6 @@
 //! The backends under test.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bowline_store::conformance::{Fixture, Stores};
 use bowline_store::{Error, ErrorKind, MemoryStore, PostgresStore, SqliteStore, StoreFuture};
@@ -63,26 +62,9 @@ impl Fixture for SqliteFile {
     }
 }
 
-/// The server of this test program; it ends with the program.
+/// The server of this test program.
 pub(crate) fn server() -> &'static PostgresServer {
-    static SERVER: OnceLock<PostgresServer> = OnceLock::new();
-    SERVER.get_or_init(|| {
-        // A thread of its own, as this one may be in a runtime already.
-        let start = || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(PostgresServer::start()).unwrap()
-        };
-        std::thread::spawn(start).join().unwrap()
-    })
-}
-
-/// A schema that nobody has used.
-pub(crate) fn fresh_schema() -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    format!("test_{}", COUNT.fetch_add(1, Relaxed))
+    PostgresServer::shared().unwrap()
 }
 
 /// Two handles with connections of their own on one schema, as two processes.
@@ -96,7 +78,7 @@ impl Fixture for Postgres {
     fn open(&self) -> StoreFuture<'_, Stores> {
         StoreFuture::new(async {
             let builder = PostgresStore::builder(&server().url())
-                .schema(fresh_schema())
+                .schema(PostgresServer::fresh_schema())
                 .max_connections(5);
             let (store, other) = (builder.clone().open().await?, builder.open().await?);
             Ok(Stores::two(Arc::new(store), Arc::new(other)))
