@@ -4,8 +4,9 @@ use bowline_events::Text;
 use uuid::Uuid;
 
 use super::record::{RunCompleted, RunRegistered, StreamPart, ThreadRecord};
-use super::runtime::{Shared, Threads};
+use super::runtime::Shared;
 use super::signal::Signal;
+use super::state::Waiting;
 use super::thread::ThreadId;
 use crate::chunk::{Chunk, Encoder, RawChunk, Start};
 use crate::memory::{Memory, ThreadDetails};
@@ -14,39 +15,34 @@ use crate::{Data, Result};
 /// What a run that says nothing ends with.
 const FINISH: &str = r#"{"stepResult":{"reason":"stop"},"output":{"usage":{"inputTokens":0,"outputTokens":0,"totalTokens":0}}}"#;
 
-impl Threads {
-    /// Keeps a signal in the memory of a thread and shows it to those who read the thread, without waking anybody: the next run finds it
-    /// there. Keeping it again changes nothing, but shows it again.
-    ///
-    /// # Errors
-    /// `NotFound` for an agent that this process does not have, `AlreadyExists` when the thread is one of another resource,
-    /// `InvalidInput` and `TooLarge` for what cannot be given, `Store`, `Bus` when it is kept but not shown.
-    pub async fn persist_signal(
-        &self,
-        agent: &str,
-        thread: &ThreadId,
-        signal: impl Into<Signal>,
-    ) -> Result<()> {
-        let shared = self.shared();
-        shared.check_open("signal")?;
-        shared.agent("signal", agent)?;
-        let signal = signal.into();
-        signal.check()?;
-        let memory = Memory::new(shared.store.clone());
+impl Shared {
+    /// Keeps a signal in the memory of a thread. Keeping it again changes nothing.
+    pub(super) async fn remember(&self, thread: &ThreadId, signal: &Signal) -> Result<()> {
+        let memory = self.memory(thread).await?;
+        let message = signal.to_message(Some(thread.id()), thread.resource_id());
+        memory.append(thread.id(), &[message]).await?;
+        Ok(())
+    }
+
+    /// The memory of a thread, which is made unless it is there.
+    pub(super) async fn memory(&self, thread: &ThreadId) -> Result<Memory> {
+        let memory = Memory::new(self.store.clone());
         // As runs have it, a conversation of nobody in particular is its own resource.
         let resource = thread.resource_id().unwrap_or_else(|| thread.id()).clone();
         let details = ThreadDetails::default();
         memory.open(thread.id().clone(), resource, details).await?;
-        let message = signal.to_message(Some(thread.id()), thread.resource_id());
-        memory.append(thread.id(), &[message]).await?;
-        let told = shared.show(agent, thread, &signal).await;
-        told.map_err(|error| crate::Error::bus("signal", error))
+        Ok(memory)
     }
-}
 
-impl Shared {
+    /// Shows a signal that is kept to those who read the thread.
+    pub(super) async fn show(&self, thread: &ThreadId, kept: &Waiting) {
+        if let Err(error) = self.try_to_show(&kept.agent, thread, &kept.signal).await {
+            tracing::warn!(thread = %thread.id(), %error, "a signal is kept and was not shown");
+        }
+    }
+
     /// Shows a signal as the only piece of a run that there is not.
-    async fn show(
+    async fn try_to_show(
         &self,
         agent: &str,
         thread: &ThreadId,

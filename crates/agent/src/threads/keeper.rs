@@ -14,12 +14,13 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use super::Signal;
 use super::lease::Held;
+use super::options::Wanted;
 use super::part::{Ending, Told, told};
 use super::record::{
     RunCompleted, RunFailed, RunRef, RunRegistered, SignalEnqueued, StreamPart, ThreadRecord,
 };
 use super::runtime::Shared;
-use super::state::{Waiting, Wanted};
+use super::state::Waiting;
 use super::thread::ThreadId;
 use crate::durable::mailbox;
 use crate::{Error, ErrorKind, Result, RunOptions};
@@ -241,7 +242,8 @@ impl Keeper {
             }
             Ok(Some(ThreadRecord::SignalsCancelled(it))) => {
                 let cancelled = self.shared.ledger.change(&self.thread, |state| {
-                    (!state.cancel(&it.signal_ids).is_empty()).then_some(())
+                    let gone = state.cancel(|waiting| it.signal_ids.contains(&waiting.signal.id));
+                    (!gone.is_empty()).then_some(())
                 });
                 if let Err(error) = cancelled.await {
                     tracing::warn!(thread = %self.thread.id(), %error, "signals were not forgotten");
@@ -256,20 +258,9 @@ impl Keeper {
 
     /// Takes a signal that a program without our store gives to the run. If the run reads it no more, the next one does.
     async fn take(&self, given: SignalEnqueued) {
-        let waiting = Waiting {
-            signal: given.signal,
-            agent: self.agent.clone(),
-            run: uuid::Uuid::new_v4().to_string().into(),
-            own_turn: false,
-            options: RunOptions::default(),
-            context: None,
-            sent: None,
-        };
-        let wanted = Wanted {
-            deliver: true,
-            wake: true,
-        };
-        match self.shared.send_boxed(&self.thread, waiting, wanted).await {
+        let waiting = Waiting::new(given.signal, self.agent.clone(), RunOptions::default());
+        let wanted = Wanted::default();
+        match self.shared.send_boxed(&self.thread, waiting, &wanted).await {
             Ok(accepted) => {
                 tracing::debug!(run = %self.run, ?accepted, "a signal was given by a peer");
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bowline_events::{Text, Timestamp, Topic};
 use bowline_store::limits::MAX_KEY;
 use bowline_store::{Commit, Expect, Index, Record, Store, Table};
+use tokio::sync::broadcast;
 
 use super::state::{Keeper, ThreadState};
 use super::thread::ThreadId;
@@ -18,6 +19,8 @@ const THREADS: Table = Table::new("agent_threads");
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 /// Bytes of a state: a commit has the signals of a run, too.
 const MAX_STATE: usize = 3 * 1024 * 1024;
+/// Changes that somebody may be late to hear of.
+const CHANGED: usize = 256;
 /// How often a change that somebody else keeps making impossible is tried.
 const TRIES: u32 = 1000;
 
@@ -27,6 +30,8 @@ pub(super) struct Ledger {
     store: Arc<dyn Store>,
     /// How long nobody has to look after a thread that is looked after.
     rest: Duration,
+    /// The keys of the threads that this process has changed.
+    changed: broadcast::Sender<Text>,
 }
 
 /// A state as it was read.
@@ -34,7 +39,7 @@ pub(super) struct Ledger {
 pub(super) struct Loaded {
     pub(super) state: ThreadState,
     record: Option<Record>,
-    key: Text,
+    pub(super) key: Text,
     /// Who looked after it.
     care: Care,
 }
@@ -49,7 +54,16 @@ fn care(state: &ThreadState) -> Care {
 
 impl Ledger {
     pub(super) fn new(store: Arc<dyn Store>, rest: Duration) -> Self {
-        Self { store, rest }
+        Self {
+            store,
+            rest,
+            changed: broadcast::Sender::new(CHANGED),
+        }
+    }
+
+    /// Hears the keys of the threads that this process changes. Who hears too few has missed some.
+    pub(super) fn changed(&self) -> broadcast::Receiver<Text> {
+        self.changed.subscribe()
     }
 
     pub(super) async fn load(&self, thread: &ThreadId) -> Result<Loaded> {
@@ -103,7 +117,11 @@ impl Ledger {
             None => commit.put(THREADS, loaded.key.clone(), Expect::Absent, index, body),
         };
         match self.store.commit(commit).await {
-            Ok(_) => Ok(true),
+            Ok(_) => {
+                // Nobody may want to know.
+                let _ = self.changed.send(loaded.key.clone());
+                Ok(true)
+            }
             Err(error) if error.conflict().is_some() => Ok(false),
             Err(error) => Err(failed("write thread", thread, error)),
         }

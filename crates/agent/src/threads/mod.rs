@@ -3,6 +3,7 @@
 //! [`Threads`] gives signals to threads and looks after them; a [`Signal`] is what is said. The records that travel are
 //! [`ThreadRecord`]s, as programs of the reference write and read them.
 
+mod abort;
 mod advance;
 mod foreign;
 mod keep;
@@ -11,7 +12,10 @@ mod lease;
 mod ledger;
 #[cfg(test)]
 mod model;
+mod options;
 mod part;
+mod presence;
+mod queue;
 mod record;
 mod runtime;
 mod send;
@@ -22,12 +26,18 @@ mod sweep;
 mod thread;
 mod timeline;
 
+pub use options::{Accepted, IfActive, IfIdle, QueueOptions, SendOptions};
+pub use presence::{
+    Advertisement, IdleAccepted, IdleRejected, MAX_PEER, MAX_PEERS, OWNER_ACCEPTANCE,
+    OWNER_DISCOVERY, OwnerRequest, OwnerResponse, Ownership, PeerDetails, PeerRequest,
+    PeerResponse, PresenceRecord, ThreadPeer,
+};
+pub use queue::{QueueEvent, QueueEvents};
 pub use record::{
     AbortRequested, IdleSignal, RunCompleted, RunFailed, RunRef, RunRegistered, SignalEnqueued,
     SignalsCancelled, StreamPart, ThreadRecord,
 };
 pub use runtime::{LEASE, Threads, ThreadsBuilder};
-pub use send::{Accepted, SendOptions};
 pub use signal::{Contents, MAX_SIGNAL, Signal, SignalKind, SignalPart};
 pub use stream::ThreadStream;
 pub use thread::ThreadId;

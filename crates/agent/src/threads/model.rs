@@ -7,7 +7,8 @@ use bowline_events::Text;
 use proptest::prelude::*;
 
 use super::Signal;
-use super::state::{Given, Reachable, ThreadState, Waiting, Wanted};
+use super::options::{IfActive, IfIdle, Wanted};
+use super::state::{Given, Reachable, ThreadState, Waiting};
 use crate::RunOptions;
 
 const PROCESSES: usize = 3;
@@ -23,6 +24,7 @@ enum Act {
         signal: u8,
         agent: usize,
         own_turn: bool,
+        wanted: Wanted,
     },
     Claim,
     Start,
@@ -36,6 +38,8 @@ enum Act {
     TakeOver,
     Beat,
     Cancel(u8),
+    /// Takes back what belongs to an owner.
+    CancelOwned,
     Forget,
     /// The run of a peer takes the lease, if it is free.
     PeerBegins,
@@ -71,11 +75,15 @@ struct World {
     given: HashSet<Text>,
     shown: HashSet<Text>,
     taken: HashSet<Text>,
+    /// What is in the memory of the thread.
+    kept: HashSet<Text>,
     gone: HashSet<Text>,
     names: u32,
 }
 
 const PEER: &str = "peer";
+/// Whose every other message is.
+const OWNER: &str = "somebody";
 
 fn id(signal: u8) -> Text {
     format!("signal-{signal}").into()
@@ -109,7 +117,8 @@ impl World {
                 signal,
                 agent,
                 own_turn,
-            } => self.send(process, state, *signal, *agent, *own_turn),
+                wanted,
+            } => self.send(process, state, *signal, *agent, *own_turn, wanted),
             Act::Claim => {
                 if self.peer {
                     return;
@@ -154,8 +163,14 @@ impl World {
                 }
                 self.write(process, &state);
             }
-            Act::Cancel(signal) => {
-                let gone = state.cancel(&[id(*signal)]);
+            Act::Cancel(_) | Act::CancelOwned => {
+                let meant = |it: &Waiting| match act {
+                    Act::Cancel(signal) => it.signal.id == id(*signal),
+                    _ => it.owner.is_some(),
+                };
+                let waiting = state.queue.iter().filter(|it| it.owner.is_some());
+                assert_eq!(waiting.count(), state.waiting(Some(&OWNER.into())));
+                let gone = state.cancel(meant);
                 if self.write(process, &state) {
                     self.gone.extend(gone);
                 }
@@ -216,34 +231,40 @@ impl World {
         signal: u8,
         agent: usize,
         own_turn: bool,
+        wanted: &Wanted,
     ) {
         let reachable = match &state.active {
             Some(active) if self.runs[&active.run].closed => Reachable::Closed,
+            None if self.peer && wanted.asks_for_others() => Reachable::Foreign,
             _ => Reachable::Yes,
         };
-        let waiting = Waiting {
-            signal: Signal::user("hello").with_id(id(signal)),
-            agent: AGENTS[agent].into(),
-            run: self.name("run"),
-            own_turn,
-            options: RunOptions::new(),
-            context: None,
-            sent: None,
-        };
-        let wanted = Wanted {
-            deliver: true,
-            wake: true,
-        };
+        let message = Signal::user("hello").with_id(id(signal));
+        let mut waiting = Waiting::new(message, AGENTS[agent].into(), RunOptions::new());
+        waiting.run = self.name("run");
+        waiting.own_turn = own_turn;
+        waiting.owner = (signal % 2 == 0).then(|| OWNER.into());
         let given = state.give(waiting, wanted, reachable);
-        if !matches!(given, Given::Post(_) | Given::Queued | Given::Wake) {
-            return;
+        match given {
+            Given::Post(_) | Given::Queued | Given::Wake | Given::Persist { .. } => {}
+            Given::Owner => {
+                // The owner is another process, which gives it to the thread as it is now.
+                let owner = (process + 1) % PROCESSES;
+                self.act(owner, &Act::Load);
+                let now = self.state.clone();
+                return self.send(owner, now, signal, agent, own_turn, &Wanted::default());
+            }
+            _ => return,
         }
         if self.write(process, &state) {
             assert!(self.taken.insert(id(signal)), "it was taken before");
-            if let Given::Post(run) = given {
-                let run = self.runs.get_mut(&run).unwrap();
-                assert!(!run.closed);
-                run.letters.push(id(signal));
+            match given {
+                Given::Post(run) => {
+                    let run = self.runs.get_mut(&run).unwrap();
+                    assert!(!run.closed);
+                    run.letters.push(id(signal));
+                }
+                Given::Persist { .. } => assert!(self.kept.insert(id(signal))),
+                _ => {}
             }
         }
     }
@@ -287,6 +308,7 @@ impl World {
             let gone = self.gone.contains(signal);
             let places = queued.count()
                 + in_runs.sum::<usize>()
+                + usize::from(self.kept.contains(signal))
                 + usize::from(noted && !gone)
                 + usize::from(gone);
             assert_eq!(places, 1, "{signal}: {self:#?}");
@@ -320,12 +342,42 @@ impl World {
     }
 }
 
+fn wanted() -> impl Strategy<Value = Wanted> {
+    let if_active = prop_oneof![
+        4 => Just(IfActive::Deliver),
+        1 => Just(IfActive::Persist),
+        1 => Just(IfActive::Discard),
+    ];
+    let if_idle = prop_oneof![
+        4 => Just(IfIdle::Wake),
+        1 => Just(IfIdle::Persist),
+        1 => Just(IfIdle::Discard),
+    ];
+    let wanted = (if_active, if_idle, prop::bool::weighted(0.2));
+    wanted.prop_map(|(if_active, if_idle, by_owner)| Wanted {
+        if_active,
+        if_idle,
+        by_owner,
+        ..Wanted::default()
+    })
+}
+
 fn act() -> impl Strategy<Value = Act> {
     let signal = 0..SIGNALS;
+    let send = (
+        signal.clone(),
+        0..AGENTS.len(),
+        prop::bool::weighted(0.2),
+        wanted(),
+    );
     prop_oneof![
         6 => Just(Act::Load),
-        6 => (signal.clone(), 0..AGENTS.len(), prop::bool::weighted(0.2))
-            .prop_map(|(signal, agent, own_turn)| Act::Send { signal, agent, own_turn }),
+        6 => send.prop_map(|(signal, agent, own_turn, wanted)| Act::Send {
+            signal,
+            agent,
+            own_turn,
+            wanted,
+        }),
         4 => Just(Act::Claim),
         4 => Just(Act::Start),
         3 => Just(Act::Read),
@@ -334,6 +386,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::TakeOver),
         1 => Just(Act::Beat),
         1 => signal.clone().prop_map(Act::Cancel),
+        1 => Just(Act::CancelOwned),
         1 => Just(Act::Forget),
         2 => Just(Act::PeerBegins),
         2 => Just(Act::PeerHears),
@@ -362,5 +415,69 @@ proptest! {
             world.check();
         }
         world.finish();
+    }
+}
+
+/// What becomes of a signal, for every wish and everything that can be going on.
+#[test]
+fn a_signal_goes_where_it_is_wanted() {
+    let persist = |show| Given::Persist { show };
+    let run = || Text::from("at work");
+    for if_active in [IfActive::Deliver, IfActive::Persist, IfActive::Discard] {
+        for if_idle in [IfIdle::Wake, IfIdle::Persist, IfIdle::Discard] {
+            let idle = |wakes| match if_idle {
+                IfIdle::Wake => wakes,
+                IfIdle::Persist => persist(true),
+                IfIdle::Discard => Given::Discard,
+            };
+            let active = |delivers| match if_active {
+                IfActive::Deliver => delivers,
+                IfActive::Persist => persist(false),
+                IfActive::Discard => Given::Discard,
+            };
+            for (at_work, reachable, by_owner, given) in [
+                (None, Reachable::Yes, false, idle(Given::Wake)),
+                (None, Reachable::Yes, true, idle(Given::Owner)),
+                (None, Reachable::Foreign, false, active(Given::Wake)),
+                (None, Reachable::Foreign, true, active(Given::Owner)),
+                (Some(0), Reachable::Yes, true, active(Given::Post(run()))),
+                (
+                    Some(0),
+                    Reachable::Suspended,
+                    false,
+                    active(Given::Blocked(run())),
+                ),
+                (
+                    Some(0),
+                    Reachable::Closed,
+                    true,
+                    active(idle(Given::Queued)),
+                ),
+                (Some(1), Reachable::Yes, true, idle(Given::Queued)),
+                (
+                    Some(1),
+                    Reachable::Suspended,
+                    false,
+                    idle(Given::Blocked(run())),
+                ),
+            ] {
+                let mut state = ThreadState::default();
+                if let Some(agent) = at_work {
+                    let agent = Text::from(AGENTS[agent]);
+                    assert!(state.occupy(run(), agent, &"us".into(), "stream".into()));
+                }
+                let waiting = Waiting::new("hello".into(), AGENTS[0].into(), RunOptions::default());
+                let wanted = Wanted {
+                    if_active,
+                    if_idle,
+                    by_owner,
+                    ..Wanted::default()
+                };
+                let became = state.give(waiting.clone(), &wanted, reachable);
+                assert_eq!(became, given, "{wanted:?} {at_work:?} {reachable:?}");
+                let taken = !matches!(given, Given::Owner | Given::Discard | Given::Blocked(_));
+                assert_eq!(state.knows(&waiting.signal.id), taken);
+            }
+        }
     }
 }

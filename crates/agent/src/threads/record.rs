@@ -211,17 +211,7 @@ impl ThreadRecord {
     }
 
     fn write(&self, body: &impl Serialize) -> Bytes {
-        #[derive(Serialize)]
-        struct Typed<'a, T> {
-            #[serde(rename = "type")]
-            kind: &'static str,
-            #[serde(flatten)]
-            body: &'a T,
-        }
-        let kind = self.kind();
-        // Texts, numbers and JSON that was read before: nothing of it can fail to be written.
-        let json = serde_json::to_vec(&Typed { kind, body });
-        json.unwrap_or_default().into()
+        write(self.kind(), body)
     }
 
     /// The record that `event` carries; `None` for one that this version does not know.
@@ -288,7 +278,21 @@ impl StreamPart {
     }
 }
 
-fn parse<T: DeserializeOwned>(json: &Bytes) -> Result<T> {
+/// A record of `kind` as JSON.
+pub(super) fn write(kind: &'static str, body: &impl Serialize) -> Bytes {
+    #[derive(Serialize)]
+    struct Typed<'a, T> {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        #[serde(flatten)]
+        body: &'a T,
+    }
+    // Texts, numbers and JSON that was read before: nothing of it can fail to be written.
+    let json = serde_json::to_vec(&Typed { kind, body });
+    json.unwrap_or_default().into()
+}
+
+pub(super) fn parse<T: DeserializeOwned>(json: &Bytes) -> Result<T> {
     serde_json::from_slice(json).map_err(|error| {
         let message = format!("the record is not what its type says: {error}");
         Error::new(ErrorKind::Corrupt, "read thread", message).with_source(error)

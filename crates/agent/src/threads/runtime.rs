@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 
 use super::lease::Leases;
 use super::ledger::Ledger;
+use super::presence::Presence;
 use super::record::ThreadRecord;
 use super::sweep;
 use super::thread::ThreadId;
@@ -91,9 +92,10 @@ pub(super) struct Shared {
     pub(super) source: Text,
     pub(super) ttl: Duration,
     /// What the tasks of this process run on, whoever causes them.
-    runtime: tokio::runtime::Handle,
+    pub(super) runtime: tokio::runtime::Handle,
     /// Something waits for a run of another program.
     pub(super) stir: Notify,
+    pub(super) presence: Presence,
     tasks: Mutex<Tasks>,
     /// How runs of other programs are told, as far as this process reads of them.
     streams: Mutex<HashMap<Text, Text>>,
@@ -116,6 +118,7 @@ pub struct ThreadsBuilder {
     thread_bus: Option<Arc<dyn PubSub>>,
     agents: HashMap<Text, AgentHandle>,
     ttl: Duration,
+    presence: Presence,
 }
 
 impl ThreadsBuilder {
@@ -136,6 +139,19 @@ impl ThreadsBuilder {
     /// a thread; [`LEASE`] unless set, 50 ms at least. All processes should say the same.
     pub fn lease(mut self, ttl: Duration) -> Self {
         self.ttl = ttl.max(Duration::from_millis(50));
+        self
+    }
+
+    /// How long it is asked who has [claimed](Threads::claim_ownership) a thread; [`OWNER_DISCOVERY`](super::OWNER_DISCOVERY) unless
+    /// set. A bus that is slower, or a busy host, needs more; whoever claims a thread waits as long.
+    pub fn owner_discovery(mut self, wait: Duration) -> Self {
+        self.presence.discovery = wait;
+        self
+    }
+
+    /// How long a claimed owner has to take a signal; [`OWNER_ACCEPTANCE`](super::OWNER_ACCEPTANCE) unless set.
+    pub fn owner_acceptance(mut self, wait: Duration) -> Self {
+        self.presence.acceptance = wait;
         self
     }
 
@@ -161,6 +177,7 @@ impl ThreadsBuilder {
             ttl: self.ttl,
             runtime: tokio::runtime::Handle::current(),
             stir: Notify::new(),
+            presence: self.presence,
             tasks: Mutex::default(),
             streams: Mutex::default(),
         });
@@ -178,6 +195,7 @@ impl Threads {
             thread_bus: None,
             agents: HashMap::new(),
             ttl: LEASE,
+            presence: Presence::default(),
         }
     }
 
@@ -236,6 +254,13 @@ impl Shared {
             }
         });
         tasks.running.insert(name, task.abort_handle());
+    }
+
+    /// Ends the task of this name.
+    pub(super) fn end(&self, name: &str) {
+        if let Some(task) = self.tasks().running.remove(name) {
+            task.abort();
+        }
     }
 
     /// Whether a task of this name runs.

@@ -1,92 +1,21 @@
 //! Giving signals to threads.
 
-use bowline_events::{NewEvent, PubSubExt, Text, Topic};
+use bowline_events::Text;
 use bowline_store::Commit;
 use bowline_workflow::RunStatus;
 
 use super::advance::{Advanced, is_final};
-use super::record::{AbortRequested, SignalEnqueued, SignalsCancelled, ThreadRecord};
+use super::options::{Accepted, IfActive, SendOptions, Wanted};
+use super::record::{SignalEnqueued, ThreadRecord};
 use super::runtime::{Shared, Threads};
-use super::state::{Given, Reachable, Waiting, Wanted};
+use super::state::{Given, Reachable, ThreadState, Waiting};
 use super::thread::ThreadId;
 use super::{Contents, Signal};
 use crate::durable::mailbox::{self, Posting};
-use crate::{BoxFuture, Error, ErrorKind, Result, RunOptions};
+use crate::{BoxFuture, Error, ErrorKind, Result};
 
 /// How often a change that somebody else keeps making impossible is tried.
 const TRIES: u32 = 1000;
-
-/// What became of a signal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Accepted {
-    /// It woke the agent: this run begins with it.
-    Wake {
-        /// The run.
-        run_id: Text,
-    },
-    /// The run that is at work gets it. If that ends without having read it, the next one does.
-    Deliver {
-        /// The run.
-        run_id: Text,
-    },
-    /// It waits: for the end of the run that is at work, or for a process that can wake the agent.
-    Queued,
-    /// It was given before; nothing changes.
-    Before,
-    /// It was dropped, as wanted.
-    Dropped,
-    /// It is not taken, because this run waits for somebody, or is of another agent.
-    Blocked {
-        /// The run.
-        run_id: Text,
-    },
-}
-
-/// What to do with a signal, and with the run that it starts.
-#[derive(Debug, Clone, PartialEq)]
-#[must_use]
-pub struct SendOptions {
-    wanted: Wanted,
-    run: RunOptions,
-}
-
-impl Default for SendOptions {
-    fn default() -> Self {
-        Self {
-            wanted: Wanted {
-                deliver: true,
-                wake: true,
-            },
-            run: RunOptions::default(),
-        }
-    }
-}
-
-impl SendOptions {
-    /// The run that is at work gets the signal; if nobody is, it wakes the agent.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Drops the signal if the agent is at work.
-    pub fn only_if_idle(mut self) -> Self {
-        self.wanted.deliver = false;
-        self
-    }
-
-    /// Drops the signal if nobody is at work.
-    pub fn only_if_active(mut self) -> Self {
-        self.wanted.wake = false;
-        self
-    }
-
-    /// How a run is that begins with the signal. Its id, thread and resource are those that the thread says.
-    pub fn run(mut self, options: RunOptions) -> Self {
-        self.run = options;
-        self
-    }
-}
 
 impl Threads {
     /// Gives what a person says to a thread: as [`send_signal`](Self::send_signal) with the usual options.
@@ -105,11 +34,16 @@ impl Threads {
     }
 
     /// Gives a signal to a thread: to the run of the agent that is at work in it, which reads it before it asks its model the next
-    /// time; or it wakes the agent. When this returns, the signal is in the store, and is given to one run exactly once.
+    /// time; or it wakes the agent; unless `options` want something else. When this returns, a signal that was taken is in the store,
+    /// and is given to one run exactly once.
     ///
     /// # Errors
     /// `NotFound` for an agent that this process does not have, `InvalidInput` and `TooLarge` for what cannot be given, `TooLarge`
-    /// when too much waits, `AlreadyExists` when the thread is one of another resource, `Store`. After `Store` and `Conflict` it may have been taken; sending it again with the same id is safe.
+    /// when too much waits, `AlreadyExists` when the thread is one of another resource, `Store`, `Bus`. After `Store` and `Conflict` it
+    /// may have been taken; sending it again with the same id is safe.
+    ///
+    /// Where a [claimed owner is required](SendOptions::require_claimed_owner) also `NotFound` when there is none, `WrongState` when
+    /// it refuses, `Timeout` when it does not answer: it may have taken the signal then, and one of another program can take it again.
     pub async fn send_signal(
         &self,
         agent: &str,
@@ -117,93 +51,11 @@ impl Threads {
         signal: impl Into<Signal>,
         options: SendOptions,
     ) -> Result<Accepted> {
-        let waiting = waiting(agent, signal.into(), options.run, false);
-        self.shared().send(thread, waiting, options.wanted).await
-    }
-
-    /// Gives what a person says to a thread, to be answered by a run of its own when those before have ended.
-    ///
-    /// # Errors
-    /// As [`send_signal`](Self::send_signal).
-    pub async fn queue_message(
-        &self,
-        agent: &str,
-        thread: &ThreadId,
-        message: impl Into<Signal>,
-        options: RunOptions,
-    ) -> Result<Accepted> {
-        let waiting = waiting(agent, message.into(), options, true);
-        let wanted = Wanted {
-            deliver: true,
-            wake: true,
-        };
-        self.shared().send(thread, waiting, wanted).await
-    }
-
-    /// Forgets signals that wait for the end of a run. Returns the ids of those that did wait.
-    ///
-    /// # Errors
-    /// `Store`.
-    pub async fn cancel_queued(&self, thread: &ThreadId, signals: &[Text]) -> Result<Vec<Text>> {
+        let SendOptions { mut wanted, run } = options;
         let shared = self.shared();
-        let cancelled = shared.ledger.change(thread, |state| {
-            let gone = state.cancel(signals);
-            (!gone.is_empty()).then_some(gone)
-        });
-        let cancelled = cancelled.await?.unwrap_or_default();
-        if !cancelled.is_empty() {
-            let signal_ids = cancelled.clone();
-            let record = ThreadRecord::SignalsCancelled(SignalsCancelled { signal_ids });
-            shared.mention(thread, &record).await;
-        }
-        Ok(cancelled)
-    }
-
-    /// The run that is at work in a thread, of whatever program.
-    ///
-    /// # Errors
-    /// `Store`.
-    pub async fn active_run(&self, thread: &ThreadId) -> Result<Option<Text>> {
-        let shared = self.shared();
-        let loaded = shared.ledger.load(thread).await?;
-        if let Some(active) = loaded.state.active {
-            return Ok(Some(active.run));
-        }
-        let owner = shared.leases.owner(&thread.key()).await;
-        Ok(owner.flatten())
-    }
-
-    /// Stops the run that is at work in a thread, wherever it runs. With `forget`, what waits for its end is forgotten; otherwise it is
-    /// next. `false` when nobody is at work. A run of another program is asked to stop.
-    ///
-    /// # Errors
-    /// `NotFound` when this process does not have the agent of the run, `Store`.
-    pub async fn abort(&self, thread: &ThreadId, forget: bool) -> Result<bool> {
-        let shared = self.shared();
-        let loaded = shared.ledger.load(thread).await?;
-        if let Some(active) = loaded.state.active {
-            shared
-                .abort(thread, &active.agent, &active.run, forget)
-                .await?;
-            return Ok(true);
-        }
-        let Some(Some(owner)) = shared.leases.owner(&thread.key()).await else {
-            return Ok(false);
-        };
-        shared.ask_to_abort(thread, owner, forget).await?;
-        Ok(true)
-    }
-}
-
-fn waiting(agent: &str, signal: Signal, mut options: RunOptions, own_turn: bool) -> Waiting {
-    Waiting {
-        signal,
-        agent: agent.to_owned().into(),
-        run: uuid::Uuid::new_v4().to_string().into(),
-        own_turn,
-        context: options.request_context.take(),
-        options,
-        sent: None,
+        wanted.by_owner &= !shared.presence.has_claimed(&thread.key());
+        let waiting = Waiting::new(signal.into(), agent.to_owned().into(), run);
+        shared.send(thread, waiting, &wanted).await
     }
 }
 
@@ -213,7 +65,7 @@ impl Shared {
         &'a self,
         thread: &'a ThreadId,
         waiting: Waiting,
-        wanted: Wanted,
+        wanted: &'a Wanted,
     ) -> BoxFuture<'a, Result<Accepted>> {
         Box::pin(self.send(thread, waiting, wanted))
     }
@@ -222,14 +74,13 @@ impl Shared {
         &self,
         thread: &ThreadId,
         waiting: Waiting,
-        wanted: Wanted,
+        wanted: &Wanted,
     ) -> Result<Accepted> {
         self.check_open("signal")?;
         self.agent("signal", &waiting.agent)?;
-        waiting.signal.check()?;
         waiting.options.check()?;
         for _ in 0..TRIES {
-            if let Some(accepted) = self.try_send(thread, &waiting, wanted).await? {
+            if let Some(accepted) = self.try_send(thread, waiting.clone(), wanted).await? {
                 return Ok(accepted);
             }
         }
@@ -241,65 +92,108 @@ impl Shared {
     async fn try_send(
         &self,
         thread: &ThreadId,
-        waiting: &Waiting,
-        wanted: Wanted,
+        mut waiting: Waiting,
+        wanted: &Wanted,
     ) -> Result<Option<Accepted>> {
         let mut loaded = self.ledger.load(thread).await?;
-        let mut commit = Commit::new();
-        let mut reachable = Reachable::Yes;
-        if let Some(active) = &loaded.state.active {
-            if self.is_suspended(&active.agent, &active.run).await? {
-                reachable = Reachable::Suspended;
-            } else if active.agent == waiting.agent && wanted.deliver && !waiting.own_turn {
-                let letter = waiting.signal.to_letter(thread.id(), thread.resource_id());
-                match mailbox::posting(&*self.store, &active.run, &letter, commit).await? {
-                    Posting::There => return Ok(Some(Accepted::Before)),
-                    Posting::Closed => {
-                        reachable = Reachable::Closed;
-                        commit = Commit::new();
-                    }
-                    Posting::Open(open) => commit = open,
-                }
-            }
-        }
-        let given = loaded.state.give(waiting.clone(), wanted, reachable);
-        let accepted = match &given {
-            Given::Before => Accepted::Before,
-            Given::Dropped => Accepted::Dropped,
-            Given::Blocked(run) => Accepted::Blocked {
-                run_id: run.clone(),
+        let foreign = self.is_foreign(thread, &loaded.state, wanted).await;
+        let active = loaded.state.active.as_ref();
+        let same = active.is_some_and(|it| it.agent == waiting.agent);
+        waiting.signal.add(wanted.attributes(same || foreign));
+        waiting.signal.check()?;
+        let (reachable, posting) = match foreign {
+            true => (Reachable::Foreign, Commit::new()),
+            false => match self.reach(thread, &loaded.state, &waiting, wanted).await? {
+                Some(reached) => reached,
+                None => return Ok(Some(Accepted::Before)),
             },
-            Given::Full => return Err(full(thread)),
-            Given::Post(run) => Accepted::Deliver {
-                run_id: run.clone(),
-            },
-            Given::Queued | Given::Wake => {
-                commit = Commit::new();
-                Accepted::Queued
-            }
         };
-        if !matches!(given, Given::Post(_) | Given::Queued | Given::Wake) {
-            return Ok(Some(accepted));
-        }
+        let given = loaded.state.give(waiting.clone(), wanted, reachable);
+        let commit = match given {
+            Given::Before => return Ok(Some(Accepted::Before)),
+            Given::Discard => return Ok(Some(Accepted::Discard)),
+            Given::Blocked(run_id) => return Ok(Some(Accepted::Blocked { run_id })),
+            Given::Full => return Err(full(thread)),
+            Given::Owner => return self.give_to_owner(thread, &waiting).await.map(Some),
+            Given::Post(_) => posting,
+            Given::Persist { .. } => {
+                // Before it is written down: it is not lost, and kept once by its id.
+                self.remember(thread, &waiting.signal).await?;
+                Commit::new()
+            }
+            Given::Queued | Given::Wake => Commit::new(),
+        };
         if !self.ledger.write(&loaded, commit).await? {
             return Ok(None);
         }
-        Ok(Some(match given {
+        self.given(thread, waiting, given).await.map(Some)
+    }
+
+    /// What follows when it is written down what becomes of a signal.
+    async fn given(&self, thread: &ThreadId, waiting: Waiting, given: Given) -> Result<Accepted> {
+        Ok(match given {
             Given::Wake => self.wake(thread, &waiting.run).await?,
             Given::Post(run_id) => {
-                let signal = waiting.signal.clone();
-                let source_id = Some(self.source.clone());
                 let record = ThreadRecord::SignalEnqueued(SignalEnqueued {
-                    run_id,
-                    signal,
-                    source_id,
+                    run_id: run_id.clone(),
+                    signal: waiting.signal,
+                    source_id: Some(self.source.clone()),
                     pre_run: false,
                 });
                 self.mention(thread, &record).await;
-                accepted
+                Accepted::Deliver { run_id }
             }
-            _ => accepted,
-        }))
+            Given::Persist { show } => {
+                if show {
+                    self.show(thread, &waiting).await;
+                }
+                Accepted::Persist
+            }
+            _ => Accepted::Queued,
+        })
+    }
+
+    /// Whether a run of another program is at work, if that matters.
+    async fn is_foreign(&self, thread: &ThreadId, state: &ThreadState, wanted: &Wanted) -> bool {
+        if state.active.is_some() || !wanted.asks_for_others() {
+            return false;
+        }
+        let owner = self.leases.owner(&thread.key()).await.flatten();
+        // One of ours holds the lease already, or still.
+        let ours = |owner: &Text| {
+            state.last.as_ref() == Some(owner)
+                || state.queue.front().is_some_and(|it| it.run == *owner)
+        };
+        owner.is_some_and(|owner| !ours(&owner))
+    }
+
+    /// How the run at work can be reached, and the commit that posts the signal to it, if that is wanted. `None` when the signal is
+    /// there.
+    async fn reach(
+        &self,
+        thread: &ThreadId,
+        state: &ThreadState,
+        waiting: &Waiting,
+        wanted: &Wanted,
+    ) -> Result<Option<(Reachable, Commit)>> {
+        let open = Some((Reachable::Yes, Commit::new()));
+        let Some(active) = &state.active else {
+            return Ok(open);
+        };
+        if self.is_suspended(&active.agent, &active.run).await? {
+            return Ok(Some((Reachable::Suspended, Commit::new())));
+        }
+        let deliver = wanted.if_active == IfActive::Deliver && !waiting.own_turn;
+        if active.agent != waiting.agent || !deliver {
+            return Ok(open);
+        }
+        let letter = waiting.signal.to_letter(thread.id(), thread.resource_id());
+        let posting = mailbox::posting(&*self.store, &active.run, &letter, Commit::new());
+        Ok(match posting.await? {
+            Posting::There => None,
+            Posting::Closed => Some((Reachable::Closed, Commit::new())),
+            Posting::Open(commit) => Some((Reachable::Yes, commit)),
+        })
     }
 
     /// The signal is taken; now its run is to begin. Whatever fails here is tried again by whoever looks after the thread.
@@ -329,50 +223,6 @@ impl Shared {
             // It has not begun.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
-        }
-    }
-
-    /// Asks the run of another program to stop.
-    async fn ask_to_abort(&self, thread: &ThreadId, run: Text, forget: bool) -> Result<()> {
-        if forget {
-            let forgotten = self
-                .ledger
-                .change(thread, |state| state.forget_queue().then_some(()));
-            forgotten.await?;
-        }
-        let stream_id = self.streams().get(&run).cloned();
-        let record = ThreadRecord::AbortRequested(AbortRequested {
-            run_id: run.clone(),
-            stream_id,
-            clear_pending_signals: forget,
-        });
-        let bus = |error| Error::bus("abort", error);
-        self.tell(thread, &record).await.map_err(bus)?;
-        // Durable runs listen here, too, and need not know how they are told on the thread.
-        let event = NewEvent::new("abort-request", run.clone()).with_json("{}");
-        let topic = Topic::agent_control(&run);
-        let asked = self.bus.publish(topic, event.map_err(bus)?).await;
-        asked.map_err(bus)?;
-        Ok(())
-    }
-
-    pub(super) async fn abort(
-        &self,
-        thread: &ThreadId,
-        agent: &str,
-        run: &Text,
-        forget: bool,
-    ) -> Result<()> {
-        let agent = self.agent("abort", agent)?;
-        if forget {
-            let forgotten = self
-                .ledger
-                .change(thread, |state| state.forget(run).then_some(()));
-            forgotten.await?;
-        }
-        match agent.abort(run).await {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
         }
     }
 }

@@ -10,6 +10,7 @@ use bowline_events::Text;
 use serde::{Deserialize, Serialize};
 
 use super::Signal;
+use super::options::{IfActive, IfIdle, Wanted};
 use crate::{Data, RunOptions};
 
 /// Ids of signals that a thread remembers, so that one that is sent again is not given again.
@@ -89,6 +90,25 @@ pub(super) struct Waiting {
     /// The run of another program that it was given to, which has not shown it yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sent: Option<Text>,
+    /// Whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) owner: Option<Text>,
+}
+
+impl Waiting {
+    /// A signal for `agent`. The run that it begins has `options`.
+    pub(super) fn new(signal: Signal, agent: Text, mut options: RunOptions) -> Self {
+        Self {
+            signal,
+            agent,
+            run: uuid::Uuid::new_v4().to_string().into(),
+            own_turn: false,
+            context: options.request_context.take(),
+            options,
+            sent: None,
+            owner: None,
+        }
+    }
 }
 
 /// How a run is that a signal may go to.
@@ -100,15 +120,8 @@ pub(super) enum Reachable {
     Suspended,
     /// It reads nothing any more.
     Closed,
-}
-
-/// What to do with a signal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Wanted {
-    /// Whether a run of the agent that is at work gets it; otherwise it is dropped then.
-    pub(super) deliver: bool,
-    /// Whether it wakes the agent; otherwise it is dropped when nobody is at work.
-    pub(super) wake: bool,
+    /// It is one of another program, of which the state knows nothing.
+    Foreign,
 }
 
 /// What becomes of a signal.
@@ -122,10 +135,14 @@ pub(super) enum Given {
     Queued,
     /// It waits, and nobody is at work.
     Wake,
+    /// The owner of the thread is to be asked to take it.
+    Owner,
+    /// It goes into the memory of the thread. It is shown unless the agent is at work.
+    Persist { show: bool },
     /// Not taken: this run is in the way.
     Blocked(Text),
     /// Dropped, as wanted.
-    Dropped,
+    Discard,
     /// Not taken: too much waits.
     Full,
 }
@@ -164,34 +181,76 @@ impl ThreadState {
     }
 
     /// Gives a signal to the thread. `reachable`: how the run at work is.
-    pub(super) fn give(&mut self, waiting: Waiting, wanted: Wanted, reachable: Reachable) -> Given {
+    pub(super) fn give(
+        &mut self,
+        waiting: Waiting,
+        wanted: &Wanted,
+        reachable: Reachable,
+    ) -> Given {
         if self.knows(&waiting.signal.id) {
             return Given::Before;
         }
         let Some(active) = &self.active else {
-            return match wanted.wake {
-                true => self.push(waiting, Given::Wake),
-                false => Given::Dropped,
+            return match (reachable, wanted.if_active) {
+                // If that run does not hear it, it must not wake anybody here.
+                (Reachable::Foreign, IfActive::Deliver) if wanted.by_owner => Given::Owner,
+                // What waits is given to the run that is at work.
+                (Reachable::Foreign, IfActive::Deliver) => self.push(waiting, Given::Wake),
+                (Reachable::Foreign, IfActive::Persist) => self.persist(waiting, false),
+                (Reachable::Foreign, IfActive::Discard) => Given::Discard,
+                _ => self.give_idle(waiting, wanted, Given::Wake),
             };
         };
         if waiting.own_turn {
             return self.push(waiting, Given::Queued);
         }
-        let same = active.agent == waiting.agent;
-        match (same, reachable) {
-            (_, Reachable::Suspended) => Given::Blocked(active.run.clone()),
-            (true, _) if !wanted.deliver => Given::Dropped,
-            (true, Reachable::Yes) => {
-                let run = active.run.clone();
+        let run = active.run.clone();
+        if active.agent != waiting.agent {
+            return match (wanted.if_idle, reachable) {
+                (IfIdle::Wake, Reachable::Suspended) => Given::Blocked(run),
+                _ => self.give_idle(waiting, wanted, Given::Queued),
+            };
+        }
+        match (wanted.if_active, reachable) {
+            (IfActive::Discard, _) => Given::Discard,
+            (IfActive::Persist, _) => self.persist(waiting, false),
+            (IfActive::Deliver, Reachable::Suspended) => Given::Blocked(run),
+            (IfActive::Deliver, Reachable::Closed) => {
+                self.give_idle(waiting, wanted, Given::Queued)
+            }
+            (IfActive::Deliver, Reachable::Yes | Reachable::Foreign) => {
                 self.remember(waiting.signal.id);
                 Given::Post(run)
             }
-            (true, Reachable::Closed) | (false, _) if wanted.wake => {
-                self.push(waiting, Given::Queued)
-            }
-            (true, Reachable::Closed) => Given::Dropped,
-            (false, _) => Given::Blocked(active.run.clone()),
         }
+    }
+
+    /// Gives a signal to an agent that is not at work, or is not for long. `wakes`: whether somebody else is.
+    fn give_idle(&mut self, waiting: Waiting, wanted: &Wanted, wakes: Given) -> Given {
+        match wanted.if_idle {
+            IfIdle::Wake if wanted.by_owner && wakes == Given::Wake => Given::Owner,
+            IfIdle::Wake => self.push(waiting, wakes),
+            IfIdle::Persist => self.persist(waiting, true),
+            IfIdle::Discard => Given::Discard,
+        }
+    }
+
+    fn persist(&mut self, waiting: Waiting, show: bool) -> Given {
+        // It is of the moment only.
+        if waiting.signal.transient {
+            return Given::Discard;
+        }
+        self.remember(waiting.signal.id);
+        Given::Persist { show }
+    }
+
+    /// A signal was taken by somebody else; it is not taken again. `false` when that is known.
+    pub(super) fn taken(&mut self, id: &Text) -> bool {
+        let news = !self.knows(id);
+        if news {
+            self.remember(id.clone());
+        }
+        news
     }
 
     fn push(&mut self, waiting: Waiting, given: Given) -> Given {
@@ -291,15 +350,9 @@ impl ThreadState {
             return true;
         }
         for signal in unread.into_iter().rev() {
-            self.queue.push_front(Waiting {
-                run: uuid::Uuid::new_v4().to_string().into(),
-                agent: active.agent.clone(),
-                own_turn: false,
-                options: active.options.clone(),
-                context: active.context.clone(),
-                sent: None,
-                signal,
-            });
+            let mut waiting = Waiting::new(signal, active.agent.clone(), active.options.clone());
+            waiting.context.clone_from(&active.context);
+            self.queue.push_front(waiting);
         }
         true
     }
@@ -358,11 +411,18 @@ impl ThreadState {
         some
     }
 
-    /// Forgets signals that wait. Returns those that did.
-    pub(super) fn cancel(&mut self, ids: &[Text]) -> Vec<Text> {
+    /// How many signals wait; those of `owner`, if it is given.
+    pub(super) fn waiting(&self, owner: Option<&Text>) -> usize {
+        let waiting = self.queue.iter();
+        let meant = waiting.filter(|it| owner.is_none() || it.owner.as_ref() == owner);
+        meant.count()
+    }
+
+    /// Forgets signals that wait and that are `meant`. Returns them.
+    pub(super) fn cancel(&mut self, meant: impl Fn(&Waiting) -> bool) -> Vec<Text> {
         let mut gone = Vec::new();
         self.queue.retain(|it| {
-            let stays = !ids.contains(&it.signal.id);
+            let stays = !meant(it);
             if !stays {
                 gone.push(it.signal.id.clone());
             }

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bowline_agent::threads::{Accepted, ThreadEvent, ThreadRecord};
+use bowline_agent::threads::{Accepted, SendOptions, ThreadEvent, ThreadRecord};
 use bowline_events::{PubSubExt, SubscribeOptions};
 use tokio::runtime::Runtime;
 
-use crate::world::{Process, World, run_of, thread};
+use crate::world::{AGENT, Process, World, run_of, thread};
 
 /// A process that can be killed: everything that it does ends at once.
 struct Mortal {
@@ -182,7 +182,7 @@ async fn killed_after(steps: usize) {
                 _ => process.send(text.as_str()).await,
             };
             assert!(
-                !matches!(sent, Accepted::Before | Accepted::Dropped),
+                !matches!(sent, Accepted::Before | Accepted::Discard),
                 "{sent:?}"
             );
             note.lock().unwrap().push(text);
@@ -212,4 +212,56 @@ async fn killed_after(steps: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_process_has_taken_is_heard_once_wherever_it_is_killed() {
     futures_util::future::join_all((0..40).map(killed_after)).await;
+}
+
+/// The owner of a thread takes signals of a program with another store and is killed somewhere on the way.
+async fn owner_killed_after(steps: usize) {
+    let world = World::new();
+    let theirs = World::on(Arc::clone(&world.host)).patient();
+    let (mortal, b) = (Mortal::born(&world).await, world.process().await);
+    let stranger = theirs.process().await;
+    let process = Arc::clone(&mortal.process);
+    let claimed = mortal.runtime.spawn(async move { process.claim().await });
+    let claim = claimed.await.unwrap();
+    let mut reader = b.read().await;
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let note = Arc::clone(&taken);
+    let sender = tokio::spawn(async move {
+        for n in 0.. {
+            let text = format!("signal-{n}.");
+            let options = SendOptions::new().require_claimed_owner();
+            let sent = stranger
+                .threads
+                .send_signal(AGENT, thread(), text.as_str(), options);
+            let sent = sent.await.unwrap();
+            assert!(matches!(sent, Accepted::Deliver { .. }), "{sent:?}");
+            note.lock().unwrap().push(text);
+        }
+    });
+    while taken.lock().unwrap().len() < steps / 10 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..(steps % 10) * 20 {
+        tokio::task::yield_now().await;
+    }
+    mortal.kill().await;
+    std::mem::forget(claim);
+    sender.abort();
+    let taken = taken.lock().unwrap().clone();
+    b.queue("last").await;
+    let mut shown = String::new();
+    while !shown.contains("last") {
+        let (said, end) = reader.said().await;
+        shown.push_str(&format!("[{said} {end:?}]"));
+    }
+    let heard = b.heard().await;
+    for text in &taken {
+        let times = heard.matches(text.as_str()).count();
+        assert_eq!(times, 1, "{text} after {steps}: {heard} {shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_owner_has_taken_is_heard_once_wherever_it_is_killed() {
+    futures_util::future::join_all((0..20).map(owner_killed_after)).await;
 }

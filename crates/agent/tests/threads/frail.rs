@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use bowline_agent::threads::{SendOptions, Signal};
+use bowline_agent::threads::{QueueOptions, SendOptions, Signal};
 use bowline_store::{
     Commit, Committed, Error, ErrorKind, MemoryStore, Stats, Store, StoreFuture, StoreLayer,
 };
@@ -88,7 +88,7 @@ async fn sent_again_and_again(seed: u64) {
         let threads = &processes[n % 2].threads;
         let sent = async || match n % 3 {
             2 => {
-                let options = Default::default();
+                let options = QueueOptions::new();
                 let signal = signal.clone();
                 threads
                     .queue_message(AGENT, thread(), signal, options)

@@ -3,7 +3,10 @@
 
 mod failures;
 mod frail;
+mod owners;
 mod peers;
+mod presence;
+mod queue;
 mod records;
 mod senders;
 mod signals;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bowline_agent::Data;
-use bowline_agent::threads::{Signal, ThreadRecord};
+use bowline_agent::threads::{PresenceRecord, Signal, ThreadRecord};
 use bowline_events::{Event, NewEvent, Text};
 use serde::Deserialize;
 
@@ -24,6 +24,9 @@ const CAPTURED: [(&str, &str); 5] = [
     ),
 ];
 
+/// Who is asked and answers about owners and peers.
+const PRESENCE: &str = include_str!("data/thread-presence.ndjson");
+
 #[derive(Deserialize)]
 struct Line {
     topic: Option<Text>,
@@ -43,20 +46,27 @@ struct Published {
 fn captured() -> Vec<(&'static str, Arc<Event>)> {
     let mut events = Vec::new();
     for (name, text) in CAPTURED {
-        for line in text.lines() {
-            let line: Line = serde_json::from_str(line).unwrap();
-            let (Some(topic), Some(event)) = (line.topic, line.event) else {
-                continue;
-            };
-            if topic.starts_with("agent.thread-stream.") {
-                let event: Published = event.parse().unwrap();
-                let new = NewEvent::new(event.kind, event.run_id);
-                let new = new.with_json(event.data.as_str().to_owned()).unwrap();
-                events.push((name, Arc::new(new.stamp())));
-            }
-        }
+        let published = published(text).into_iter();
+        let on_thread = published.filter(|(topic, _)| topic.starts_with("agent.thread-stream."));
+        events.extend(on_thread.map(|(_, event)| (name, event)));
     }
     assert!(events.len() > 70);
+    events
+}
+
+/// The events of a captured stream with their topics.
+fn published(text: &str) -> Vec<(Text, Arc<Event>)> {
+    let mut events = Vec::new();
+    for line in text.lines() {
+        let line: Line = serde_json::from_str(line).unwrap();
+        let (Some(topic), Some(event)) = (line.topic, line.event) else {
+            continue;
+        };
+        let event: Published = event.parse().unwrap();
+        let new = NewEvent::new(event.kind, event.run_id);
+        let new = new.with_json(event.data.as_str().to_owned()).unwrap();
+        events.push((topic, Arc::new(new.stamp())));
+    }
     events
 }
 
@@ -77,6 +87,40 @@ fn every_record_is_written_again_as_it_was() {
         let (again, event) = (again.data.to_json().unwrap(), event.data.to_json().unwrap());
         assert_eq!(again, event, "{name}");
     }
+}
+
+#[test]
+fn every_request_and_answer_is_written_again_as_it_was() {
+    let mut kinds = Vec::new();
+    for (topic, event) in published(PRESENCE) {
+        let again = match PresenceRecord::read(&event).unwrap() {
+            Some(record) => {
+                kinds.push(record.kind());
+                record.to_event()
+            }
+            None => {
+                let record = ThreadRecord::read(&event).unwrap().expect("a known record");
+                kinds.push(record.kind());
+                record.to_event(&"k".into())
+            }
+        };
+        assert_eq!(again.event_type, event.event_type, "{topic}");
+        assert_eq!(again.run_id, event.run_id, "{topic}");
+        let (again, event) = (again.data.to_json().unwrap(), event.data.to_json().unwrap());
+        assert_eq!(again, event, "{topic}");
+    }
+    kinds.sort_unstable();
+    kinds.dedup();
+    let all = [
+        "idle-signal-accepted",
+        "idle-signal-enqueued",
+        "idle-signal-rejected",
+        "thread-owner-request",
+        "thread-owner-response",
+        "thread-peer-request",
+        "thread-peer-response",
+    ];
+    assert_eq!(kinds, all);
 }
 
 #[test]
@@ -149,4 +193,16 @@ fn what_is_no_record_is_an_error_or_nothing() {
         .unwrap()
         .stamp();
     assert_eq!(ThreadRecord::read(&event).unwrap(), None);
+    assert_eq!(PresenceRecord::read(&event).unwrap(), None);
+    for (kind, data) in [
+        ("thread-owner-request", "{}"),
+        (
+            "thread-peer-response",
+            r#"{"requestId":"1","sourceId":"s","peer":[]}"#,
+        ),
+        ("idle-signal-accepted", "7"),
+    ] {
+        let event = NewEvent::new(kind, "r").with_json(data).unwrap().stamp();
+        assert!(PresenceRecord::read(&event).is_err(), "{kind} {data}");
+    }
 }

@@ -5,7 +5,8 @@ use bowline_agent::agent::RunOptions;
 use bowline_agent::memory::Memory;
 use bowline_agent::message::{Message, prompt};
 use bowline_agent::threads::{
-    Accepted, SendOptions, Signal, SignalKind, ThreadEvent, ThreadId, ThreadRecord,
+    Accepted, IfActive, IfIdle, SendOptions, Signal, SignalKind, ThreadEvent, ThreadId,
+    ThreadRecord,
 };
 
 use bowline_events::{PubSubExt, SubscribeOptions};
@@ -180,9 +181,9 @@ async fn another_agent_has_its_turn_afterwards() {
     world.until_working().await;
     let poet = a.threads.send_message(OTHER, thread(), "rhyme").await;
     assert_eq!(poet.unwrap(), Accepted::Queued);
-    let only = SendOptions::new().only_if_active();
-    let blocked = a.threads.send_signal(OTHER, thread(), "now", only).await;
-    assert!(matches!(blocked.unwrap(), Accepted::Blocked { .. }));
+    let only = SendOptions::new().if_idle(IfIdle::Discard);
+    let dropped = a.threads.send_signal(OTHER, thread(), "now", only).await;
+    assert_eq!(dropped.unwrap(), Accepted::Discard);
     world.gate.add_permits(1);
     assert_eq!(reader.said().await.0, "heard work");
     assert_eq!(reader.said().await.0, "heard rhyme");
@@ -192,17 +193,66 @@ async fn another_agent_has_its_turn_afterwards() {
 async fn signals_are_dropped_where_that_is_wanted() {
     let world = World::new();
     let a = world.process().await;
-    let idle = a
-        .threads
-        .send_signal(AGENT, thread(), "a", SendOptions::new().only_if_active());
-    assert_eq!(idle.await.unwrap(), Accepted::Dropped);
+    let active = SendOptions::new().if_idle(IfIdle::Discard);
+    let idle = SendOptions::new().if_active(IfActive::Discard);
+    let sent = a.threads.send_signal(AGENT, thread(), "a", active);
+    assert_eq!(sent.await.unwrap(), Accepted::Discard);
     a.send("work").await;
     world.until_working().await;
-    let busy = a
-        .threads
-        .send_signal(AGENT, thread(), "b", SendOptions::new().only_if_idle());
-    assert_eq!(busy.await.unwrap(), Accepted::Dropped);
+    let sent = a.threads.send_signal(AGENT, thread(), "b", idle);
+    assert_eq!(sent.await.unwrap(), Accepted::Discard);
     assert_eq!(world.heard.all(), ["work"]);
+}
+
+#[tokio::test]
+async fn a_signal_for_an_agent_at_work_can_be_kept_for_later_and_is_not_shown_then() {
+    let world = World::new();
+    let (a, b) = (world.process().await, world.process().await);
+    let mut reader = b.read().await;
+    a.send("work").await;
+    world.until_working().await;
+    let later = Signal::user("later");
+    let keep = SendOptions::new().if_active(IfActive::Persist);
+    let sent = || {
+        b.threads
+            .send_signal(AGENT, thread(), later.clone(), keep.clone())
+    };
+    assert_eq!(sent().await.unwrap(), Accepted::Persist);
+    assert_eq!(sent().await.unwrap(), Accepted::Before);
+    world.gate.add_permits(1);
+    assert_eq!(reader.said().await.0, "heard work");
+    let memory = Memory::new(world.store.clone());
+    let kept = memory.recent(thread().id(), 10).await.unwrap();
+    let kept = kept.iter().filter_map(Signal::of_message);
+    assert_eq!(kept.filter(|it| *it == later).count(), 1);
+    // Nothing else was shown meanwhile.
+    a.send("next").await;
+    assert_eq!(reader.said().await.0, "heard next");
+}
+
+#[tokio::test]
+async fn a_signal_gets_the_attributes_of_the_way_that_it_goes() {
+    let world = World::new();
+    let a = world.process().await;
+    let mut reader = a.read().await;
+    let options = SendOptions::new()
+        .active_attribute("when", "now")
+        .and_then(|it| it.idle_attribute("when", "first"))
+        .unwrap();
+    let send = |text| {
+        let signal = Signal::user(text).with_attribute("when", "?").unwrap();
+        let options = options.clone();
+        a.threads.send_signal(AGENT, thread(), signal, options)
+    };
+    send("work").await.unwrap();
+    world.until_working().await;
+    send("more").await.unwrap();
+    world.gate.add_permits(1);
+    let (said, _) = reader.said().await;
+    let both = r#"heard <user when="first">work</user>|<user when="now">more</user>"#;
+    assert_eq!(said, both);
+    assert!(SendOptions::new().active_attribute("a b", 1).is_err());
+    assert!(SendOptions::new().idle_attribute("a", [1]).is_err());
 }
 
 #[tokio::test]
@@ -235,15 +285,16 @@ async fn what_is_said_and_answered_is_remembered() {
         reader.said().await;
     }
     signals.push(Signal::new(SignalKind::Reactive, "the tide turns"));
-    for _ in 0..2 {
-        let kept = a
-            .threads
-            .persist_signal(AGENT, thread(), signals[2].clone());
-        kept.await.unwrap();
-        let (_, told, end) = reader.run().await;
-        assert_eq!(end, ThreadEvent::Completed);
-        assert_eq!(told, ["start", "data-signal", "finish"]);
-    }
+    let keep = || {
+        let keep = SendOptions::new().if_idle(IfIdle::Persist);
+        a.threads
+            .send_signal(AGENT, thread(), signals[2].clone(), keep)
+    };
+    assert_eq!(keep().await.unwrap(), Accepted::Persist);
+    let (_, told, end) = reader.run().await;
+    assert_eq!(end, ThreadEvent::Completed);
+    assert_eq!(told, ["start", "data-signal", "finish"]);
+    assert_eq!(keep().await.unwrap(), Accepted::Before);
     let messages = Memory::new(world.store)
         .recent(thread().id(), 10)
         .await
@@ -292,10 +343,9 @@ async fn a_signal_that_is_kept_is_shown_as_the_reference_shows_it() {
         .subscribe(topic, SubscribeOptions::new())
         .await
         .unwrap();
-    a.threads
-        .persist_signal(AGENT, thread(), signal)
-        .await
-        .unwrap();
+    let keep = SendOptions::new().if_idle(IfIdle::Persist);
+    let kept = a.threads.send_signal(AGENT, thread(), signal, keep);
+    assert_eq!(kept.await.unwrap(), Accepted::Persist);
     let mut ours = Vec::new();
     while ours.len() < theirs.len() {
         let record = records.next().await.unwrap().unwrap();
@@ -326,7 +376,8 @@ async fn what_cannot_be_given_is_refused() {
     let send = a.threads.send_message(AGENT, &theirs, "hello").await;
     assert_eq!(send.unwrap_err().kind(), ErrorKind::AlreadyExists);
     assert_eq!(a.threads.active_run(&theirs).await.unwrap(), None);
-    let keep = a.threads.persist_signal(AGENT, &theirs, "hello").await;
+    let keep = SendOptions::new().if_idle(IfIdle::Persist);
+    let keep = a.threads.send_signal(AGENT, &theirs, "hello", keep).await;
     assert_eq!(keep.unwrap_err().kind(), ErrorKind::AlreadyExists);
     a.threads.close().await;
     let send = a.threads.send_message(AGENT, thread(), "hello").await;
@@ -348,7 +399,7 @@ async fn signals_of_many_senders_are_heard_once_each() {
                 let text = format!("{sender}.{n}");
                 let sent = threads.send_message(AGENT, thread(), text).await.unwrap();
                 assert!(
-                    !matches!(sent, Accepted::Before | Accepted::Dropped),
+                    !matches!(sent, Accepted::Before | Accepted::Discard),
                     "{sent:?}"
                 );
             }

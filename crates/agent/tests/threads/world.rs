@@ -8,7 +8,7 @@ use bowline_agent::memory::MemoryOptions;
 use bowline_agent::model::{ChatRequest, PromptContent, PromptMessage};
 use bowline_agent::scripted::{Answer, ScriptedModel};
 use bowline_agent::threads::{
-    Accepted, Signal, ThreadEvent, ThreadId, ThreadItem, ThreadStream, Threads,
+    Accepted, Ownership, Signal, ThreadEvent, ThreadId, ThreadItem, ThreadStream, Threads,
 };
 use bowline_agent::tool::{ToolContext, ToolError, tool};
 use bowline_agent::{Agent, AgentHandle, DurableAgent};
@@ -39,6 +39,10 @@ pub(crate) struct World {
     pub(crate) gate: Arc<Semaphore>,
     pub(crate) working: Arc<Semaphore>,
     pub(crate) heard: Heard,
+    /// How long it is asked who has claimed a thread.
+    pub(crate) discovery: Duration,
+    /// How long a claimed owner has to take a signal.
+    pub(crate) acceptance: Duration,
 }
 
 /// What the models were told, run by run: the last and longest request of each.
@@ -72,6 +76,16 @@ impl World {
             gate: Arc::new(Semaphore::new(0)),
             working: Arc::new(Semaphore::new(0)),
             heard: Heard::default(),
+            discovery: Duration::from_millis(20),
+            acceptance: Duration::from_secs(60),
+        }
+    }
+
+    /// The same, for processes that wait until they are answered.
+    pub(crate) fn patient(&self) -> Self {
+        Self {
+            discovery: Duration::from_secs(60),
+            ..self.clone()
         }
     }
 
@@ -135,6 +149,8 @@ impl World {
             .agent(agent.clone())
             .agent(other.on(&engine).unwrap())
             .lease(Duration::from_millis(600))
+            .owner_discovery(self.discovery)
+            .owner_acceptance(self.acceptance)
             .start();
         Process {
             threads,
@@ -171,6 +187,13 @@ impl Process {
             heard.push_str(&result.unwrap_or_default());
         }
         heard
+    }
+
+    pub(crate) async fn claim(&self) -> Ownership {
+        let claim = self
+            .threads
+            .claim_ownership(AGENT, thread(), RunOptions::new());
+        claim.await.unwrap()
     }
 
     pub(crate) async fn read(&self) -> Reader {

@@ -129,13 +129,7 @@ impl Signal {
     /// # Errors
     /// `InvalidInput` for another value, and for what is no name, as of an [element](Self::with_tag_name).
     pub fn with_attribute(mut self, name: impl Into<Text>, value: impl Serialize) -> Result<Self> {
-        let name = name.into();
-        check_name("the name of an attribute", &name)?;
-        let value = Data::of(&value).map_err(|error| Error::engine("signal", error))?;
-        if value.as_str().starts_with(['{', '[']) || value.is_null() {
-            let message = "an attribute is a text, a number or a truth value";
-            return Err(invalid(message).with_subject(name));
-        }
+        let (name, value) = attribute(name.into(), &value)?;
         self.attributes.insert(name, value);
         Ok(self)
     }
@@ -172,6 +166,13 @@ impl Signal {
         &self.attributes
     }
 
+    /// Gives it `attributes`, instead of its own of the same names.
+    pub(super) fn add(&mut self, attributes: &Extra) {
+        for (name, value) in attributes.iter() {
+            self.attributes.insert(name.clone(), value.clone());
+        }
+    }
+
     /// # Errors
     /// `InvalidInput` for a signal without an id or with one that is very long, `TooLarge`.
     pub(super) fn check(&self) -> Result<()> {
@@ -193,6 +194,17 @@ impl Signal {
 
 /// Bytes of the id of a signal.
 const MAX_ID: usize = 256;
+
+/// An attribute, checked.
+pub(super) fn attribute(name: Text, value: &impl Serialize) -> Result<(Text, Data)> {
+    check_name("the name of an attribute", &name)?;
+    let value = Data::of(value).map_err(|error| Error::engine("signal", error))?;
+    if value.as_str().starts_with(['{', '[']) || value.is_null() {
+        let message = "an attribute is a text, a number or a truth value";
+        return Err(invalid(message).with_subject(name));
+    }
+    Ok((name, value))
+}
 
 fn check_name(what: &str, name: &Text) -> Result<()> {
     if markup::is_name(name) {
