@@ -47,10 +47,7 @@ async fn compete(house: &House, engines: u64, runs: u64, items: u64) {
     let mut all = Vec::new();
     for seed in 0..engines {
         let line = Arc::new(Line::new(seed + 1));
-        let hands = Hands {
-            effects: effects.clone(),
-            line: Arc::clone(&line),
-        };
+        let hands = Hands::new(&effects, &line);
         let engine = house.far_with(&line, Hints::UpTo(3), Reach::Process);
         let engine = engine.workers(seed > 0).lease(Duration::from_secs(30));
         let engine = engine.max_runs(4).workflow(wide(&hands, items));
