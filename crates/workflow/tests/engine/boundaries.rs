@@ -14,32 +14,32 @@ use crate::line::{Death, Line};
 use crate::scenes::{Effects, Hands, SCENES, Scene};
 use crate::wires::Hints;
 
-const RUN: &str = "run-1";
+pub(crate) const RUN: &str = "run-1";
 /// Nothing here takes this long.
 const FOREVER: Duration = Duration::from_secs(20);
 
 /// What processes are like.
 #[derive(Debug, Clone, Copy)]
-struct Setting {
+pub(crate) struct Setting {
     /// How far the bus reaches: what is in this process is told at once.
     reach: Reach,
     dispatch: Dispatch,
 }
 
 impl Setting {
-    const fn new(reach: Reach, dispatch: Dispatch) -> Self {
+    pub(crate) const fn new(reach: Reach, dispatch: Dispatch) -> Self {
         Self { reach, dispatch }
     }
 }
 
 /// What has come out of a run.
 #[derive(Debug, PartialEq)]
-struct Outcome {
-    status: RunStatus,
+pub(crate) struct Outcome {
+    pub(crate) status: RunStatus,
     result: Option<String>,
     state: String,
     steps: Vec<(String, String)>,
-    told: Vec<String>,
+    pub(crate) told: Vec<String>,
 }
 
 /// A process that has the workflow of a scene.
@@ -57,7 +57,7 @@ async fn process(
 }
 
 /// Starts the run if it is not there, resumes it as often as it halts, and waits for its end.
-async fn see_to_it(engine: &Engine, scene: &Scene) -> Run {
+pub(crate) async fn see_to_it(engine: &Engine, scene: &Scene) -> Run {
     let start = Start::with(&2_u64).unwrap().run_id(RUN);
     match engine.start(scene.name, start).await {
         Ok(_) => {}
@@ -104,7 +104,7 @@ pub(crate) fn normal(event: &bowline_events::Event, in_order: bool) -> String {
     value.to_string()
 }
 
-async fn outcome(house: &House, run: &Run, scene: &Scene) -> Outcome {
+pub(crate) async fn outcome(house: &House, run: &Run, scene: &Scene) -> Outcome {
     let result = run.result().await.unwrap();
     let mut told = Vec::new();
     loop {
@@ -160,7 +160,11 @@ async fn live(
 }
 
 /// What a run is like when nobody dies, how many executions it takes and how many operations.
-async fn undisturbed(house: &House, scene: &Scene, setting: Setting) -> (Outcome, u32, u64) {
+pub(crate) async fn undisturbed(
+    house: &House,
+    scene: &Scene,
+    setting: Setting,
+) -> (Outcome, u32, u64) {
     let effects = Effects::default();
     let line = Arc::new(Line::new(1));
     let engine = process(house, scene, &effects, &line, setting).await;
