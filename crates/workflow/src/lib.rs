@@ -26,7 +26,7 @@ pub use builder::{When, WorkflowBuilder, when};
 pub use clock::{Clock, SystemClock};
 pub use context::{StepContext, TestContext};
 pub use data::Data;
-pub use definition::{RetryPolicy, Workflow};
+pub use definition::{Dispatch, RetryPolicy, Workflow};
 pub use engine::{
     Engine, EngineBuilder, Run, RunCursor, RunEvent, RunHistory, RunInfo, RunPage, RunQuery,
     RunResult, RunStream, RunWatch, Start, TimeTravel, WatchEvent,

@@ -23,7 +23,7 @@ pub use trial::Trial;
 use crate::definition::{Check, LoopKind, Until, Width};
 use crate::outlet::Outlet;
 use crate::step::{Any, Feeds, FeedsEach, IntoStep, Shape, Typed, TypedStep, Undeclared};
-use crate::{Data, Result, RetryPolicy, Workflow};
+use crate::{Data, Dispatch, Result, RetryPolicy, Workflow};
 
 /// A workflow that is being written down: entries, one after the other, each of which gets what the one before returned.
 ///
@@ -202,6 +202,14 @@ impl<I, O, C, L> WorkflowBuilder<I, O, C, L> {
     #[must_use]
     pub fn quiet(mut self) -> Self {
         self.plan.options.quiet = true;
+        self
+    }
+
+    /// How much of a run a worker takes at a time: the whole run, unless this is called. The process that works on a run decides by
+    /// what its own workflow says, so processes that differ in this share runs. Nested in another workflow it has no effect.
+    #[must_use]
+    pub fn dispatch(mut self, dispatch: Dispatch) -> Self {
+        self.plan.options.dispatch = dispatch;
         self
     }
 

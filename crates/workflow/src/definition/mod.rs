@@ -1,5 +1,6 @@
 //! What a workflow consists of.
 
+mod dispatch;
 mod entry;
 mod function;
 mod likeness;
@@ -11,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use bowline_events::Text;
 
+pub use dispatch::Dispatch;
 pub(crate) use entry::{
     Branch, Entry, Foreach, Loop, LoopKind, Mapping, Node, Reference, Sleep, StepDefinition,
     StepKind, Until, Width,
@@ -58,6 +60,7 @@ pub(crate) struct Options {
     pub(crate) outlet: Option<Arc<dyn Outlet>>,
     /// Whether its runs tell their watchers nothing.
     pub(crate) quiet: bool,
+    pub(crate) dispatch: Dispatch,
     pub(crate) schemas: Schemas,
 }
 
@@ -73,6 +76,7 @@ impl Default for Options {
             state: None,
             outlet: None,
             quiet: false,
+            dispatch: Dispatch::default(),
             schemas: Schemas::default(),
         }
     }

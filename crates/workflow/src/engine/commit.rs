@@ -41,17 +41,53 @@ impl Driver {
             }
             Insisted::Lost(_) => false,
             Insisted::Failed(error) => {
-                tracing::error!(run = %self.run_id(), %error, "what happened to a run was not written");
-                if matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::InvalidInput) {
-                    let problem = format!("the store does not take what happened: {error}");
-                    return self.break_off(&problem).await;
-                }
+                self.refused(&error).await;
                 false
             }
         }
     }
 
-    fn prepare(&mut self, facts: &[Fact]) -> Result<(Commit, u64)> {
+    /// Commits facts, and with them that others may go on with the run.
+    pub(super) async fn let_go(&mut self, facts: &[Fact]) -> Left {
+        let prepared = self.append(facts).and_then(|(commit, _)| {
+            self.give_back(RunStatus::Pending, self.shared.now());
+            self.record.body.exact = true;
+            self.put(commit)
+        });
+        let commit = match prepared {
+            Ok(commit) => commit,
+            Err(error) => {
+                let problem = format!("what happened cannot be written: {error}");
+                self.break_off(&problem).await;
+                return Left::Gone;
+            }
+        };
+        let shared = &self.shared;
+        match shared.insist(&commit, |_| !shared.is_abandoning()).await {
+            Insisted::Kept(_) => {}
+            // Nobody else could have written that, so it was kept, and somebody has the run by now.
+            Insisted::Lost(_) if shared.has_appended(&commit).await => {}
+            Insisted::Lost(_) => return Left::Gone,
+            Insisted::Failed(error) => {
+                self.refused(&error).await;
+                return Left::Gone;
+            }
+        }
+        self.voice.silence();
+        Left::Offered
+    }
+
+    /// The store does not take what happened.
+    async fn refused(&mut self, error: &bowline_store::Error) {
+        tracing::error!(run = %self.run_id(), %error, "what happened to a run was not written");
+        if matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::InvalidInput) {
+            let problem = format!("the store does not take what happened: {error}");
+            self.break_off(&problem).await;
+        }
+    }
+
+    /// Appends facts to the journal; how many entries that are.
+    fn append(&self, facts: &[Fact]) -> Result<(Commit, u64)> {
         let published = self.voice.published();
         let entries: Result<Vec<_>> = facts.iter().map(|fact| encode(published, fact)).collect();
         let entries = entries?;
@@ -60,6 +96,11 @@ impl Driver {
         if !entries.is_empty() {
             commit = commit.append_at(self.record.log(), self.end, entries);
         }
+        Ok((commit, count))
+    }
+
+    fn prepare(&mut self, facts: &[Fact]) -> Result<(Commit, u64)> {
+        let (mut commit, count) = self.append(facts)?;
         if !self.machine.status().is_active() {
             let at = facts.last().map_or_else(|| self.shared.now(), Fact::at);
             self.record.status = self.machine.status();
@@ -133,13 +174,10 @@ impl Driver {
     /// The engine is closed: others go on with the run. What it has begun ends first, so that nothing runs twice at a time.
     pub(super) async fn release(&mut self) -> Left {
         let facts = self.stop().await;
-        if !facts.is_empty() {
-            if !self.advance(facts).await {
-                return Left::Gone;
-            }
-            if !self.machine.status().is_active() {
-                return Left::Settled;
-            }
+        if !facts.is_empty()
+            && let Some(left) = self.advance(facts).await
+        {
+            return left;
         }
         let telling = self.shared.options.drain / 2;
         let now = self.shared.now();
@@ -158,13 +196,17 @@ impl Driver {
         let all = self.machine.noted();
         publisher.wait_for(&self.voice, all, deadline).await;
         self.voice.silence();
-        self.record.status = status;
-        self.record.due = Some(due);
-        self.record.body.worker = None;
+        self.give_back(status, due);
         self.record.body.told = Some(self.voice.published());
         let written = self.write_record().await;
         self.shared.due.notify_one();
         if written { Left::Handed } else { Left::Gone }
+    }
+
+    fn give_back(&mut self, status: RunStatus, due: Timestamp) {
+        self.record.status = status;
+        self.record.due = Some(due);
+        self.record.body.worker = None;
     }
 
     /// The run cannot go on: its definition has changed, or its journal is damaged.

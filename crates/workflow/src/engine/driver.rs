@@ -1,6 +1,7 @@
 //! Working on one run until it ends, waits, or is somebody else's.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bowline_events::{Text, Timestamp};
 use tokio::time::{Instant, sleep_until};
@@ -13,7 +14,11 @@ use super::record::{RUNS, Replayed, RunRecord};
 use super::shared::{Active, Settled, Shared};
 use super::tasks::Tasks;
 use crate::context::RunServices;
+use crate::definition::Dispatch;
 use crate::machine::{Command, Fact, Machine, Notice, RunStatus, Spot};
+
+/// How long a run that others are to have waits for its events to be published; then it stays for another step.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Works on one run.
 pub(super) struct Driver {
@@ -51,6 +56,8 @@ pub(super) enum Left {
     Settled,
     /// Others may go on with it.
     Handed,
+    /// The same, at once: they are to be told.
+    Offered,
     /// Somebody else has it, or nobody needs to.
     Gone,
 }
@@ -102,6 +109,7 @@ impl Driver {
             launch::record_outcome(&self.shared, &self.record).await;
         }
         let behind = matches!(left, Left::Gone) && self.farewell().await;
+        let offered = matches!(left, Left::Offered).then(|| self.record.workflow.clone());
         let shared = Arc::clone(&self.shared);
         if self.record.body.large {
             self.record.body.fill(&self.machine);
@@ -113,6 +121,10 @@ impl Driver {
         shared.leave(&run, settled);
         if behind {
             shared.leave_behind();
+        }
+        // This engine is one of those that may take it.
+        if let Some(workflow) = offered {
+            shared.offer(&run, &workflow).await;
         }
     }
 
@@ -142,17 +154,14 @@ impl Driver {
                     return Left::Gone;
                 }
             };
-            if !self.advance(facts).await {
-                return Left::Gone;
-            }
-            if !self.machine.status().is_active() {
-                return Left::Settled;
+            if let Some(left) = self.advance(facts).await {
+                return left;
             }
         }
     }
 
-    /// Lets facts happen: commits them, then tells of them, then does what follows. `false` when the run is not ours any more.
-    pub(super) async fn advance(&mut self, facts: Vec<Fact>) -> bool {
+    /// Lets facts happen: commits them, then tells of them, then does what follows. Why this driver has to stop then, if it has to.
+    pub(super) async fn advance(&mut self, facts: Vec<Fact>) -> Option<Left> {
         let mut commands = Vec::new();
         let mut happened = Vec::with_capacity(facts.len());
         let mut given_up: Vec<usize> = Vec::new();
@@ -164,7 +173,8 @@ impl Driver {
             }
             if let Err(mismatch) = self.machine.apply(&fact) {
                 tracing::error!(run = %self.record.id, fact = ?fact, "a fact does not fit: {}", mismatch.0);
-                return self.break_off(&mismatch.0).await;
+                self.break_off(&mismatch.0).await;
+                return Some(Left::Gone);
             }
             happened.push(fact);
             let new = self.machine.take_commands();
@@ -174,15 +184,32 @@ impl Driver {
             }));
             commands.extend(new);
         }
+        if self.lets_go().await {
+            return Some(self.let_go(&happened).await);
+        }
         if !self.commit_and_tell(&happened).await {
-            return false;
+            return Some(Left::Gone);
+        }
+        if !self.machine.status().is_active() {
+            return Some(Left::Settled);
         }
         // An engine that is being closed begins nothing; who goes on with the run asks the machine again.
         if self.shared.is_closing() {
             commands.retain(|command| matches!(command, Command::Abort { .. }));
         }
         self.obey(commands);
-        true
+        None
+    }
+
+    /// Whether others are to have the run now: a step is next, nothing goes on here, and what was said is told, so that who goes on
+    /// knows how much that is.
+    async fn lets_go(&mut self) -> bool {
+        let options = &self.machine.workflow().definition().options;
+        options.dispatch == Dispatch::Step
+            && !self.shared.is_closing()
+            && self.tasks.is_idle()
+            && self.machine.is_at_step()
+            && self.shared.publisher.is_done(&self.voice, PATIENCE).await
     }
 
     async fn commit_and_tell(&mut self, facts: &[Fact]) -> bool {

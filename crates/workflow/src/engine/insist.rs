@@ -98,6 +98,23 @@ impl Shared {
         Ok(Some(version))
     }
 
+    /// Whether the journal has what `commit` was to add to it.
+    pub(super) async fn has_appended(&self, commit: &Commit) -> bool {
+        for operation in commit.operations() {
+            if let Operation::Append {
+                log,
+                entries,
+                end: Some(end),
+                ..
+            } = operation
+                && !matches!(self.has_entries(log, *end, entries).await, Ok(true))
+            {
+                return false;
+            }
+        }
+        true
+    }
+
     async fn has_entries(
         &self,
         log: &LogName,

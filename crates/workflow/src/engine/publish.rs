@@ -38,6 +38,8 @@ pub(super) struct Voice {
     topic: Topic,
     /// How much of what the run had to tell is published for certain.
     published: AtomicU64,
+    /// What is said and not told yet.
+    open: AtomicU64,
     /// Somebody else tells the rest.
     silent: AtomicBool,
 }
@@ -86,6 +88,7 @@ impl Voice {
             run: run.clone(),
             topic: Topic::workflow_events(run),
             published: AtomicU64::new(published),
+            open: AtomicU64::new(0),
             silent: AtomicBool::new(false),
         })
     }
@@ -147,6 +150,7 @@ impl Publisher {
 
     async fn say(&self, voice: &Arc<Voice>, content: Content) {
         let voice = Arc::clone(voice);
+        voice.open.fetch_add(1, Ordering::SeqCst);
         let message = Message { voice, content };
         match &self.queue {
             None => deliver(&*self.bus, &self.told, message, NEAR).await,
@@ -165,6 +169,17 @@ impl Publisher {
         let told = open.wait_for(|_| voice.published() >= wanted);
         // Who waits looks himself how far it has come.
         let _ = timeout_at(deadline, told).await;
+    }
+
+    /// Waits until everything is told that `voice` has said, at most for a time. Whether it is.
+    pub(super) async fn is_done(&self, voice: &Voice, wait: Duration) -> bool {
+        let is_done = || voice.open.load(Ordering::SeqCst) == 0;
+        let Some(queue) = &self.queue else {
+            return is_done();
+        };
+        let mut open = queue.open.subscribe();
+        let told = open.wait_for(|_| is_done());
+        timeout_at(Instant::now() + wait, told).await.is_ok()
     }
 
     /// Whether there is something that is said and not told.
@@ -259,6 +274,12 @@ async fn send_all(
 }
 
 async fn deliver(bus: &dyn PubSub, told: &Told, message: Message, attempts: u32) {
+    let voice = Arc::clone(&message.voice);
+    speak(bus, told, message, attempts).await;
+    voice.open.fetch_sub(1, Ordering::SeqCst);
+}
+
+async fn speak(bus: &dyn PubSub, told: &Told, message: Message, attempts: u32) {
     let Message { voice, content } = message;
     match content {
         Content::Notice(notice) => notify(bus, &voice, notice, attempts).await,

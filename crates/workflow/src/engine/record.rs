@@ -52,6 +52,9 @@ pub(crate) struct RunBody {
     /// How many of its notices were published when it was given back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) told: Option<u64>,
+    /// It was given back when no more of them were published than its journal says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) exact: bool,
     /// What came out of it is too large for the record and is in the journal only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) large: bool,
@@ -87,6 +90,7 @@ impl RunBody {
             suspended: Vec::new(),
             nested: Vec::new(),
             told: None,
+            exact: false,
             large: false,
             cleared: false,
         }

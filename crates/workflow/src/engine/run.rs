@@ -81,12 +81,19 @@ impl Run {
             .clone()
             .or_else(|| self.engine.shared.active(&self.id));
         if let Some(active) = active
-            && let Work::Settled(settled) = active.left().await
-            && self.is_present(&settled).await
+            && let Some(result) = self.settled(&active).await
         {
-            return Ok(RunResult(settled));
+            return Ok(result);
         }
         self.result_from_store().await
+    }
+
+    /// Waits until this engine does not work on the run any more; the result, if it has ended or halted by that.
+    async fn settled(&self, active: &Active) -> Option<RunResult> {
+        match active.left().await {
+            Work::Settled(settled) if self.is_present(&settled).await => Some(RunResult(settled)),
+            _ => None,
+        }
     }
 
     /// Whether a result is not that of an earlier halt.
@@ -129,8 +136,20 @@ impl Run {
                     None => std::future::pending().await,
                 }
             };
+            // It may be back here.
+            let active = self.engine.shared.active(&self.id);
+            let here = async {
+                match &active {
+                    Some(active) => self.settled(active).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = told => pause = FIRST_LOOK,
+                settled = here => match settled {
+                    Some(result) => return Ok(result),
+                    None => pause = FIRST_LOOK,
+                },
                 () = sleep(pause) => pause = (pause * 2).min(LAST_LOOK),
             }
         }

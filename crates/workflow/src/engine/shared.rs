@@ -185,25 +185,25 @@ impl Shared {
 
     /// Whether this engine takes another run.
     pub(super) fn has_room(&self) -> bool {
-        self.options.workers
-            && !self.is_closing()
-            && lock(&self.active).len() < self.options.max_runs
+        self.has_room_beside(&lock(&self.active))
+    }
+
+    fn has_room_beside(&self, active: &HashMap<Text, Arc<Active>>) -> bool {
+        self.options.workers && !self.is_closing() && active.len() < self.options.max_runs
+    }
+
+    /// As [`enter`](Self::enter), unless this engine takes no further run.
+    pub(super) fn enter_if_room(&self, run: &Text) -> Option<Arc<Active>> {
+        let mut active = lock(&self.active);
+        match self.has_room_beside(&active) {
+            true => enter_among(&mut active, run),
+            false => None,
+        }
     }
 
     /// Notes that this engine works on a run; `None` if it does already.
     pub(super) fn enter(&self, run: &Text) -> Option<Arc<Active>> {
-        let mut active = lock(&self.active);
-        if active.contains_key(run) {
-            return None;
-        }
-        let entered = Arc::new(Active {
-            cancel: CancelSource::default(),
-            doubt: AtomicBool::new(false),
-            doubted: Notify::new(),
-            state: watch::channel(Work::Going).0,
-        });
-        active.insert(run.clone(), Arc::clone(&entered));
-        Some(entered)
+        enter_among(&mut lock(&self.active), run)
     }
 
     /// The run is not worked on any more; who waits for it is told.
@@ -261,6 +261,20 @@ impl Active {
         let left = state.wait_for(|work| !matches!(work, Work::Going)).await;
         left.map_or(Work::Gone, |work| work.clone())
     }
+}
+
+fn enter_among(active: &mut HashMap<Text, Arc<Active>>, run: &Text) -> Option<Arc<Active>> {
+    if active.contains_key(run) {
+        return None;
+    }
+    let entered = Arc::new(Active {
+        cancel: CancelSource::default(),
+        doubt: AtomicBool::new(false),
+        doubted: Notify::new(),
+        state: watch::channel(Work::Going).0,
+    });
+    active.insert(run.clone(), Arc::clone(&entered));
+    Some(entered)
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

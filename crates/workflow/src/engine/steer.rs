@@ -247,6 +247,7 @@ impl Engine {
         record.body.worker = take.then(|| self.shared.worker().to_string());
         record.body.ended = None;
         record.body.cleared = false;
+        record.body.exact = false;
         record.body.empty();
         let expect = Expect::Version(record.version);
         let (id, index) = (record.id.clone(), record.index());

@@ -157,16 +157,13 @@ impl Shared {
         let Some(workflow) = self.workflow(&record.workflow).cloned() else {
             return Ok(());
         };
-        if !self.has_room() {
-            return Ok(());
-        }
-        let Some(active) = self.enter(&record.id) else {
+        let Some(active) = self.enter_if_room(&record.id) else {
             return Ok(());
         };
         let run = record.id.clone();
         match self.claim(record, &workflow, orphan).await {
-            Ok(Some((record, replayed))) => {
-                self.set_off(active, record, replayed, true);
+            Ok(Some((record, replayed, ask))) => {
+                self.set_off(active, record, replayed, ask);
                 Ok(())
             }
             Ok(None) => {
@@ -181,12 +178,14 @@ impl Shared {
         }
     }
 
+    /// Enters this engine as the one that works on a run; `None` when somebody else was faster. The last part: whether more of it
+    /// may be told than its journal says.
     async fn claim(
         &self,
         mut record: RunRecord,
         workflow: &Workflow,
         orphan: bool,
-    ) -> Result<Option<(RunRecord, Replayed)>> {
+    ) -> Result<Option<(RunRecord, Replayed, bool)>> {
         let mut replayed = match self.replay_changed(&record, workflow).await {
             Ok(replayed) => replayed,
             Err(error) if error.kind() == ErrorKind::Corrupt => {
@@ -211,9 +210,11 @@ impl Shared {
             replayed.end += 1;
         }
         replayed.machine.ask_again();
+        let ask = orphan || !record.body.exact;
         record.status = RunStatus::Running;
         record.due = None;
         record.body.worker = Some(self.worker().to_string());
+        record.body.exact = false;
         if record.body.graph.is_empty() {
             record.body.graph = workflow.hash();
         }
@@ -227,7 +228,7 @@ impl Shared {
                 return Err(Error::store("take", error).with_subject(record.id));
             }
         }
-        Ok(Some((record, replayed)))
+        Ok(Some((record, replayed, ask)))
     }
 
     /// A run whose journal does not fit has failed, where everybody can see it. Whoever believes that he works on it is

@@ -68,6 +68,11 @@ impl Tasks {
         self.running.is_empty()
     }
 
+    /// Whether nothing runs and nothing sleeps.
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.timers.is_empty()
+    }
+
     /// The first of those that sleep to wake up.
     pub(super) fn first_timer(&self) -> Option<Timer> {
         self.timers.peek().map(|Reverse(timer)| *timer)

@@ -1,6 +1,7 @@
 //! What a run waits for.
 
 use super::{Active, Command, Machine, Phase, Spot};
+use crate::definition::Entry;
 
 impl Machine {
     /// Everything that was asked for and not answered: after a replay, what is to be done now.
@@ -25,6 +26,15 @@ impl Machine {
             }
         }
         commands
+    }
+
+    /// Whether a step is to be executed that did not begin yet, as far as this is asked before anything does. What maps is no step.
+    pub(crate) fn is_at_step(&self) -> bool {
+        let is_step = |spot: &Spot| {
+            let entry = self.frames[spot.frame].workflow.entry(spot.entry);
+            !matches!(entry, Some(Entry::Map(_)))
+        };
+        self.running().iter().any(is_step)
     }
 
     /// Asks once more for everything that was not answered.

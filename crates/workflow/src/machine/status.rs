@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RunStatus {
-    /// Made, and not begun.
+    /// Made and not begun, or given back: whoever has room goes on with it.
     Pending,
     /// Steps run.
     Running,

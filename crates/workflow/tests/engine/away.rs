@@ -33,10 +33,7 @@ async fn runs_end_on_a_store_that_fails_at_random_and_double_nothing() {
         let house = House::new();
         let effects = Effects::default();
         let line = Arc::new(Line::new(seed));
-        let hands = Hands {
-            effects: effects.clone(),
-            line: Arc::clone(&line),
-        };
+        let hands = Hands::new(&effects, &line);
         let scenes: Vec<_> = SCENES
             .into_iter()
             .filter(|scene| scene.name != "suspend")
@@ -98,10 +95,7 @@ async fn all_told(house: &House, run: &str) -> Vec<String> {
 async fn runs_end_while_the_bus_is_away_and_are_told_in_order_afterwards() {
     let house = House::new();
     let line = Arc::new(Line::new(1));
-    let hands = Hands {
-        effects: Effects::default(),
-        line: Arc::clone(&line),
-    };
+    let hands = Hands::new(&Effects::default(), &line);
     let works = engine(&house, &line, vec![linear(&hands)], Reach::Host).await;
     line.cut_bus(true);
     for n in 0..20 {
@@ -142,10 +136,7 @@ async fn runs_end_while_the_bus_is_away_and_are_told_in_order_afterwards() {
 async fn what_a_bus_may_have_lost_is_told_again_at_its_place() {
     let house = House::new();
     let line = Arc::new(Line::new(7));
-    let hands = Hands {
-        effects: Effects::default(),
-        line: Arc::clone(&line),
-    };
+    let hands = Hands::new(&Effects::default(), &line);
     let works = engine(&house, &line, vec![linear(&hands)], Reach::Host).await;
     line.bus_faults(300);
     let mut again = 0;
@@ -170,10 +161,7 @@ async fn what_a_bus_may_have_lost_is_told_again_at_its_place() {
 async fn an_engine_listens_again_when_a_subscription_has_ended() {
     let house = House::new();
     let line = Arc::new(Line::new(1));
-    let hands = Hands {
-        effects: Effects::default(),
-        line: Arc::clone(&line),
-    };
+    let hands = Hands::new(&Effects::default(), &line);
     line.deafen(true);
     let works = house.far(&line).lease(LONG_LEASE).poll(LONG_LEASE);
     let works = works.workflow(linear(&hands)).start().await.unwrap();
@@ -200,10 +188,7 @@ async fn an_engine_listens_again_when_a_subscription_has_ended() {
 async fn who_waits_for_a_result_waits_until_the_store_is_back() {
     let house = House::new();
     let line = Arc::new(Line::new(1));
-    let hands = Hands {
-        effects: Effects::default(),
-        line: Arc::clone(&line),
-    };
+    let hands = Hands::new(&Effects::default(), &line);
     let looks = house.far(&line).workers(false).workflow(linear(&hands));
     let looks = looks.start().await.unwrap();
     let start = Start::with(&1_u64).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bowline_events::Reach;
 use bowline_store::SqliteStore;
-use bowline_workflow::{Engine, ErrorKind, Resume, Run, RunStatus, Start};
+use bowline_workflow::{Dispatch, Engine, ErrorKind, Resume, Run, RunStatus, Start};
 use futures_util::StreamExt;
 use serde_json::Value;
 
@@ -14,18 +14,32 @@ use crate::line::{Death, Line};
 use crate::scenes::{Effects, Hands, SCENES, Scene};
 use crate::wires::Hints;
 
-const RUN: &str = "run-1";
+pub(crate) const RUN: &str = "run-1";
 /// Nothing here takes this long.
 const FOREVER: Duration = Duration::from_secs(20);
 
+/// What processes are like.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting {
+    /// How far the bus reaches: what is in this process is told at once.
+    reach: Reach,
+    dispatch: Dispatch,
+}
+
+impl Setting {
+    pub(crate) const fn new(reach: Reach, dispatch: Dispatch) -> Self {
+        Self { reach, dispatch }
+    }
+}
+
 /// What has come out of a run.
 #[derive(Debug, PartialEq)]
-struct Outcome {
-    status: RunStatus,
+pub(crate) struct Outcome {
+    pub(crate) status: RunStatus,
     result: Option<String>,
     state: String,
     steps: Vec<(String, String)>,
-    told: Vec<String>,
+    pub(crate) told: Vec<String>,
 }
 
 /// A process that has the workflow of a scene.
@@ -34,19 +48,16 @@ async fn process(
     scene: &Scene,
     effects: &Effects,
     line: &Arc<Line>,
-    reach: Reach,
+    setting: Setting,
 ) -> Engine {
-    let hands = Hands {
-        effects: effects.clone(),
-        line: Arc::clone(line),
-    };
-    let engine = house.far_with(line, Hints::Times(1), reach);
+    let hands = Hands::new(effects, line).dispatched(setting.dispatch);
+    let engine = house.far_with(line, Hints::Times(1), setting.reach);
     let engine = engine.workflow((scene.make)(&hands));
     engine.start().await.unwrap()
 }
 
 /// Starts the run if it is not there, resumes it as often as it halts, and waits for its end.
-async fn see_to_it(engine: &Engine, scene: &Scene) -> Run {
+pub(crate) async fn see_to_it(engine: &Engine, scene: &Scene) -> Run {
     let start = Start::with(&2_u64).unwrap().run_id(RUN);
     match engine.start(scene.name, start).await {
         Ok(_) => {}
@@ -93,7 +104,7 @@ pub(crate) fn normal(event: &bowline_events::Event, in_order: bool) -> String {
     value.to_string()
 }
 
-async fn outcome(house: &House, run: &Run, scene: &Scene) -> Outcome {
+pub(crate) async fn outcome(house: &House, run: &Run, scene: &Scene) -> Outcome {
     let result = run.result().await.unwrap();
     let mut told = Vec::new();
     loop {
@@ -126,10 +137,16 @@ async fn outcome(house: &House, run: &Run, scene: &Scene) -> Outcome {
 }
 
 /// A process that dies. Whether it did, or had nothing to do any more before.
-async fn live(house: &House, scene: &Scene, effects: &Effects, death: Death, reach: Reach) -> bool {
+async fn live(
+    house: &House,
+    scene: &Scene,
+    effects: &Effects,
+    death: Death,
+    setting: Setting,
+) -> bool {
     let line = Arc::new(Line::with_death(Some(death)));
     let whole = async {
-        let engine = process(house, scene, effects, &line, reach).await;
+        let engine = process(house, scene, effects, &line, setting).await;
         see_to_it(&engine, scene).await;
         engine.close().await;
     };
@@ -143,10 +160,14 @@ async fn live(house: &House, scene: &Scene, effects: &Effects, death: Death, rea
 }
 
 /// What a run is like when nobody dies, how many executions it takes and how many operations.
-async fn undisturbed(house: &House, scene: &Scene, reach: Reach) -> (Outcome, u32, u64) {
+pub(crate) async fn undisturbed(
+    house: &House,
+    scene: &Scene,
+    setting: Setting,
+) -> (Outcome, u32, u64) {
     let effects = Effects::default();
     let line = Arc::new(Line::new(1));
-    let engine = process(house, scene, &effects, &line, reach).await;
+    let engine = process(house, scene, &effects, &line, setting).await;
     let run = see_to_it(&engine, scene).await;
     let outcome = outcome(house, &run, scene).await;
     engine.close().await;
@@ -158,20 +179,20 @@ async fn survives(
     house: House,
     scene: &Scene,
     deaths: &[Death],
-    reach: Reach,
+    setting: Setting,
     wanted: &(Outcome, u32, u64),
 ) -> usize {
-    let what = format!("{} with {deaths:?} on a bus of {reach:?}", scene.name);
+    let what = format!("{} with {deaths:?}, {setting:?}", scene.name);
     let survived = tokio::time::timeout(FOREVER, async {
         let effects = Effects::default();
         let mut died = 0;
         for death in deaths {
-            died += usize::from(live(&house, scene, &effects, *death, reach).await);
+            died += usize::from(live(&house, scene, &effects, *death, setting).await);
         }
         let before = effects.total();
         let committed = count(&house.journal(RUN).await, "ended");
         let line = Arc::new(Line::new(1));
-        let engine = process(&house, scene, &effects, &line, reach).await;
+        let engine = process(&house, scene, &effects, &line, setting).await;
         let run = see_to_it(&engine, scene).await;
         let outcome = outcome(&house, &run, scene).await;
         assert_eq!(outcome, wanted.0, "{what}");
@@ -201,20 +222,23 @@ async fn survives(
 /// Every case of `deaths` for every scene, on houses of a kind; `deaths` is given the number of operations of a process.
 async fn at_boundaries<F: Future<Output = House>>(
     scenes: &[Scene],
-    reach: Reach,
+    setting: Setting,
     house: impl Fn() -> F,
     deaths: impl Fn(u64) -> Vec<Vec<Death>>,
 ) {
     const AT_ONCE: usize = 48;
     for scene in scenes {
-        let wanted = undisturbed(&house().await, scene, reach).await;
+        let whole = Setting::new(setting.reach, Dispatch::Run);
+        let wanted = undisturbed(&house().await, scene, whole).await;
+        let found = undisturbed(&house().await, scene, setting).await;
+        assert_eq!((&found.0, found.1), (&wanted.0, wanted.1), "{setting:?}");
         let (wanted, house) = (&wanted, &house);
-        let cases = deaths(wanted.2);
+        let cases = deaths(found.2);
         let most = cases.len();
         let died: Vec<usize> =
             futures_util::stream::iter(cases)
                 .map(|deaths| async move {
-                    survives(house().await, scene, &deaths, reach, wanted).await
+                    survives(house().await, scene, &deaths, setting, wanted).await
                 })
                 .buffer_unordered(AT_ONCE)
                 .collect()
@@ -245,28 +269,65 @@ fn two(operations: u64, apart: u64) -> Vec<Vec<Death>> {
     pairs.collect()
 }
 
+const HERE: Setting = Setting::new(Reach::Process, Dispatch::Run);
+const FAR: Setting = Setting::new(Reach::Host, Dispatch::Run);
+const SPREAD_HERE: Setting = Setting::new(Reach::Process, Dispatch::Step);
+const SPREAD_FAR: Setting = Setting::new(Reach::Host, Dispatch::Step);
+
+async fn house() -> House {
+    House::new()
+}
+
+async fn database() -> House {
+    House::on(Arc::new(SqliteStore::in_memory().await.unwrap()))
+}
+
+fn some(operations: u64) -> Vec<Vec<Death>> {
+    two(operations, 5)
+}
+
+fn a_few() -> Vec<Scene> {
+    let scenes = SCENES.into_iter();
+    let few = scenes.filter(|scene| ["linear", "parallel", "suspend"].contains(&scene.name));
+    few.collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_death_at_any_boundary_costs_nothing_but_the_step_that_ran() {
-    at_boundaries(&SCENES, Reach::Process, || async { House::new() }, one).await;
+    at_boundaries(&SCENES, HERE, house, one).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nor_does_it_where_events_go_to_the_bus_in_the_background() {
-    at_boundaries(&SCENES, Reach::Host, || async { House::new() }, one).await;
+    at_boundaries(&SCENES, FAR, house, one).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nor_does_the_death_of_the_process_that_goes_on() {
-    let some = |operations| two(operations, 5);
-    at_boundaries(&SCENES, Reach::Process, || async { House::new() }, some).await;
+    at_boundaries(&SCENES, HERE, house, some).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nor_does_any_death_on_a_database() {
-    let scenes: Vec<Scene> = SCENES
-        .into_iter()
-        .filter(|scene| ["linear", "parallel", "suspend"].contains(&scene.name))
-        .collect();
-    let house = || async { House::on(Arc::new(SqliteStore::in_memory().await.unwrap())) };
-    at_boundaries(&scenes, Reach::Host, house, one).await;
+    at_boundaries(&a_few(), FAR, database, one).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_does_one_where_a_run_is_given_back_after_every_step() {
+    at_boundaries(&SCENES, SPREAD_HERE, house, one).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_does_one_there_with_a_bus_in_the_background() {
+    at_boundaries(&SCENES, SPREAD_FAR, house, one).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_do_two_there() {
+    at_boundaries(&SCENES, SPREAD_HERE, house, some).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_does_any_there_on_a_database() {
+    at_boundaries(&a_few(), SPREAD_FAR, database, one).await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bowline_events::Reach;
 use bowline_store::SqliteStore;
-use bowline_workflow::{RunStatus, Start, StepContext, StepError, Workflow, step};
+use bowline_workflow::{Dispatch, RunStatus, Start, StepContext, StepError, Workflow, step};
 
 use crate::house::{House, count};
 use crate::line::Line;
@@ -37,20 +37,18 @@ fn wide(hands: &Hands, items: u64) -> Workflow {
         Ok::<_, StepError>(sum)
     };
     let lanes: Vec<Workflow> = lanes.collect();
-    let workflow = Workflow::builder("wide").input::<u64>().parallel(lanes);
+    let workflow = Workflow::builder("wide").dispatch(hands.dispatch);
+    let workflow = workflow.input::<u64>().parallel(lanes);
     workflow.map(sum).build().unwrap()
 }
 
 /// `runs` runs on `engines` engines whose hints arrive as they like.
-async fn compete(house: &House, engines: u64, runs: u64, items: u64) {
+async fn compete(house: &House, engines: u64, runs: u64, items: u64, dispatch: Dispatch) {
     let effects = Effects::default();
     let mut all = Vec::new();
     for seed in 0..engines {
         let line = Arc::new(Line::new(seed + 1));
-        let hands = Hands {
-            effects: effects.clone(),
-            line: Arc::clone(&line),
-        };
+        let hands = Hands::new(&effects, &line).dispatched(dispatch);
         let engine = house.far_with(&line, Hints::UpTo(3), Reach::Process);
         let engine = engine.workers(seed > 0).lease(Duration::from_secs(30));
         let engine = engine.max_runs(4).workflow(wide(&hands, items));
@@ -92,17 +90,29 @@ fn scale() -> (u64, u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_engines_share_the_work_and_double_nothing() {
     let (runs, items) = scale();
-    compete(&House::new(), 3, runs, items).await;
+    compete(&House::new(), 3, runs, items, Dispatch::Run).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_engines_share_the_work_and_double_nothing() {
     let (runs, items) = scale();
-    compete(&House::new(), 6, runs, items).await;
+    compete(&House::new(), 6, runs, items, Dispatch::Run).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn engines_share_a_database() {
     let store = SqliteStore::in_memory().await.unwrap();
-    compete(&House::on(Arc::new(store)), 4, 6, 5).await;
+    compete(&House::on(Arc::new(store)), 4, 6, 5, Dispatch::Run).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn engines_share_the_steps_of_runs_and_double_nothing() {
+    let (runs, items) = scale();
+    compete(&House::new(), 4, runs, items, Dispatch::Step).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn engines_share_the_steps_of_runs_in_a_database() {
+    let store = SqliteStore::in_memory().await.unwrap();
+    compete(&House::on(Arc::new(store)), 4, 6, 5, Dispatch::Step).await;
 }

@@ -77,12 +77,7 @@ async fn cancelled_with(death: Option<Death>) -> (RunStatus, Vec<(String, String
         .into_iter()
         .find(|scene| scene.name == "suspend")
         .unwrap();
-    let make = |line: &Arc<Line>| {
-        (suspend.make)(&Hands {
-            effects: Effects::default(),
-            line: Arc::clone(line),
-        })
-    };
+    let make = |line: &Arc<Line>| (suspend.make)(&Hands::new(&Effects::default(), line));
     let line = Arc::new(Line::new(1));
     let works = engine(&house, &line, make(&line), true).await;
     let start = Start::with(&1_u64).unwrap().run_id("r");
@@ -225,10 +220,7 @@ async fn a_handle_of_a_closed_engine_gets_the_result_that_another_one_brings_abo
         .find(|scene| scene.name == "sleep")
         .unwrap();
     let line = Arc::new(Line::new(1));
-    let hands = Hands {
-        effects: Effects::default(),
-        line: Arc::clone(&line),
-    };
+    let hands = Hands::new(&Effects::default(), &line);
     let first = engine(&house, &line, (scene.make)(&hands), true).await;
     let second = engine(&house, &line, (scene.make)(&hands), true).await;
     let start = Start::with(&1_u64).unwrap().run_id("r");

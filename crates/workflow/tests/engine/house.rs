@@ -49,7 +49,13 @@ impl House {
             line: Arc::clone(line),
             hints,
             reach,
+            replay: true,
         };
+        self.far_on(line, bus)
+    }
+
+    /// An engine at the end of a line, on this bus.
+    pub(crate) fn far_on(&self, line: &Arc<Line>, bus: FarBus) -> EngineBuilder {
         Engine::builder(self.far_store(line), Arc::new(bus))
             .clock(Arc::clone(line.clock()) as Arc<dyn Clock>)
             .lease(Duration::from_millis(100))

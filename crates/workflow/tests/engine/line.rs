@@ -46,6 +46,8 @@ pub(crate) struct Line {
     step_time: AtomicU32,
     /// Records of runs that lists have had.
     listed: AtomicU64,
+    /// Times that the bus was asked what was published.
+    asked: AtomicU64,
     dice: Mutex<Dice>,
     clock: Arc<JumpyClock>,
 }
@@ -66,6 +68,7 @@ impl Line {
             latency: AtomicU32::new(0),
             step_time: AtomicU32::new(0),
             listed: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
             dice: Mutex::new(Dice::new(seed)),
             clock: Arc::new(JumpyClock::right()),
         }
@@ -98,6 +101,16 @@ impl Line {
     /// A list of runs had this many records.
     pub(crate) fn lists(&self, records: usize) {
         self.listed.fetch_add(records as u64, Ordering::SeqCst);
+    }
+
+    /// How often the bus was asked what was published.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// The bus is asked what was published.
+    pub(crate) fn asks(&self) {
+        self.asked.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Takes the time of a step.

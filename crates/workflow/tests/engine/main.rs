@@ -6,6 +6,7 @@ mod boundaries;
 mod clocks;
 mod closing;
 mod competition;
+mod dispatch;
 mod duplicates;
 mod endings;
 mod history;

@@ -42,10 +42,7 @@ async fn a_step_that_kills_its_process_is_given_up() {
     const LIMIT: u32 = 2;
     let house = House::new();
     let effects = Effects::default();
-    let hands = || Hands {
-        effects: effects.clone(),
-        line: Arc::new(Line::new(1)),
-    };
+    let hands = || Hands::new(&effects, &Arc::new(Line::new(1)));
     let mut processes = 0;
     let result = loop {
         let hands = hands();
@@ -94,10 +91,7 @@ async fn a_run_whose_definition_has_changed_fails_where_it_can_be_seen() {
     let house = House::new();
     // So many operations that a step is committed and another is not.
     let line = Arc::new(Line::with_death(Some(Death::Before(16))));
-    let hands = |line: &Arc<Line>| Hands {
-        effects: Effects::default(),
-        line: Arc::clone(line),
-    };
+    let hands = |line: &Arc<Line>| Hands::new(&Effects::default(), line);
     let engine = house.far(&line).workflow(linear(&hands(&line)));
     let engine = engine.start().await.unwrap();
     let start = Start::with(&1_u64).unwrap().run_id("r");
@@ -166,10 +160,7 @@ async fn damage_keeps_nobody_else_from_working() {
         house.store.commit(note).await.unwrap();
     }
     let line = Arc::new(Line::new(1));
-    let hands = Hands {
-        effects: Effects::default(),
-        line: Arc::clone(&line),
-    };
+    let hands = Hands::new(&Effects::default(), &line);
     let engine = house.far(&line).workflow(linear(&hands));
     let engine = engine.start().await.unwrap();
     // A run that another one has left behind, after all that.

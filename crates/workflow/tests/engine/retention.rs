@@ -37,10 +37,7 @@ async fn nothing_is_left_of_runs_whose_retention_is_over() {
     for retention in [(5, 20), (20, 5)] {
         let house = House::new();
         let line = Arc::new(Line::new(1));
-        let hands = Hands {
-            effects: Effects::default(),
-            line: Arc::clone(&line),
-        };
+        let hands = Hands::new(&Effects::default(), &line);
         let scenes: Vec<_> = SCENES
             .into_iter()
             .filter(|scene| !["suspend", "sleep"].contains(&scene.name))

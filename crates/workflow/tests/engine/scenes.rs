@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bowline_workflow::{RetryPolicy, StepContext, StepError, Workflow, step, when};
+use bowline_workflow::{Dispatch, RetryPolicy, StepContext, StepError, Workflow, step, when};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -53,9 +53,23 @@ impl Effects {
 pub(crate) struct Hands {
     pub(crate) effects: Effects,
     pub(crate) line: Arc<Line>,
+    /// How much of a run its workers take at a time.
+    pub(crate) dispatch: Dispatch,
 }
 
 impl Hands {
+    pub(crate) fn new(effects: &Effects, line: &Arc<Line>) -> Self {
+        Self {
+            effects: effects.clone(),
+            line: Arc::clone(line),
+            dispatch: Dispatch::Run,
+        }
+    }
+
+    pub(crate) fn dispatched(self, dispatch: Dispatch) -> Self {
+        Self { dispatch, ..self }
+    }
+
     /// A step that adds `more` and counts as a side effect.
     pub(crate) fn add(
         &self,
@@ -155,6 +169,7 @@ pub(crate) fn linear(hands: &Hands) -> Workflow {
     let stateful = hands.clone();
     Workflow::builder("linear")
         .input::<u64>()
+        .dispatch(hands.dispatch)
         .step(step("one", hands.add(1)))
         .step(step("two", move |ctx: StepContext, n: u64| {
             let hands = stateful.clone();
@@ -172,6 +187,7 @@ pub(crate) fn linear(hands: &Hands) -> Workflow {
 fn parallel(hands: &Hands) -> Workflow {
     Workflow::builder("parallel")
         .input::<u64>()
+        .dispatch(hands.dispatch)
         .parallel([
             step("a", hands.add(1)),
             step("b", hands.add(2)),
@@ -185,6 +201,7 @@ fn parallel(hands: &Hands) -> Workflow {
 fn branch(hands: &Hands) -> Workflow {
     Workflow::builder("branch")
         .input::<u64>()
+        .dispatch(hands.dispatch)
         .branch([
             when(|n: &u64| *n < 100, step("small", hands.add(1))),
             when(|n: &u64| *n >= 100, step("large", hands.add(2))),
@@ -198,6 +215,7 @@ fn foreach(hands: &Hands) -> Workflow {
     let listing = hands.clone();
     Workflow::builder("foreach")
         .input::<u64>()
+        .dispatch(hands.dispatch)
         .step(step("list", move |ctx: StepContext, n: u64| {
             let hands = listing.clone();
             async move {
@@ -214,6 +232,7 @@ fn foreach(hands: &Hands) -> Workflow {
 fn repeated(hands: &Hands) -> Workflow {
     Workflow::builder("loop")
         .input::<u64>()
+        .dispatch(hands.dispatch)
         .do_until(step("grow", hands.add(2)), |n: &u64| *n > 7)
         .step(step("after", hands.add(1)))
         .build()
@@ -229,6 +248,7 @@ fn nested(hands: &Hands) -> Workflow {
         .unwrap();
     Workflow::builder("nested")
         .input::<u64>()
+        .dispatch(hands.dispatch)
         .step(step("before", hands.add(1)))
         .step(inner)
         .build()
@@ -238,6 +258,7 @@ fn nested(hands: &Hands) -> Workflow {
 fn sleep(hands: &Hands) -> Workflow {
     Workflow::builder("sleep")
         .input::<u64>()
+        .dispatch(hands.dispatch)
         .step(step("before", hands.add(1)))
         .sleep(Duration::from_millis(30))
         .step(step("after", hands.add(1)))
@@ -249,6 +270,7 @@ fn suspend(hands: &Hands) -> Workflow {
     let asking = hands.clone();
     Workflow::builder("suspend")
         .input::<u64>()
+        .dispatch(hands.dispatch)
         .step(step("ask", move |ctx: StepContext, n: u64| {
             let hands = asking.clone();
             async move {
@@ -268,6 +290,7 @@ fn retries(hands: &Hands) -> Workflow {
     let flaky = hands.clone();
     Workflow::builder("retries")
         .input::<u64>()
+        .dispatch(hands.dispatch)
         .retries(RetryPolicy::times(2).delay(Duration::from_millis(2)))
         .step(step("flaky", move |ctx: StepContext, n: u64| {
             let hands = flaky.clone();
@@ -287,6 +310,7 @@ fn bail(hands: &Hands) -> Workflow {
     let leaving = hands.clone();
     Workflow::builder("bail")
         .input::<u64>()
+        .dispatch(hands.dispatch)
         .step(step("leave", move |ctx: StepContext, n: u64| {
             let hands = leaving.clone();
             async move {

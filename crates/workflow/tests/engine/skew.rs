@@ -38,10 +38,7 @@ async fn ends(run: &Run, within: Duration) {
 }
 
 fn steps() -> Workflow {
-    linear(&Hands {
-        effects: Effects::default(),
-        line: Arc::new(Line::new(1)),
-    })
+    linear(&Hands::new(&Effects::default(), &Arc::new(Line::new(1))))
 }
 
 #[tokio::test(start_paused = true)]

@@ -85,6 +85,8 @@ pub(crate) struct FarBus {
     pub(crate) hints: Hints,
     /// How far it says that it reaches: what is in this process is never away.
     pub(crate) reach: Reach,
+    /// Whether it says that it keeps what was published.
+    pub(crate) replay: bool,
 }
 
 fn bus_fault(_: u64) -> bowline_events::Error {
@@ -142,6 +144,7 @@ impl PubSub for FarBus {
         offset: u64,
         limit: usize,
     ) -> OpFuture<'a, Vec<Arc<Event>>> {
+        self.line.asks();
         self.far(async move { self.inner.history(topic, offset, limit).await })
     }
 
@@ -168,6 +171,7 @@ impl PubSub for FarBus {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             reach: self.reach,
+            replay: self.replay,
             ..self.inner.capabilities()
         }
     }

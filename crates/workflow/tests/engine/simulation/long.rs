@@ -23,6 +23,7 @@ pub(crate) const LONG: [Scene; 3] = [
 fn pausing(name: &'static str, pause: Duration, hands: &Hands) -> Workflow {
     Workflow::builder(name)
         .input::<u64>()
+        .dispatch(hands.dispatch)
         .step(step("before", hands.add(1)))
         .sleep(pause)
         .step(step("after", hands.add(1)))
@@ -42,6 +43,7 @@ fn backoff(hands: &Hands) -> Workflow {
     let flaky = hands.clone();
     Workflow::builder("backoff")
         .input::<u64>()
+        .dispatch(hands.dispatch)
         .retries(RetryPolicy::times(1).delay(BACKOFF))
         .step(step("flaky", move |ctx: StepContext, n: u64| {
             let hands = flaky.clone();

@@ -48,8 +48,8 @@ async fn one(
     scenes: &'static [Scene],
     wanted: &[Undisturbed],
 ) {
-    println!("seed {seed}, {weather:?}");
     let mut world = World::new(seed, pace, weather, scenes).await;
+    println!("seed {seed}, {weather:?}, dispatch {:?}", world.dispatch);
     for _ in 0..ENGINES {
         world.add().await;
     }

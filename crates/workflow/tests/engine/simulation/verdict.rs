@@ -1,6 +1,6 @@
 //! What has come of runs, and what should have.
 
-use bowline_workflow::{Engine, Resume, Run, RunStatus, Start};
+use bowline_workflow::{Dispatch, Engine, Resume, Run, RunStatus, Start};
 
 use super::world::{Pace, Weather, World};
 use crate::boundaries::normal;
@@ -22,6 +22,7 @@ pub(crate) async fn undisturbed(pace: Pace, scenes: &'static [Scene]) -> Vec<Und
     let mut all = Vec::new();
     for scene in scenes {
         let mut world = World::new(1, pace, Weather::Clocks, scenes).await;
+        world.dispatch = Some(Dispatch::Run);
         let process = world.process(true).await;
         let start = Start::with(&2_u64).unwrap().run_id("r");
         process.engine.start(scene.name, start).await.unwrap();

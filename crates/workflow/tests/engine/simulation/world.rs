@@ -6,7 +6,7 @@ use std::time::Duration;
 use bowline_events::Reach;
 use bowline_store::SqliteStore;
 use bowline_workflow::schedule::Scheduler;
-use bowline_workflow::{Clock, Engine};
+use bowline_workflow::{Clock, Dispatch, Engine};
 
 use crate::clocks::{JumpyClock, Origin};
 use crate::house::House;
@@ -104,6 +104,8 @@ pub(crate) struct World {
     scenes: &'static [Scene],
     origin: Origin,
     reach: Reach,
+    /// How much of a run workers take at a time; `None` where that differs from process to process.
+    pub(crate) dispatch: Option<Dispatch>,
 }
 
 impl World {
@@ -121,6 +123,8 @@ impl World {
             false => House::new(),
         };
         let reach = [Reach::Process, Reach::Host][usize::from(dice.below(2) == 1)];
+        let dispatch = [Some(Dispatch::Run), Some(Dispatch::Step), None];
+        let dispatch = dispatch[usize::try_from(dice.below(3)).unwrap()];
         Self {
             house,
             effects: Effects::default(),
@@ -132,6 +136,7 @@ impl World {
             scenes,
             origin: Origin::now(),
             reach,
+            dispatch,
         }
     }
 
@@ -140,10 +145,11 @@ impl World {
         let clock = JumpyClock::since(self.origin);
         let line = Arc::new(Line::with_clock(self.dice.next(), clock));
         line.slow_down(self.pace.operation, self.pace.step);
-        let hands = Hands {
-            effects: self.effects.clone(),
-            line: Arc::clone(&line),
+        let dispatch = match self.dispatch {
+            Some(dispatch) => dispatch,
+            None => [Dispatch::Run, Dispatch::Step][usize::from(self.dice.below(2) == 1)],
         };
+        let hands = Hands::new(&self.effects, &line).dispatched(dispatch);
         let engine = self.house.far_with(&line, Hints::UpTo(2), self.reach);
         let engine = engine.workers(workers).max_runs(16);
         let engine = engine.lease(self.pace.lease).poll(self.pace.poll);
