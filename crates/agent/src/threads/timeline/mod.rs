@@ -1,5 +1,9 @@
 //! What a reader of a thread sees: whole runs, one after the other. Decisions only; nothing here waits or reads.
 
+mod event;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 
 use bowline_events::Text;
@@ -7,53 +11,12 @@ use bowline_events::Text;
 use super::part::Ending;
 use super::record::ThreadRecord;
 use crate::chunk::RawChunk;
+pub use event::{ThreadEvent, ThreadItem};
 
 /// Bytes of pieces that wait for the run before them to end.
 pub(super) const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Runs of which the end was seen, so that what comes late of them is not taken for new.
 const REMEMBERED: usize = 1000;
-
-/// What happens in a thread.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum ThreadEvent {
-    /// A run begins.
-    Began,
-    /// A piece of its stream, in the form of [`Chunk`](crate::Chunk).
-    Part(RawChunk),
-    /// It waits for somebody. It goes on later.
-    Suspended,
-    /// It has ended by itself.
-    Completed,
-    /// Somebody has stopped it.
-    Aborted,
-    /// It has failed; the reason.
-    Failed(String),
-    /// What was seen of it does not count: it begins anew, or not at all.
-    Discarded,
-    /// Whoever tells of it is gone or silent. If it comes back, it goes on under `Began` where it was; if somebody else goes on with
-    /// it, `Discarded` comes first.
-    Lost,
-}
-
-impl ThreadEvent {
-    /// Whether it is the last of its run, as it is told now.
-    pub fn is_end(&self) -> bool {
-        !matches!(self, Self::Began | Self::Part(_) | Self::Suspended)
-    }
-}
-
-/// Something that happens in a thread.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct ThreadItem {
-    /// The run.
-    pub run_id: Text,
-    /// Names this telling of the run.
-    pub stream_id: Text,
-    /// What happens.
-    pub event: ThreadEvent,
-}
 
 /// One telling of a run.
 #[derive(Debug)]
@@ -372,194 +335,4 @@ impl Timeline {
 fn ended_cleanly(segment: &Segment) -> bool {
     let last = segment.parts.back();
     last.is_some_and(|part| part.kind() == "finish")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    use super::super::record::{RunCompleted, RunFailed, RunRef, RunRegistered, StreamPart};
-
-    fn registered(run: &str, stream: &str) -> ThreadRecord {
-        ThreadRecord::Registered(RunRegistered {
-            run_id: run.to_owned().into(),
-            stream_id: stream.to_owned().into(),
-            stream_seq: 1,
-            source_id: None,
-        })
-    }
-
-    fn part(run: &str, stream: &str, text: &str) -> ThreadRecord {
-        ThreadRecord::Part(StreamPart {
-            run_id: run.to_owned().into(),
-            stream_id: stream.to_owned().into(),
-            part: RawChunk::read(format!(r#"{{"type":"{text}"}}"#)).unwrap(),
-            source_id: None,
-        })
-    }
-
-    fn this(run: &str, stream: &str) -> RunRef {
-        RunRef {
-            run_id: run.to_owned().into(),
-            stream_id: Some(stream.to_owned().into()),
-        }
-    }
-
-    fn completed(run: &str, stream: &str, persisted: Option<bool>) -> ThreadRecord {
-        let RunRef { run_id, stream_id } = this(run, stream);
-        ThreadRecord::Completed(RunCompleted {
-            run_id,
-            stream_id,
-            persisted,
-        })
-    }
-
-    fn shown(timeline: &mut Timeline) -> Vec<String> {
-        std::iter::from_fn(|| timeline.next())
-            .map(|it| match it.event {
-                ThreadEvent::Part(part) => format!("{} {}", it.run_id, part.kind()),
-                event => format!("{} {event:?}", it.run_id),
-            })
-            .collect()
-    }
-
-    #[test]
-    fn runs_are_shown_whole_and_in_the_order_in_which_they_began() {
-        let mut it = Timeline::default();
-        for record in [
-            registered("a", "1"),
-            part("a", "1", "x"),
-            registered("b", "2"),
-            part("b", "2", "y"),
-            completed("b", "2", Some(true)),
-            part("a", "1", "z"),
-        ] {
-            it.take(record, Holds::Yes);
-        }
-        assert_eq!(shown(&mut it), ["a Began", "a x", "a z"]);
-        it.take(completed("a", "1", Some(true)), Holds::Yes);
-        let rest = ["a Completed", "b Began", "b y", "b Completed"];
-        assert_eq!(shown(&mut it), rest);
-        assert_eq!(it.bytes(), 0);
-        it.take(part("a", "1", "late"), Holds::Yes);
-        assert_eq!(shown(&mut it), [""; 0]);
-    }
-
-    #[test]
-    fn an_echo_of_the_past_is_shown_only_when_it_is_proved() {
-        for (persisted, last, proved) in [
-            (Some(true), "x", true),
-            (Some(false), "finish", false),
-            (None, "finish", true),
-            (None, "x", false),
-        ] {
-            let mut it = Timeline::default();
-            it.take(registered("a", "1"), Holds::No);
-            it.take(part("a", "1", last), Holds::No);
-            assert_eq!(shown(&mut it), [""; 0]);
-            it.take(completed("a", "1", persisted), Holds::No);
-            assert_eq!(!shown(&mut it).is_empty(), proved, "{persisted:?} {last}");
-            assert_eq!(it.bytes(), 0);
-        }
-    }
-
-    #[test]
-    fn a_run_that_waited_goes_on_in_the_same_telling() {
-        let mut it = Timeline::default();
-        it.take(registered("a", "1"), Holds::Yes);
-        it.take(part("a", "1", "x"), Holds::Yes);
-        it.take(ThreadRecord::Suspended(this("a", "1")), Holds::Yes);
-        it.take(part("a", "1", "y"), Holds::Yes);
-        it.take(completed("a", "1", Some(true)), Holds::Yes);
-        let all = [
-            "a Began",
-            "a x",
-            "a Suspended",
-            "a Began",
-            "a y",
-            "a Completed",
-        ];
-        assert_eq!(shown(&mut it), all);
-    }
-
-    #[test]
-    fn what_is_discarded_is_not_shown_or_taken_back() {
-        let mut it = Timeline::default();
-        it.take(registered("a", "1"), Holds::Yes);
-        it.take(part("a", "1", "x"), Holds::Yes);
-        it.take(ThreadRecord::Discarded(this("a", "1")), Holds::Yes);
-        assert_eq!(shown(&mut it), [""; 0]);
-        it.take(registered("a", "2"), Holds::Yes);
-        it.take(part("a", "2", "x"), Holds::Yes);
-        assert_eq!(shown(&mut it), ["a Began", "a x"]);
-        it.take(ThreadRecord::Discarded(this("a", "2")), Holds::Yes);
-        assert_eq!(shown(&mut it), ["a Discarded"]);
-    }
-
-    #[test]
-    fn a_run_whose_lease_is_gone_twice_in_a_row_is_lost() {
-        let mut it = Timeline::default();
-        it.take(registered("a", "1"), Holds::Yes);
-        it.held_by(None);
-        it.take(part("a", "1", "x"), Holds::Yes);
-        it.held_by(None);
-        it.held_by(Some(&"a".into()));
-        it.held_by(Some(&"b".into()));
-        assert_eq!(shown(&mut it), ["a Began", "a x"]);
-        it.held_by(None);
-        assert_eq!(shown(&mut it), ["a Lost"]);
-        assert!(!it.wants_owner());
-    }
-
-    #[test]
-    fn a_run_that_was_lost_goes_on_when_it_is_told_again() {
-        let lost = || {
-            let mut it = Timeline::default();
-            it.take(registered("a", "1"), Holds::Yes);
-            it.take(part("a", "1", "x"), Holds::Yes);
-            it.held_by(None);
-            it.held_by(None);
-            it
-        };
-        let mut it = lost();
-        assert_eq!(shown(&mut it), ["a Began", "a x", "a Lost"]);
-        it.take(part("a", "1", "y"), Holds::No);
-        it.take(completed("a", "1", Some(true)), Holds::No);
-        assert_eq!(shown(&mut it), ["a Began", "a y", "a Completed"]);
-        // It comes back before its loss was read.
-        let mut it = lost();
-        it.take(part("a", "1", "y"), Holds::Yes);
-        let all = ["a Began", "a x", "a Lost", "a Began", "a y"];
-        assert_eq!(shown(&mut it), all);
-        let mut it = lost();
-        shown(&mut it);
-        it.take(ThreadRecord::Discarded(this("a", "1")), Holds::No);
-        it.take(part("a", "1", "late"), Holds::No);
-        assert_eq!(shown(&mut it), ["a Discarded"]);
-    }
-
-    #[test]
-    fn a_run_that_never_held_a_lease_is_not_lost() {
-        let mut it = Timeline::default();
-        it.take(registered("a", "1"), Holds::Unknown);
-        for _ in 0..3 {
-            it.held_by(None);
-        }
-        assert_eq!(shown(&mut it), ["a Began"]);
-    }
-
-    #[test]
-    fn a_run_that_fails_before_it_is_told_is_shown() {
-        let mut it = Timeline::default();
-        let RunRef { run_id, stream_id } = this("a", "1");
-        it.take(
-            ThreadRecord::Failed(RunFailed {
-                run_id,
-                stream_id,
-                error: "no".into(),
-            }),
-            Holds::Yes,
-        );
-        assert_eq!(shown(&mut it), ["a Began", "a Failed(\"no\")"]);
-    }
 }
