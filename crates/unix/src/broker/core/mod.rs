@@ -1,23 +1,24 @@
 //! The routing state machine: frames in, queued bytes and local events out. No input or output happens here.
 
+mod membership;
+mod publish;
+
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use bowline_events::{Event, Topic, json};
 use bytes::Bytes;
 use uuid::Uuid;
 
 use super::clients::{ClientId, Clients};
-use super::encode::{Body, Encoded, FAN_OUT_TAIL, SHARE_FROM};
+use super::encode::Encoded;
 use super::horizon::Horizon;
 use super::queue::{Part, Run};
-use super::route::{Limits, Outputs, Route, Sink};
+use super::route::{Limits, Outputs, Sink};
 use super::topics::{Member, Membership, Subscribers, Topics};
 use crate::event::Reader;
-use crate::frame::{Frame, Ignored, Kind, RawText, write_membership};
-use crate::hazard;
-use crate::stamp::{Now, STAMPED, Stamp};
+use crate::frame::{Frame, Ignored, Kind};
+use crate::stamp::{Now, Stamp};
 
 /// What was not passed on.
 #[derive(Debug, Default, Clone, Copy)]
@@ -194,246 +195,6 @@ impl Broker {
     /// Numbered frames of [`ClientId::OWN`] are those of `publisher`.
     pub(crate) fn set_own(&mut self, publisher: Uuid) {
         self.own = Some(publisher);
-    }
-
-    fn subscribe(&mut self, from: ClientId, frame: &Frame<'_>, now: Now, out: &mut Outputs) {
-        let membership = Membership::of(frame);
-        let Some(client) = self.clients.get(from) else {
-            return;
-        };
-        let new = !client.holds(&membership);
-        if new {
-            if !client.join(&membership, self.limits.queue) {
-                out.kicked.push(from);
-                self.remove_kicked(out);
-                return;
-            }
-            self.topics.join(&membership, Member::Remote(from));
-        }
-        self.acknowledge(Kind::Subscribed, from, frame, now, out);
-        if new {
-            self.recover(from, &membership, frame.topic, now, out);
-        }
-    }
-
-    fn unsubscribe(&mut self, from: ClientId, frame: &Frame<'_>, now: Now, out: &mut Outputs) {
-        let membership = Membership::of(frame);
-        let Some(client) = self.clients.get(from) else {
-            return;
-        };
-        if client.leave(&membership) {
-            self.topics.leave(&membership, Member::Remote(from));
-        }
-        self.acknowledge(Kind::Unsubscribed, from, frame, now, out);
-    }
-
-    /// Every membership frame is acknowledged, with topic and group exactly as they were asked for.
-    fn acknowledge(
-        &mut self,
-        kind: Kind,
-        to: ClientId,
-        frame: &Frame<'_>,
-        now: Now,
-        out: &mut Outputs,
-    ) {
-        let start = self.run.len();
-        self.run.push(b"{\"type\":\"");
-        self.run.push(kind.name().as_bytes());
-        self.run.push(b"\",\"topic\":\"");
-        self.run.push(frame.topic.0);
-        if let Some(group) = frame.group {
-            self.run.push(b"\",\"group\":\"");
-            self.run.push(group.0);
-        }
-        self.run.push(b"\"}\n");
-        let ack = [Part::Run(start..self.run.len())];
-        if !self.send(to, &ack, now, out) {
-            self.remove_kicked(out);
-        }
-    }
-
-    /// Answers which topics and groups somebody subscribed; see [`directory`](crate::directory).
-    fn list(&mut self, to: ClientId, now: Now, out: &mut Outputs) {
-        let mut answer = Vec::new();
-        for subscribers in self.topics.iter() {
-            if subscribers.local || !subscribers.remote.is_empty() {
-                write_membership(Kind::Listed, &subscribers.topic, None, &mut answer);
-            }
-            for group in &subscribers.groups {
-                write_membership(
-                    Kind::Listed,
-                    &subscribers.topic,
-                    Some(&group.name),
-                    &mut answer,
-                );
-            }
-        }
-        write_membership(Kind::Topics, "", None, &mut answer);
-        let start = self.run.len();
-        self.run.push(&answer);
-        if !self.send(to, &[Part::Run(start..self.run.len())], now, out) {
-            self.remove_kicked(out);
-        }
-    }
-
-    fn recover(
-        &mut self,
-        to: ClientId,
-        membership: &Membership,
-        topic: RawText<'_>,
-        now: Now,
-        out: &mut Outputs,
-    ) {
-        self.horizon.take_if(|horizon| horizon.is_over(now.instant));
-        let Some(horizon) = &mut self.horizon else {
-            return;
-        };
-        let head = [br#"{"type":"event","topic":""#, topic.0, br#"","event":"#].concat();
-        let mut tail = FAN_OUT_TAIL.to_vec();
-        if let Some(group) = &membership.group {
-            tail = br#","group":"#.to_vec();
-            json::escape_into(group, &mut tail);
-            tail.extend_from_slice(FAN_OUT_TAIL);
-        }
-        for frame in horizon.missed(to, membership, &head, &tail, &mut self.run) {
-            self.counters.recovered += 1;
-            if !self.send(to, &frame, now, out) {
-                self.remove_kicked(out);
-                return;
-            }
-        }
-    }
-
-    fn publish(
-        &mut self,
-        from: ClientId,
-        block: &Bytes,
-        start: usize,
-        frame: &Frame<'_>,
-        now: Now,
-        out: &mut Outputs,
-    ) {
-        let id = self.id_of(from, frame.number);
-        let parts = &frame.event;
-        let range = start + parts.body.start..start + parts.body.end;
-        let body = &block[range.clone()];
-        let object = start + parts.object.start..start + parts.object.end;
-        let too_large = body.len() + frame.topic.0.len() + STAMPED > self.limits.frame;
-        if too_large || hazard::check(&block[object]).is_err() {
-            self.counters.rejected += 1;
-            return;
-        }
-        self.stamp.set(id, now.wall);
-        let body = match body {
-            body if parts.is_stamped() => Body::Stamped(body),
-            body if body.len() >= SHARE_FROM => Body::Share(block.slice(range)),
-            body => Body::Copy(body),
-        };
-        let topic = frame.topic.decode();
-        if frame.local_only {
-            self.echo(from, &topic, frame.topic, body, now, out);
-            return;
-        }
-        let stamp = (self.stamp.id(), self.stamp.wall());
-        let reader = &mut self.reader;
-        let read = |reader: &mut Reader| Event {
-            id: stamp.0,
-            created_at: stamp.1,
-            delivery_attempt: 1,
-            ..reader.read(block, start, parts)
-        };
-        let mut route = Route {
-            sink: Sink {
-                clients: &mut self.clients,
-                dirty: &mut self.dirty,
-                limits: &self.limits,
-                now,
-            },
-            run: &mut self.run,
-            encoded: &mut self.encoded,
-            stamp: &self.stamp,
-            horizon: &mut self.horizon,
-        };
-        route.event(
-            &mut self.topics,
-            &topic,
-            frame.topic.0,
-            body,
-            || read(reader),
-            out,
-        );
-        self.remove_kicked(out);
-    }
-
-    /// Old clients ask the broker to deliver to themselves alone.
-    fn echo(
-        &mut self,
-        to: ClientId,
-        topic: &str,
-        raw: RawText<'_>,
-        body: Body<'_>,
-        now: Now,
-        out: &mut Outputs,
-    ) {
-        let subscribed = self
-            .topics
-            .get_mut(topic)
-            .is_some_and(|subscribers| subscribers.remote.binary_search(&to).is_ok());
-        if !subscribed {
-            return;
-        }
-        let mut encoded = std::mem::take(&mut self.encoded);
-        encoded.write(&mut self.run, raw.0, body, &self.stamp);
-        let start = self.run.len();
-        self.run.push(FAN_OUT_TAIL);
-        encoded.parts.push(Part::Run(start..self.run.len()));
-        if !self.send(to, &encoded.parts, now, out) {
-            self.remove_kicked(out);
-        }
-        self.encoded = encoded;
-    }
-
-    /// Routes an event of the broker's own process. `object` is its JSON without the stamp, on one line; empty when
-    /// [`leaves_process`](Self::leaves_process) is false.
-    pub(crate) fn publish_own(
-        &mut self,
-        topic: &Topic,
-        event: Event,
-        object: &Bytes,
-        now: Now,
-        out: &mut Outputs,
-    ) {
-        if let bowline_events::EventId::Uuid(id) = event.id {
-            self.stamp.set(id, event.created_at);
-        }
-        let mut raw = Vec::with_capacity(topic.len() + 2);
-        json::escape_into(topic, &mut raw);
-        let body = match object.len() {
-            0..2 => Body::Copy(b""),
-            2..SHARE_FROM => Body::Copy(&object[1..object.len() - 1]),
-            _ => Body::Share(object.slice(1..object.len() - 1)),
-        };
-        let mut route = Route {
-            sink: Sink {
-                clients: &mut self.clients,
-                dirty: &mut self.dirty,
-                limits: &self.limits,
-                now,
-            },
-            run: &mut self.run,
-            encoded: &mut self.encoded,
-            stamp: &self.stamp,
-            horizon: &mut self.horizon,
-        };
-        let raw = &raw[1..raw.len() - 1];
-        route.event(&mut self.topics, topic, raw, body, || event, out);
-        self.remove_kicked(out);
-    }
-
-    /// Whether an event of `topic` has to be encoded: it has receivers in other processes, now or possibly soon.
-    pub(crate) fn leaves_process(&mut self, topic: &str) -> bool {
-        let subscribers = self.topics.get_mut(topic);
-        self.horizon.is_some() || subscribers.is_some_and(|subscribers| subscribers.is_remote())
     }
 
     fn send(&mut self, to: ClientId, parts: &[Part], now: Now, out: &mut Outputs) -> bool {
