@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bowline_events::{Text, Timestamp};
+use bowline_events::{Reach, Text, Timestamp};
 use bytes::Bytes;
 
 use crate::{
@@ -196,6 +196,10 @@ impl<L: StoreLayer> Store for L {
 
     fn stats(&self) -> StoreFuture<'_, Stats> {
         StoreLayer::stats(self)
+    }
+
+    fn reach(&self) -> Reach {
+        self.inner().reach()
     }
 
     fn watch(&self, table: Table) -> Watch {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use bowline_events::{Text, Timestamp};
+use bowline_events::{Reach, Text, Timestamp};
 use bytes::Bytes;
 
 use crate::{
@@ -101,6 +101,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// What is in the store. Its time grows with the number of records.
     fn stats(&self) -> StoreFuture<'_, Stats>;
+
+    /// Who shares its data: this process, those of the host, or others on the network.
+    fn reach(&self) -> Reach {
+        Reach::Process
+    }
 
     /// Wakes up after commits that touched `table`.
     fn watch(&self, table: Table) -> Watch;

@@ -7,11 +7,13 @@ mod fold;
 mod idle;
 mod item;
 mod observe;
+mod options;
 mod output;
 mod seam;
 mod step;
 
 pub use fold::Fold;
 pub use item::{StreamEvent, StreamItem};
-pub use observe::{AgentStream, Observe};
+pub use observe::AgentStream;
+pub use options::Observe;
 pub use output::RunOutput;

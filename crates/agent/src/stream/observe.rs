@@ -5,7 +5,6 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bowline_events::{
     Delivery, ErrorKind as BusErrorKind, PubSub, StartFrom, SubscribeOptions, Subscription, Text,
@@ -13,93 +12,11 @@ use bowline_events::{
 };
 use futures_core::Stream;
 
-use super::idle::{Idle, Probe};
-use super::{Fold, RunOutput, StreamEvent, StreamItem};
+use super::idle::Idle;
+use super::{Fold, Observe, RunOutput, StreamEvent, StreamItem};
 use crate::chunk::Failure;
 use crate::durable::stop;
-use crate::{Error, ErrorKind, Result};
-
-/// How to read a run.
-#[derive(Clone, Default)]
-#[must_use]
-pub struct Observe {
-    start: Option<StartFrom>,
-    idle: Option<Duration>,
-    alive: Option<Probe>,
-    close_on_suspend: bool,
-    discard_output: bool,
-}
-
-impl Observe {
-    /// From the begin of the run, to its end.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// From `offset` on: the [`offset`](StreamItem::offset) of the last item that was seen, plus 1.
-    pub fn from_offset(mut self, offset: u64) -> Self {
-        self.start = Some(StartFrom::Offset(offset));
-        self
-    }
-
-    /// Only what happens from now on.
-    pub fn live(mut self) -> Self {
-        self.start = Some(StartFrom::Latest);
-        self
-    }
-
-    /// Ends with a [`Failed`](StreamEvent::Failed) when nothing has come for `timeout` (a millisecond at least, a year at most) and
-    /// [`is_alive`](Self::is_alive) denies, or is not set. Without it a reader waits for ever.
-    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.idle = Some(timeout);
-        self
-    }
-
-    /// Asks `alive` after each [`idle_timeout`](Self::idle_timeout) of silence whether somebody drives the run. An error counts as a
-    /// yes. An answer that comes after another event is not heard.
-    pub fn is_alive<F, A>(mut self, alive: F) -> Self
-    where
-        F: Fn() -> A + Send + Sync + 'static,
-        A: Future<Output = Result<bool>> + Send + 'static,
-    {
-        self.alive = Some(Arc::new(move || Box::pin(alive())));
-        self
-    }
-
-    /// Whether it was said how long to wait.
-    pub(crate) fn is_impatient(&self) -> bool {
-        self.idle.is_some()
-    }
-
-    /// Ends after the run has begun to wait for somebody, too.
-    pub fn close_on_suspend(mut self) -> Self {
-        self.close_on_suspend = true;
-        self
-    }
-
-    /// Where reading begins.
-    pub(crate) fn start(&self) -> StartFrom {
-        self.start.unwrap_or(StartFrom::Earliest)
-    }
-
-    /// Keeps nothing of what was read; see [`Fold::discard_output`].
-    pub fn discard_output(mut self) -> Self {
-        self.discard_output = true;
-        self
-    }
-}
-
-impl fmt::Debug for Observe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Observe")
-            .field("start", &self.start)
-            .field("idle_timeout", &self.idle)
-            .field("is_alive", &self.alive.is_some())
-            .field("close_on_suspend", &self.close_on_suspend)
-            .field("discard_output", &self.discard_output)
-            .finish()
-    }
-}
+use crate::{BoxFuture, Error, ErrorKind, Result};
 
 /// The stream of a run, as one reader sees it. Dropping it ends the reading and nothing else: neither the run nor other readers
 /// notice.
@@ -138,7 +55,16 @@ pub struct AgentStream {
     fold: Fold,
     ready: VecDeque<StreamItem>,
     idle: Option<Idle>,
+    again: Again,
     close_on_suspend: bool,
+}
+
+/// A look for what the bus has not brought, before the run is given up.
+enum Again {
+    /// Not taken since the last event.
+    Open,
+    Looking(BoxFuture<'static, Option<Subscription>>),
+    Taken,
 }
 
 impl AgentStream {
@@ -154,7 +80,7 @@ impl AgentStream {
         options: Observe,
     ) -> Result<Self> {
         let run_id = run_id.into();
-        let start = options.start.unwrap_or(StartFrom::Earliest);
+        let start = options.start();
         let subscription = subscribe(bus, &run_id, start).await?;
         let mut fold = Fold::new();
         if options.discard_output {
@@ -173,6 +99,7 @@ impl AgentStream {
             idle: options
                 .idle
                 .map(|timeout| Idle::new(timeout, options.alive)),
+            again: Again::Open,
             close_on_suspend: options.close_on_suspend,
         })
     }
@@ -184,10 +111,7 @@ impl AgentStream {
     /// `Bus` when it cannot be subscribed; what was read is kept.
     pub async fn reopen(&mut self) -> Result<()> {
         if !self.fold.is_ended() {
-            let start = match self.fold.next_offset() {
-                0 => self.start,
-                next => StartFrom::Offset(next),
-            };
+            let start = after(self.fold.next_offset(), self.start);
             self.subscription = Some(subscribe(&self.bus, &self.run_id, start).await?);
             if let Some(idle) = &mut self.idle {
                 idle.heard();
@@ -327,11 +251,35 @@ impl AgentStream {
         Error::new(ErrorKind::Closed, "observe", message).with_subject(self.run_id.clone())
     }
 
+    /// Ready when silence has an end: something was found that the bus has not brought, or nobody drives the run.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(idle) = &mut self.idle else {
             return Poll::Pending;
         };
-        ready!(idle.poll_dead(cx));
+        loop {
+            match &mut self.again {
+                Again::Looking(look) => {
+                    let found = ready!(look.as_mut().poll(cx));
+                    self.again = Again::Taken;
+                    if let Some(found) = found {
+                        self.subscription = Some(found);
+                        return Poll::Ready(());
+                    }
+                    break;
+                }
+                Again::Open => {
+                    ready!(idle.poll_dead(cx));
+                    let next = self.fold.next_offset();
+                    let start = after(next, self.start);
+                    let look = look_again(Arc::clone(&self.bus), self.run_id.clone(), next, start);
+                    self.again = Again::Looking(Box::pin(look));
+                }
+                Again::Taken => {
+                    ready!(idle.poll_dead(cx));
+                    break;
+                }
+            }
+        }
         let message = format!(
             "Durable agent stream idle for {}ms with no live producer",
             idle.timeout().as_millis()
@@ -341,6 +289,32 @@ impl AgentStream {
         self.subscription = None;
         Poll::Ready(())
     }
+}
+
+/// Where to go on when `next` is what was not seen yet.
+fn after(next: u64, start: StartFrom) -> StartFrom {
+    match next {
+        0 => start,
+        next => StartFrom::Offset(next),
+    }
+}
+
+/// The rest of a run of which something is kept that was not seen.
+async fn look_again(
+    bus: Arc<dyn PubSub>,
+    run_id: Text,
+    next: u64,
+    start: StartFrom,
+) -> Option<Subscription> {
+    if !bus.capabilities().replay || start == StartFrom::Latest {
+        return None;
+    }
+    let topic = Topic::agent_stream(&run_id);
+    let kept = bus.history(&topic, next, 1).await;
+    if kept.is_ok_and(|kept| kept.is_empty()) {
+        return None;
+    }
+    subscribe(&bus, &run_id, start).await.ok()
 }
 
 async fn subscribe(bus: &Arc<dyn PubSub>, run_id: &Text, start: StartFrom) -> Result<Subscription> {
@@ -372,6 +346,7 @@ impl Stream for AgentStream {
             };
             if let Some(idle) = &mut this.idle {
                 idle.heard();
+                this.again = Again::Open;
             }
             match delivery {
                 Some(Ok(delivery)) => {

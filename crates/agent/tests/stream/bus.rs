@@ -11,7 +11,7 @@ use bowline_agent::model::FinishReason;
 use bowline_agent::stream::Observe;
 use bowline_agent::{AgentStream, Error, ErrorKind, StreamEvent, StreamItem};
 use bowline_events::{
-    CachingPubSub, InProcessPubSub, NewEvent, PubSub, PubSubExt, Topic, Truncated,
+    CachingPubSub, InProcessPubSub, MemoryCache, NewEvent, PubSub, PubSubExt, Topic, Truncated,
 };
 
 use super::fold::events;
@@ -506,4 +506,26 @@ async fn a_reader_asks_whoever_works_on_the_run_to_stop_it() {
         assert_eq!(word.run_id, RUN, "{name}");
         assert!(stream.is_open(), "{name}: the run tells its end itself");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_bus_did_not_bring_is_read_before_a_run_is_given_up() {
+    let cache = Arc::new(MemoryCache::new());
+    let on = |bus: InProcessPubSub| CachingPubSub::new(Arc::new(bus), Arc::clone(&cache) as _);
+    let live = InProcessPubSub::builder().no_replay().build();
+    let bus: Arc<dyn PubSub> = Arc::new(on(live));
+    // The same history, without a word to those who listen.
+    let silent: Arc<dyn PubSub> = Arc::new(on(InProcessPubSub::new()));
+    let options = Observe::new()
+        .idle_timeout(Duration::from_secs(30))
+        .is_alive(|| async { Ok(false) });
+    let mut stream = open(&bus, options).await;
+    publish(&bus, delta(0)).await;
+    assert_eq!(number(&next(&mut stream).await), Some(0));
+    publish(&silent, delta(1)).await;
+    assert_eq!(number(&next(&mut stream).await), Some(1));
+    publish(&silent, delta(2)).await;
+    assert_eq!(number(&next(&mut stream).await), Some(2));
+    let item = next(&mut stream).await;
+    assert!(matches!(item.event, StreamEvent::Failed(_)), "{item:?}");
 }

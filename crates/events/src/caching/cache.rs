@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::JointPublish;
-use crate::{Event, OpFuture, PubSub, Text, Topic, TopicInfo};
+use crate::{Event, OpFuture, PubSub, Reach, Text, Topic, TopicInfo};
 
 /// Where an event landed in a cached history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,12 @@ pub trait EventCache: fmt::Debug + Send + Sync + 'static {
 
     /// Forgets the events of `topic` before index `before`.
     fn trim<'a>(&'a self, topic: &'a Topic, before: u64) -> OpFuture<'a, ()>;
+
+    /// Where else the histories are read and appended to. Where that is farther than the bus reaches, subscribers look for what the
+    /// bus does not bring them; see [`CachingPubSub::poll`](crate::CachingPubSub::poll).
+    fn reach(&self) -> Reach {
+        Reach::Process
+    }
 
     /// The topics with a history, where the cache can list them.
     fn topics(&self) -> OpFuture<'_, Vec<TopicInfo>> {

@@ -3,6 +3,7 @@
 mod cache;
 #[cfg(test)]
 mod clears;
+mod glance;
 mod joint;
 mod memory;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod splice;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 pub use cache::{CachePage, CachePosition, EventCache};
 pub use joint::{Joint, JointPublish};
@@ -34,6 +36,8 @@ use crate::{
 ///   there on exactly once, in the order of the index, whatever is published meanwhile.
 /// - A failure of the cache never stops live delivery: the event goes out without an index, and a reader that needed the
 ///   history gets a notice of kind [`Cache`](crate::ErrorKind::Cache).
+/// - Where the cache is shared with processes that the bus does not reach (one SQLite file, and each process with a bus of its own),
+///   what they publish is found in the cache, [at most a second](Self::poll) after nothing else comes.
 /// - `clear_topic` begins a new generation: attached readers get a [`Cleared`](crate::ErrorKind::Cleared) notice and then the
 ///   new events, although their indices begin at 0 again (the reference drops those silently). So it is when somebody else clears
 ///   the cache, or the history expires. No event is delivered a second time across a clear, unless it was refused: a live copy
@@ -76,8 +80,13 @@ pub struct CachingPubSub {
     joint: Option<Arc<dyn JointPublish>>,
     should_cache: Option<ShouldCache>,
     run_local: bool,
+    /// How often subscribers look into a cache that reaches farther than the bus.
+    poll: Option<Duration>,
     closed: Arc<AtomicBool>,
 }
+
+/// How often subscribers look into the cache, unless it is said.
+const POLL: Duration = Duration::from_secs(1);
 
 type ShouldCache = Arc<dyn Fn(&Topic) -> bool + Send + Sync>;
 
@@ -90,6 +99,7 @@ impl CachingPubSub {
             cache,
             should_cache: None,
             run_local: false,
+            poll: Some(POLL),
             closed: Arc::default(),
         }
     }
@@ -113,6 +123,15 @@ impl CachingPubSub {
     #[must_use]
     pub fn cache_run_local(mut self) -> Self {
         self.run_local = true;
+        self
+    }
+
+    /// How often a subscriber to which nothing comes looks into the cache, where that [reaches](EventCache::reach) farther than the
+    /// bus: it is shared with processes whose events the bus does not bring. `None` leaves that be; 1 s unless this is called, and
+    /// a millisecond at least.
+    #[must_use]
+    pub fn poll(mut self, every: Option<Duration>) -> Self {
+        self.poll = every.map(|every| every.max(Duration::from_millis(1)));
         self
     }
 
@@ -306,7 +325,11 @@ impl PubSub for CachingPubSub {
             let live = SubscribeOptions::new().skippable();
             let live = self.inner.subscribe_with(topic, live).await?;
             let cache = Arc::clone(&self.cache);
-            let source = CachingSource::new(topic, cache, live, options.start, head.ok().as_ref());
+            let poll = (self.cache.reach() > self.inner.capabilities().reach)
+                .then_some(self.poll)
+                .flatten();
+            let source = CachingSource::new(topic, cache, live, options.start, head.ok().as_ref())
+                .poll_cache(poll);
             Ok(Subscription::new(batched(Box::new(source), options.batch)))
         })
     }

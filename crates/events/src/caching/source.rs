@@ -5,7 +5,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use super::glance::Glance;
 use super::splice::{Outcome, Splice, Step};
 use crate::{
     CachePage, Delivery, ErrorKind, EventCache, Fill, OpFuture, StartFrom, Subscription,
@@ -22,6 +24,10 @@ pub(super) struct CachingSource {
     splice: Splice,
     taken: VecDeque<Delivery>,
     page: Option<OpFuture<'static, CachePage>>,
+    /// When to look for what others have appended, if the bus does not tell of that.
+    glance: Option<Glance>,
+    /// The pages that are read now were not missed by anybody.
+    glancing: bool,
 }
 
 impl CachingSource {
@@ -40,7 +46,15 @@ impl CachingSource {
             splice,
             taken: VecDeque::new(),
             page: None,
+            glance: None,
+            glancing: false,
         }
+    }
+
+    /// Looks into the cache whenever nothing has come for so long.
+    pub(super) fn poll_cache(mut self, every: Option<Duration>) -> Self {
+        self.glance = every.map(Glance::new);
+        self
     }
 
     fn poll_page(
@@ -56,6 +70,10 @@ impl CachingSource {
         self.page = None;
         Poll::Ready(match result {
             Ok(page) => self.splice.page(page, into),
+            Err(error) if self.glancing && !self.splice.is_holding() => {
+                tracing::debug!(topic = %self.topic, %error, "the cache was not looked at; trying again");
+                self.splice.page_skipped()
+            }
             Err(error) => self.splice.page_failed(error, into),
         })
     }
@@ -134,12 +152,25 @@ impl SubscriptionSource for CachingSource {
                     }
                 }
                 Step::Live => {
-                    if let Some(fill) = ready!(self.poll_live(cx, into, max)) {
-                        return Poll::Ready(fill);
+                    self.glancing = false;
+                    match self.poll_live(cx, into, max) {
+                        Poll::Ready(Some(fill)) => return Poll::Ready(fill),
+                        Poll::Ready(None) => {}
+                        Poll::Pending => {
+                            let Some(glance) = &mut self.glance else {
+                                return Poll::Pending;
+                            };
+                            ready!(glance.poll(cx));
+                            self.glancing = true;
+                            self.splice.live_lost();
+                        }
                     }
                 }
             }
             if !into.is_empty() {
+                if let Some(glance) = &mut self.glance {
+                    glance.heard();
+                }
                 return Poll::Ready(Fill::Some);
             }
         }
@@ -157,20 +188,23 @@ impl SubscriptionSource for CachingSource {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
     use tokio::sync::Notify;
 
+    use super::super::POLL;
     use super::*;
     use crate::{
         CachePosition, CachingPubSub, Error, Event, InProcessPubSub, MemoryCache, NewEvent, PubSub,
-        PubSubExt, SubscribeOptions,
+        PubSubExt, Reach, SubscribeOptions,
     };
 
-    /// A cache that answers reads when it is let, with what it had when it was asked, or not at all.
+    /// A cache for others, too, that answers reads when it is let, with what it had when it was asked, or not at all.
     #[derive(Debug, Default)]
     struct Slow {
         cache: MemoryCache,
+        reads: AtomicU32,
+        shared: bool,
         held: AtomicBool,
         broken: AtomicBool,
         let_go: Arc<Notify>,
@@ -181,7 +215,15 @@ mod tests {
             self.cache.append(topic, event)
         }
 
+        fn reach(&self) -> Reach {
+            match self.shared {
+                true => Reach::Host,
+                false => Reach::Process,
+            }
+        }
+
         fn read(&self, topic: &Topic, from: u64, limit: usize) -> OpFuture<'static, CachePage> {
+            self.reads.fetch_add(1, Relaxed);
             if self.broken.load(Relaxed) {
                 let error = Error::new(ErrorKind::Unavailable, "read", "broken");
                 return OpFuture::ready(Err(error));
@@ -261,6 +303,78 @@ mod tests {
                 let next = reader.next().await.expect("open");
                 assert_eq!(next.expect("no notice").event().index, Some(index));
             }
+        }
+    }
+
+    fn on(cache: &Arc<Slow>) -> CachingPubSub {
+        let bus = InProcessPubSub::builder().no_replay().build();
+        CachingPubSub::new(Arc::new(bus), Arc::clone(cache) as _)
+    }
+
+    async fn indices(reader: &mut Subscription, count: usize) -> Vec<Option<u64>> {
+        let mut indices = Vec::new();
+        while indices.len() < count {
+            let next = reader.next().await.expect("open");
+            indices.push(next.expect("no notice").event().index);
+        }
+        indices
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_another_bus_appends_to_a_shared_cache_is_found_there() {
+        for start in [StartFrom::Earliest, StartFrom::Latest, StartFrom::Offset(1)] {
+            let cache = Arc::new(Slow {
+                shared: true,
+                ..Slow::default()
+            });
+            let (here, elsewhere) = (on(&cache), on(&cache));
+            let topic = Topic::from("t");
+            let publish = async |bus: &CachingPubSub| {
+                let published = bus.publish(&topic, NewEvent::new("n", "r")).await;
+                published.expect("published").seq
+            };
+            let options = SubscribeOptions::new().start(start);
+            let mut reader = here.subscribe(&topic, options).await.expect("subscribed");
+            for bus in [&elsewhere, &elsewhere, &here, &elsewhere] {
+                publish(bus).await;
+            }
+            let first = u64::from(start == StartFrom::Offset(1));
+            let expected: Vec<_> = (first..4).map(Some).collect();
+            assert_eq!(indices(&mut reader, expected.len()).await, expected);
+            // Also after a look that failed, of which nothing is said.
+            cache.broken.store(true, Relaxed);
+            let silent = tokio::time::timeout(POLL * 3, reader.next()).await;
+            assert!(silent.is_err(), "{start:?}");
+            cache.broken.store(false, Relaxed);
+            assert_eq!(publish(&elsewhere).await, Some(4));
+            assert_eq!(indices(&mut reader, 1).await, [Some(4)]);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_cache_is_looked_at_only_where_it_reaches_farther_and_nothing_comes() {
+        for (shared, poll, looks) in [
+            (false, Some(POLL), 0),
+            (true, None, 0),
+            (true, Some(POLL), 10),
+            (true, Some(POLL * 2), 5),
+        ] {
+            let cache = Arc::new(Slow {
+                shared,
+                ..Slow::default()
+            });
+            let bus = on(&cache).poll(poll);
+            let options = SubscribeOptions::new();
+            let mut reader = bus.subscribe("t", options).await.expect("subscribed");
+            let before = cache.reads.load(Relaxed);
+            let silence = POLL * 10 + POLL / 2;
+            let silent = tokio::time::timeout(silence, reader.next()).await;
+            assert!(silent.is_err());
+            assert_eq!(
+                cache.reads.load(Relaxed) - before,
+                looks,
+                "{shared} {poll:?}"
+            );
         }
     }
 }

@@ -172,6 +172,12 @@ impl Splice {
         Outcome::Next
     }
 
+    /// A page could not be read that nobody needs for certain.
+    pub(super) fn page_skipped(&mut self) -> Outcome {
+        self.reading = false;
+        Outcome::Next
+    }
+
     /// The cache cannot be read: live delivery goes on without it.
     pub(super) fn page_failed(&mut self, error: Error, out: &mut VecDeque<Delivery>) -> Outcome {
         self.reading = false;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bowline_events::{
     CachePage, CachePosition, Error, ErrorKind, Event, EventCache, JointPublish, OpFuture, PubSub,
-    Result, Topic, TopicInfo,
+    Reach, Result, Topic, TopicInfo,
 };
 
 use super::detached::detached;
@@ -110,6 +110,10 @@ impl EventCache for RedisCache {
 
     fn trim<'a>(&'a self, topic: &'a Topic, before: u64) -> OpFuture<'a, ()> {
         OpFuture::new(self.histories.trim(topic, before))
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Network
     }
 
     fn topics(&self) -> OpFuture<'_, Vec<TopicInfo>> {

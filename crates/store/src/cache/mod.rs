@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bowline_events::{
-    CachePage, CachePosition, Event, EventCache, OpFuture, Retention, Text, Timestamp, Topic,
-    TopicFamily, TopicInfo,
+    CachePage, CachePosition, Event, EventCache, OpFuture, Reach, Retention, Text, Timestamp,
+    Topic, TopicFamily, TopicInfo,
 };
 
 use crate::{Commit, ErrorKind, Keep, LogInfo, LogName, Result, Store, Table, limits};
@@ -381,6 +381,10 @@ impl EventCache for StoreCache {
             self.inner.store.commit(commit).await?;
             Ok(())
         })
+    }
+
+    fn reach(&self) -> Reach {
+        self.inner.store.reach()
     }
 
     fn topics(&self) -> OpFuture<'_, Vec<TopicInfo>> {

@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bowline_events::{Text, Timestamp};
+use bowline_events::{Reach, Text, Timestamp};
 use bytes::Bytes;
 use deadpool_postgres::{Object, Pool};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -287,6 +287,10 @@ impl Store for PostgresStore {
             let rows = self.ask("stats", Asked::new(stats::SQL)).await?;
             stats::read(&rows).map_err(|error| self.odd("stats", error))
         })
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Network
     }
 
     fn watch(&self, table: Table) -> Watch {

@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use bowline_events::{Text, Timestamp};
+use bowline_events::{Reach, Text, Timestamp};
 use bytes::Bytes;
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
@@ -277,6 +277,13 @@ impl Store for SqliteStore {
 
     fn stats(&self) -> StoreFuture<'_, Stats> {
         self.read("stats", stats::read)
+    }
+
+    fn reach(&self) -> Reach {
+        match self.shared.in_memory {
+            true => Reach::Process,
+            false => Reach::Host,
+        }
     }
 
     fn watch(&self, table: Table) -> Watch {

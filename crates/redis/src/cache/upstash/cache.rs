@@ -26,7 +26,8 @@ use crate::cache::redis_cache::check_timeout;
 /// # Round trips
 /// One request with appends is under way at a time; appends that are called meanwhile go together in the next one (1,000 of them
 /// or 768 KiB at most), in the order in which they were called. A stream of chunks costs one round trip per batch. Up to eight
-/// reads are under way beside it.
+/// reads are under way beside it. Subscribers ask it when they begin and when they miss something, and not
+/// [from time to time](bowline_events::CachingPubSub::poll): requests are paid for.
 ///
 /// # Failures
 /// - A request that was not executed (no connection, too many requests) is sent again after a pause, within the timeout.
