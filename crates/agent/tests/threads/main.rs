@@ -3,10 +3,12 @@
 
 mod failures;
 mod frail;
+mod notifications;
 mod owners;
 mod peers;
 mod presence;
 mod queue;
 mod records;
 mod signals;
+mod states;
 mod world;
