@@ -44,6 +44,7 @@ new Mastra({ agents: { analyst: agent }, pubsub, logger: false });
 
 const seen = [];
 let subscription;
+let claim;
 
 const commands = {
   async subscribe({ thread, resource }) {
@@ -54,9 +55,10 @@ const commands = {
     return {};
   },
   seen: () => ({ parts: seen, active: subscription?.activeRunId() ?? null }),
-  // To the run `runId`, or to whoever is at work in the thread.
-  async send({ thread, resource, text, signal: id, runId }) {
-    const target = runId === undefined ? { threadId: thread, resourceId: resource } : { runId };
+  // To the run `runId`, or to whoever is at work in the thread; with `owned`, only its owner may wake the agent.
+  async send({ thread, resource, text, signal: id, runId, owned }) {
+    const idle = owned ? { ifIdle: { requireClaimedOwner: true } } : {};
+    const target = runId === undefined ? { threadId: thread, resourceId: resource, ...idle } : { runId };
     const sent = agent.sendSignal({ type: 'user', contents: text, id }, target);
     const { action, runId: given } = await sent.accepted;
     return { action, given };
@@ -69,6 +71,15 @@ const commands = {
     return {};
   },
   release: () => (release(), {}),
+  async claim({ thread, resource, peer }) {
+    claim = await agent.claimThreadOwnership({ threadId: thread, resourceId: resource, peer });
+    return { claimed: claim.claimed };
+  },
+  unclaim: () => (claim.unsubscribe(), {}),
+  advertise: ({ thread, resource, peer }) => ({
+    updated: agent.updateThreadPeerAdvertisement({ threadId: thread, resourceId: resource, peer }),
+  }),
+  peers: async () => ({ peers: await agent.discoverThreadPeers() }),
 };
 
 serve({ handlers: commands, onUnhandled: () => {} });

@@ -10,9 +10,12 @@ use std::time::Duration;
 use bowline_agent::memory::MemoryOptions;
 use bowline_agent::model::{ChatRequest, PromptContent, PromptMessage};
 use bowline_agent::scripted::{Answer, ScriptedModel};
-use bowline_agent::threads::{Accepted, ThreadEvent, ThreadId, ThreadStream, Threads};
+use bowline_agent::threads::{
+    Accepted, Ownership, PeerDetails, SendOptions, Signal, ThreadEvent, ThreadId, ThreadPeer,
+    ThreadStream, Threads,
+};
 use bowline_agent::tool::{ToolContext, ToolError, tool};
-use bowline_agent::{Agent, Chunk, DurableAgent, RunOptions};
+use bowline_agent::{Agent, Chunk, DurableAgent, ErrorKind, RunOptions};
 use bowline_events::{CachingPubSub, MemoryCache, PubSub};
 use bowline_interop::{PATIENCE, roles::have_node};
 use bowline_redis::RedisStreamsPubSub;
@@ -64,16 +67,41 @@ impl Node {
     }
 
     /// The reply to a command that succeeds.
-    async fn call(&mut self, command: &str, mut members: Value) -> Value {
+    async fn call(&mut self, command: &str, members: Value) -> Value {
+        let reply = self.ask(command, members).await;
+        assert_eq!(reply["ok"], true, "{command}: {reply}");
+        reply
+    }
+
+    /// Says the same until the reply is `enough`: the processes wait a short time only for each other.
+    async fn until(
+        &mut self,
+        command: &str,
+        members: Value,
+        enough: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let mut last = Value::Null;
+        let asking = async {
+            loop {
+                last = self.ask(command, members.clone()).await;
+                if enough(&last) {
+                    return;
+                }
+            }
+        };
+        let asked = tokio::time::timeout(PATIENCE, asking).await;
+        assert!(asked.is_ok(), "{command}: {last}");
+        last
+    }
+
+    async fn ask(&mut self, command: &str, mut members: Value) -> Value {
         members["id"] = json!(1);
         members["cmd"] = json!(command);
         members["thread"] = json!("thread-1");
         members["resource"] = json!("user-1");
         let line = format!("{members}\n");
         self.input.write_all(line.as_bytes()).await.unwrap();
-        let reply = self.line().await;
-        assert_eq!(reply["ok"], true, "{command}: {reply}");
-        reply
+        self.line().await
     }
 
     /// What its subscriber has seen, once that is `enough`.
@@ -167,6 +195,37 @@ impl Ours {
         }
     }
 
+    /// Gives a signal to the owner of the thread, as soon as that is found.
+    async fn to_owner(&self, text: &str) -> Accepted {
+        let signal = Signal::user(text);
+        until(async || {
+            let options = SendOptions::new().require_claimed_owner();
+            let sent = self
+                .threads
+                .send_signal(AGENT, thread(), signal.clone(), options);
+            match sent.await {
+                Ok(accepted) => Some(accepted),
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(error) => panic!("{error}"),
+            }
+        })
+        .await
+    }
+
+    async fn claim(&self) -> bowline_agent::Result<Ownership> {
+        let options = RunOptions::new();
+        self.threads.claim_ownership(AGENT, thread(), options).await
+    }
+
+    /// The peers that are found, once they are `enough`.
+    async fn peers(&self, enough: impl Fn(&[ThreadPeer]) -> bool) -> Vec<ThreadPeer> {
+        until(async || {
+            let peers = self.threads.discover_peers(Duration::from_millis(100));
+            Some(peers.await.unwrap()).filter(|it| enough(it))
+        })
+        .await
+    }
+
     async fn send(&self, text: &str) -> Accepted {
         let sent = self.threads.send_message(AGENT, thread(), text).await;
         sent.unwrap()
@@ -195,6 +254,19 @@ async fn said(stream: &mut ThreadStream) -> (String, ThreadEvent) {
             _ => {}
         }
     }
+}
+
+/// What `look` finds in the end: the processes wait a short time only for each other.
+async fn until<T>(look: impl AsyncFn() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+        }
+    };
+    let found = tokio::time::timeout(PATIENCE, looking).await;
+    found.expect("it does not happen")
 }
 
 fn types(parts: &[Value]) -> Vec<&str> {
@@ -290,6 +362,102 @@ async fn a_thread_is_shared_over_the_unix_socket() {
     let ours = Ours::start(Arc::new(UnixSocketPubSub::new(&path).unwrap())).await;
     let mut node = Node::start(json!({ "address": path, "bus": "unix" })).await;
     share(&mut node, &ours, false).await;
+}
+
+/// Each side finds the owner and the peers of the other.
+async fn find_each_other(node: &mut Node, ours: &Ours) {
+    let mut stream = ours.threads.subscribe(thread()).await.unwrap();
+    let desk = json!({ "peer": { "label": "desk", "metadata": { "port": 7 } } });
+    let claimed = node.call("claim", desk.clone()).await;
+    assert_eq!(claimed["claimed"], true);
+    let peers = ours.peers(|it| it.len() == 1).await;
+    assert_eq!(peers[0].id, "analyst:user-1:thread-1");
+    assert_eq!(peers[0].label.as_deref(), Some("desk"));
+    assert_eq!(
+        peers[0].metadata.as_ref().unwrap().as_str(),
+        r#"{"port":7}"#
+    );
+    let given = ours.to_owner("from Rust").await;
+    assert!(matches!(given, Accepted::Deliver { .. }), "{given:?}");
+    let done = ("heard from Rust".to_owned(), ThreadEvent::Completed);
+    assert_eq!(said(&mut stream).await, done);
+    let refused = async || ours.claim().await.err();
+    assert_eq!(until(refused).await.kind(), ErrorKind::Conflict);
+
+    node.call("unclaim", json!({})).await;
+    let claim = until(async || ours.claim().await.ok()).await;
+    // It takes the thread if it does not hear of us in time.
+    while node.call("claim", desk.clone()).await["claimed"] == true {
+        node.call("unclaim", json!({})).await;
+    }
+    let signal = json!({ "text": "from Node", "signal": "signal-1", "owned": true });
+    let given = node.until("send", signal, |it| it["ok"] == true).await;
+    assert_eq!(given["action"], "deliver");
+    let done = ("heard from Node".to_owned(), ThreadEvent::Completed);
+    assert_eq!(said(&mut stream).await, done);
+    drop(claim);
+
+    let details = PeerDetails::new().label("harbour");
+    let peer = ours.threads.advertise(AGENT, thread(), details.clone());
+    let peer = peer.await.unwrap();
+    let labelled = |it: &Value| it["peers"][0]["label"] == "harbour";
+    let found = node.until("peers", json!({}), labelled).await;
+    assert_eq!(
+        found["peers"][0]["sourceId"],
+        ours.threads.source_id().as_str()
+    );
+    peer.update(details.title("Ships")).unwrap();
+    let titled = |it: &Value| it["peers"][0]["title"] == "Ships";
+    node.until("peers", json!({}), titled).await;
+    drop(peer);
+    let nobody = |it: &Value| it["peers"] == json!([]);
+    node.until("peers", json!({}), nobody).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_and_peers_find_each_other_over_the_unix_socket() {
+    if !have_node() {
+        return;
+    }
+    let folder = tempfile::Builder::new().prefix("bl-").tempdir().unwrap();
+    let path = folder.path().join("bus.sock");
+    let ours = Ours::start(Arc::new(UnixSocketPubSub::new(&path).unwrap())).await;
+    let mut node = Node::start(json!({ "address": path, "bus": "unix" })).await;
+    find_each_other(&mut node, &ours).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_and_peers_find_each_other_over_redis() {
+    if !have_node() || skips_redis() {
+        return;
+    }
+    let server = RedisServer::start().await.unwrap();
+    let ours = Ours::start(Arc::new(RedisStreamsPubSub::new(server.url()).unwrap())).await;
+    let options = json!({ "address": server.url(), "bus": "redis", "blockMs": 100 });
+    let mut node = Node::start(options).await;
+    find_each_other(&mut node, &ours).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_of_ours_with_stores_of_their_own_find_each_other_over_the_unix_socket() {
+    let folder = tempfile::Builder::new().prefix("bl-").tempdir().unwrap();
+    let path = folder.path().join("bus.sock");
+    let bus = || Arc::new(UnixSocketPubSub::new(&path).unwrap());
+    let (a, b) = (Ours::start(bus()).await, Ours::start(bus()).await);
+    let mut stream = b.threads.subscribe(thread()).await.unwrap();
+    let claim = a.claim().await.unwrap();
+    let details = PeerDetails::new().label("desk");
+    let peer = a.threads.advertise(AGENT, thread(), details).await.unwrap();
+    let refused = async || b.claim().await.err();
+    assert_eq!(until(refused).await.kind(), ErrorKind::Conflict);
+    assert_eq!(b.peers(|it| !it.is_empty()).await, [peer.peer()]);
+    let given = b.to_owner("hello").await;
+    assert!(matches!(given, Accepted::Deliver { .. }), "{given:?}");
+    let done = ("heard hello".to_owned(), ThreadEvent::Completed);
+    assert_eq!(said(&mut stream).await, done);
+    drop((claim, peer));
+    b.peers(|it| it.is_empty()).await;
+    let _claim = until(async || b.claim().await.ok()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -328,6 +328,18 @@ fn what_is_said_in_a_thread_reaches_the_run_at_work_or_wakes_the_agent() {
         let told = house.run(&["observe", run]);
         assert_eq!(told.out, "Fair winds.\n", "{told:?}");
 
+        for (option, what, accepted) in [
+            ("--if-idle", "discard", "discard\n"),
+            ("--if-idle", "persist", "persist\n"),
+        ] {
+            let place = ["--thread", "u", "--resource", "ann", option, what];
+            let said = house.run(&[&["signal", "pilot", "psst"], &place[..]].concat());
+            assert_eq!(said.out, accepted, "{said:?}");
+        }
+        let alone = ["--thread", "u", "--resource", "ann", "--require-owner"];
+        let alone = house.run(&[&["signal", "pilot", "psst"], &alone[..]].concat());
+        assert!(alone.failure().contains("owns the thread"), "{alone:?}");
+
         let waits = house.run(&[
             "signal",
             "pilot",

@@ -101,7 +101,7 @@ fn busy(thread: &ThreadId, run: &Text) -> Error {
 }
 
 impl Shared {
-    /// [`advance`](Self::advance), for the tasks that it spawns.
+    /// [`advance`](Self::advance), for the tasks that it spawns, and for futures that are large without it.
     pub(super) fn advance_boxed<'a>(
         &'a self,
         thread: &'a ThreadId,

@@ -12,6 +12,7 @@ mod lease;
 mod ledger;
 #[cfg(test)]
 mod model;
+mod notification;
 mod options;
 mod part;
 mod presence;
@@ -21,11 +22,14 @@ mod runtime;
 mod send;
 mod signal;
 mod state;
+mod state_signal;
 mod stream;
 mod sweep;
 mod thread;
 mod timeline;
+mod tracking;
 
+pub use notification::{Notification, NotificationPolicy, Priority};
 pub use options::{Accepted, IfActive, IfIdle, QueueOptions, SendOptions};
 pub use presence::{
     Advertisement, IdleAccepted, IdleRejected, MAX_PEER, MAX_PEERS, OWNER_ACCEPTANCE,
@@ -39,6 +43,7 @@ pub use record::{
 };
 pub use runtime::{LEASE, Threads, ThreadsBuilder};
 pub use signal::{Contents, MAX_SIGNAL, Signal, SignalKind, SignalPart};
+pub use state_signal::{StateMode, StateSignal};
 pub use stream::ThreadStream;
 pub use thread::ThreadId;
 pub use timeline::{ThreadEvent, ThreadItem};

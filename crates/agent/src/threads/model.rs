@@ -242,7 +242,7 @@ impl World {
         let mut waiting = Waiting::new(message, AGENTS[agent].into(), RunOptions::new());
         waiting.run = self.name("run");
         waiting.own_turn = own_turn;
-        waiting.owner = (signal % 2 == 0).then(|| OWNER.into());
+        waiting.owner = signal.is_multiple_of(2).then(|| OWNER.into());
         let given = state.give(waiting, wanted, reachable);
         match given {
             Given::Post(_) | Given::Queued | Given::Wake | Given::Persist { .. } => {}

@@ -198,7 +198,7 @@ impl Shared {
 
     /// The signal is taken; now its run is to begin. Whatever fails here is tried again by whoever looks after the thread.
     async fn wake(&self, thread: &ThreadId, run: &Text) -> Result<Accepted> {
-        Ok(match self.advance(thread, None).await {
+        Ok(match self.advance_boxed(thread, None).await {
             Ok(Advanced::Began(run_id)) if run_id == *run => Accepted::Wake { run_id },
             // It began with what was said before, too, or somebody else was faster.
             Ok(Advanced::Began(run_id) | Advanced::Busy(run_id) | Advanced::Given(run_id)) => {

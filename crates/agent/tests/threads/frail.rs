@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use bowline_agent::threads::{QueueOptions, SendOptions, Signal};
+use bowline_agent::threads::{Accepted, QueueOptions, SendOptions, Signal, StateSignal};
 use bowline_store::{
     Commit, Committed, Error, ErrorKind, MemoryStore, Stats, Store, StoreFuture, StoreLayer,
 };
 
-use crate::world::{AGENT, World, thread};
+use crate::world::{AGENT, Process, Reader, World, thread};
 
 /// A store of which every few operations go wrong, as a seed says, until it is healed.
 #[derive(Debug)]
@@ -70,8 +70,8 @@ impl StoreLayer for Frail {
     }
 }
 
-/// Signals that are sent until they are taken, with a store that fails as `seed` says.
-async fn sent_again_and_again(seed: u64) {
+/// A store that fails as `seed` says when it is no longer healed.
+fn frail(seed: u64) -> (Arc<Frail>, World) {
     let store = Arc::new(Frail {
         inner: MemoryStore::new(),
         dice: AtomicU64::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
@@ -79,6 +79,12 @@ async fn sent_again_and_again(seed: u64) {
     });
     let mut world = World::new();
     world.store = store.clone();
+    (store, world)
+}
+
+/// Signals that are sent until they are taken, with a store that fails as `seed` says.
+async fn sent_again_and_again(seed: u64) {
+    let (store, world) = frail(seed);
     let processes = [world.process().await, world.process().await];
     let mut reader = processes[0].read().await;
     store.healed.store(false, Ordering::SeqCst);
@@ -106,17 +112,55 @@ async fn sent_again_and_again(seed: u64) {
         }
     }
     store.healed.store(true, Ordering::SeqCst);
-    processes[0].queue("last").await;
+    all_heard_once(&processes[0], &mut reader, &texts, seed).await;
+}
+
+async fn all_heard_once(process: &Process, reader: &mut Reader, texts: &[String], seed: u64) {
+    process.queue("last").await;
     let mut shown = String::new();
     while !shown.contains("last") {
         let (said, end) = reader.said().await;
         shown.push_str(&format!("[{said} {end:?}]"));
     }
-    let heard = processes[0].heard().await;
-    for text in &texts {
+    let heard = process.heard().await;
+    for text in texts {
         let times = heard.matches(text.as_str()).count();
         assert_eq!(times, 1, "{text} with the seed {seed}: {heard} {shown}");
     }
+}
+
+/// States that two processes say until the thread knows them.
+async fn said_again_and_again(seed: u64) {
+    let (store, world) = frail(seed);
+    let processes = [world.process().await, world.process().await];
+    let mut reader = processes[0].read().await;
+    store.healed.store(false, Ordering::SeqCst);
+    let texts: Vec<String> = (0..6).map(|n| format!("state-{n}.")).collect();
+    for text in &texts {
+        let say = async |process: &Process| {
+            loop {
+                let state = StateSignal::new("tide", text.clone(), text.as_str());
+                let options = SendOptions::new();
+                let said = process
+                    .threads
+                    .send_state_signal(AGENT, thread(), state, options);
+                match said.await {
+                    Ok(Accepted::Blocked { .. } | Accepted::Discard) | Err(_) => {
+                        tokio::task::yield_now().await;
+                    }
+                    Ok(_) => return,
+                }
+            }
+        };
+        tokio::join!(say(&processes[0]), say(&processes[1]));
+    }
+    store.healed.store(true, Ordering::SeqCst);
+    all_heard_once(&processes[0], &mut reader, &texts, seed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_that_is_said_until_it_is_known_is_heard_once_however_the_store_fails() {
+    futures_util::future::join_all((1..20).map(said_again_and_again)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

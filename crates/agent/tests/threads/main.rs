@@ -3,6 +3,7 @@
 
 mod failures;
 mod frail;
+mod notifications;
 mod owners;
 mod peers;
 mod presence;
@@ -10,6 +11,7 @@ mod queue;
 mod records;
 mod senders;
 mod signals;
+mod states;
 #[path = "../memory/stores.rs"]
 mod stores;
 mod world;

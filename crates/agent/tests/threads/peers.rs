@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bowline_agent::chunk::RawChunk;
 use bowline_agent::threads::{
-    AbortRequested, Accepted, RunCompleted, RunRegistered, Signal, SignalEnqueued, StreamPart,
-    ThreadEvent, ThreadRecord,
+    AbortRequested, Accepted, IfActive, IfIdle, RunCompleted, RunRegistered, SendOptions, Signal,
+    SignalEnqueued, StreamPart, ThreadEvent, ThreadRecord,
 };
 use bowline_events::{
     InProcessPubSub, LeaseProvider, PubSub, PubSubExt, SubscribeOptions, Subscription, Text, Topic,
@@ -14,7 +14,7 @@ use bowline_events::{
 
 use bowline_store::Table;
 
-use crate::world::{World, run_of, thread};
+use crate::world::{AGENT, World, run_of, thread};
 
 /// A run of a peer, which holds the thread.
 struct Peer {
@@ -129,6 +129,40 @@ async fn what_their_run_has_not_shown_is_what_ours_begins_with() {
     assert_eq!(reader.said().await.0, "heard lost");
     assert_eq!(a.send(shown).await, Accepted::Before);
     assert_eq!(world.heard.all(), ["lost"]);
+}
+
+#[tokio::test]
+async fn their_run_counts_as_the_agent_at_work() {
+    let world = World::new();
+    let a = world.process().await;
+    let mut peer = Peer::new(&world).await;
+    let mut reader = a.read().await;
+    peer.begin().await;
+    let send = async |text: &'static str, options| {
+        let sent = a.threads.send_signal(AGENT, thread(), text, options);
+        sent.await.unwrap()
+    };
+    let usual = SendOptions::new;
+    let persist = usual().if_active(IfActive::Persist);
+    assert_eq!(send("later", persist).await, Accepted::Persist);
+    let discard = usual().if_active(IfActive::Discard);
+    assert_eq!(send("never", discard.clone()).await, Accepted::Discard);
+    let now = usual().if_idle(IfIdle::Discard);
+    let now = now.active_attribute("when", "now").unwrap();
+    let run_id = RUN.into();
+    assert_eq!(send("now", now).await, Accepted::Deliver { run_id });
+    let (run, signal) = peer.given().await;
+    assert_eq!((run.as_str(), signal.contents()), (RUN, &"now".into()));
+    assert_eq!(
+        signal.attributes().get("when").unwrap().as_str(),
+        r#""now""#
+    );
+    peer.say(signal.to_chunk().as_str()).await;
+    peer.end().await;
+    assert_eq!(reader.run().await.0, RUN);
+    send("again", discard).await;
+    assert_eq!(reader.said().await.0, "heard again");
+    assert_eq!(world.heard.all(), ["again"]);
 }
 
 #[tokio::test]

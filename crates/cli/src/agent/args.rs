@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::args::{Seconds, StoreArgs};
 use crate::runs::FilterArgs;
@@ -76,9 +76,11 @@ const SIGNAL_EXAMPLES: &str = "\
 Examples:
   bowline agent signal analyst 'Leave last year out' --thread t-1 --resource ann
   bowline agent signal analyst 'And then the summary' --thread t-1 --resource ann --queue
+  bowline agent signal analyst 'The report is in' --thread t-1 --resource ann --if-idle persist
 
 The run that is at work in the thread reads it before it asks its model the next time; if none is, the agent is woken. The run itself
-is the matter of a program with the agent. Prints what became of it: wake, deliver or queued, and the run.";
+is the matter of a program with the agent. Prints what became of it: wake, deliver, queued, persist, discard, before or blocked, and the
+run.";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -226,8 +228,39 @@ pub(crate) struct SignalArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) resource: Option<String>,
     /// To be answered by a run of its own, when those before have ended
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["if_active", "if_idle", "require_owner"])]
     pub(crate) queue: bool,
+    /// What to do when the agent is at work
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = IfActive::Deliver)]
+    pub(crate) if_active: IfActive,
+    /// What to do when it is not
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = IfIdle::Wake)]
+    pub(crate) if_idle: IfIdle,
+    /// Wake the agent only where a process has claimed the conversation
+    #[arg(long)]
+    pub(crate) require_owner: bool,
+}
+
+/// What becomes of a signal when the agent is at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IfActive {
+    /// Its run reads it
+    Deliver,
+    /// It is kept for the next run
+    Persist,
+    /// It is dropped
+    Discard,
+}
+
+/// What becomes of a signal when the agent is not at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IfIdle {
+    /// The agent wakes
+    Wake,
+    /// It is kept for the next run
+    Persist,
+    /// It is dropped
+    Discard,
 }
 
 /// List the agents that bowline.toml declares

@@ -1,10 +1,11 @@
 //! `bowline agent signal`.
 
-use bowline_agent::RunOptions;
-use bowline_agent::threads::{Accepted, Signal, ThreadId};
+use bowline_agent::threads::{
+    Accepted, IfActive, IfIdle, QueueOptions, SendOptions, Signal, ThreadId,
+};
 use serde::Serialize;
 
-use super::args::SignalArgs;
+use super::args::{self, SignalArgs};
 use super::place::{Place, settings};
 use super::run::declaration;
 use crate::colour::shown;
@@ -46,17 +47,38 @@ async fn send(place: &Place, args: &SignalArgs) -> Result<Accepted, Failure> {
         None => thread,
     };
     let threads = place.app.threads()?;
-    let message = args.message.as_str();
+    let signal = Signal::user(args.message.as_str());
     let sent = match args.queue {
         true => {
-            let signal = Signal::user(message);
             threads
-                .queue_message(&args.agent, &thread, signal, RunOptions::new())
+                .queue_message(&args.agent, &thread, signal, QueueOptions::new())
                 .await
         }
-        false => threads.send_message(&args.agent, &thread, message).await,
+        false => {
+            threads
+                .send_signal(&args.agent, &thread, signal, options(args))
+                .await
+        }
     };
     Ok(sent?)
+}
+
+fn options(args: &SignalArgs) -> SendOptions {
+    let if_active = match args.if_active {
+        args::IfActive::Deliver => IfActive::Deliver,
+        args::IfActive::Persist => IfActive::Persist,
+        args::IfActive::Discard => IfActive::Discard,
+    };
+    let if_idle = match args.if_idle {
+        args::IfIdle::Wake => IfIdle::Wake,
+        args::IfIdle::Persist => IfIdle::Persist,
+        args::IfIdle::Discard => IfIdle::Discard,
+    };
+    let options = SendOptions::new().if_active(if_active).if_idle(if_idle);
+    match args.require_owner {
+        true => options.require_claimed_owner(),
+        false => options,
+    }
 }
 
 fn print(args: &SignalArgs, accepted: &Accepted) -> Result<(), Failure> {
@@ -66,7 +88,8 @@ fn print(args: &SignalArgs, accepted: &Accepted) -> Result<(), Failure> {
         Accepted::Blocked { run_id } => ("blocked", Some(run_id)),
         Accepted::Queued => ("queued", None),
         Accepted::Before => ("before", None),
-        _ => ("dropped", None),
+        Accepted::Persist => ("persist", None),
+        _ => ("discard", None),
     };
     let run = run.map(|run| run.as_str());
     let mut text = Vec::new();

@@ -17,7 +17,7 @@ pub(super) type Reply = (Topic, PresenceRecord);
 pub(super) struct Handled {
     order: VecDeque<Text>,
     /// With the answers that could not be given.
-    lost: HashMap<Text, Option<Reply>>,
+    lost: HashMap<Text, Option<Box<Reply>>>,
 }
 
 /// What to do with a request.
@@ -26,7 +26,7 @@ pub(super) enum Begun {
     /// It is new.
     New,
     /// It came before. Its answer, if that was lost.
-    Again(Option<Reply>),
+    Again(Option<Box<Reply>>),
 }
 
 impl Handled {
@@ -48,7 +48,7 @@ impl Handled {
     /// The answer to a request could not be given. It is when the request comes again.
     pub(super) fn lost(&mut self, request: &Text, reply: Reply) {
         if let Some(lost) = self.lost.get_mut(request) {
-            *lost = Some(reply);
+            *lost = Some(Box::new(reply));
         }
     }
 }
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(handled.begin(&id(1)), Begun::New);
         assert_eq!(handled.begin(&id(1)), Begun::Again(None));
         handled.lost(&id(1), reply());
-        assert_eq!(handled.begin(&id(1)), Begun::Again(Some(reply())));
+        assert_eq!(handled.begin(&id(1)), Begun::Again(Some(Box::new(reply()))));
         assert_eq!(handled.begin(&id(1)), Begun::Again(None));
         handled.lost(&id(2), reply());
         assert_eq!(handled.begin(&id(2)), Begun::New, "it was never begun");

@@ -173,7 +173,7 @@ impl Owner {
             let begun = locked(&self.shared.presence.handled).begin(&request);
             let reply = match begun {
                 Begun::New => self.take(it).await,
-                Begun::Again(Some(lost)) => lost,
+                Begun::Again(Some(lost)) => *lost,
                 Begun::Again(None) => continue,
             };
             if let Err(error) = self.shared.say(reply.0.clone(), &reply.1).await {
