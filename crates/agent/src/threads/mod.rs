@@ -4,6 +4,7 @@
 //! [`ThreadRecord`]s, as programs of the reference write and read them.
 
 mod advance;
+mod entry;
 mod foreign;
 mod keep;
 mod keeper;
@@ -22,6 +23,7 @@ mod sweep;
 mod thread;
 mod timeline;
 
+pub(crate) use entry::{Entry, Membership};
 pub use record::{
     AbortRequested, IdleSignal, RunCompleted, RunFailed, RunRef, RunRegistered, SignalEnqueued,
     SignalsCancelled, StreamPart, ThreadRecord,
