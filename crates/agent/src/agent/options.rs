@@ -83,7 +83,9 @@ impl RunOptions {
         self
     }
 
-    /// The conversation that the run belongs to.
+    /// The conversation that the run belongs to: it knows what was said there before, and what is said now is kept there. Of an agent
+    /// that was given to [`Threads`](crate::threads::Threads), as every agent of an application is, one run at a time is at work there;
+    /// a second one is refused with `Conflict`. Without them runs of one conversation may be at work beside each other.
     pub fn thread(mut self, id: impl Into<Text>) -> Self {
         self.thread_id = Some(id.into());
         self

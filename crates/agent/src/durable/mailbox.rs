@@ -157,6 +157,11 @@ pub(crate) fn opening(run_id: &str, letters: &[Letter], commit: Commit) -> Commi
     commit.append_at(log(run_id), 0, entries)
 }
 
+/// Adds to `commit` that the mailbox of a run that never begins is forgotten.
+pub(crate) fn forgetting(run_id: &str, commit: Commit) -> Commit {
+    commit.drop_log(log(run_id))
+}
+
 /// Closes the mailbox of a run that has ended, unless the run did, and returns the letters that it has not read.
 /// `read`: how much it has read.
 ///

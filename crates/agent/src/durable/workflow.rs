@@ -18,6 +18,7 @@ use super::transcript::Transcript;
 use super::writer::Writer;
 use super::{Begun, Ears};
 use super::{llm, mapping, stop, tool_call};
+use crate::threads::Membership;
 use crate::tool::panic_text;
 use crate::{Agent, Data, Error, ErrorKind, Memory, Message, Result};
 
@@ -39,6 +40,7 @@ pub(crate) struct Services {
     pub(crate) memory: Memory,
     pub(crate) ears: Ears,
     pub(crate) begun: Begun,
+    pub(crate) threads: Membership,
 }
 
 /// A round of model and tools.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bowline_events::{CachingPubSub, EventCache, PubSub};
+use bowline_store::Store;
 
 use crate::Agent;
 
@@ -26,6 +27,7 @@ pub struct DurableAgentBuilder {
     agent: Agent,
     bus: Option<Arc<dyn PubSub>>,
     cache: Cache,
+    store: Option<Arc<dyn Store>>,
 }
 
 /// What keeps the streams of the runs.
@@ -49,6 +51,7 @@ impl From<Agent> for DurableAgentBuilder {
             agent,
             bus: None,
             cache: Cache::Inherited,
+            store: None,
         }
     }
 }
@@ -73,9 +76,26 @@ impl DurableAgentBuilder {
         self
     }
 
+    /// Its runs, its memory and its threads are kept there. What keeps the streams of its runs is said by [`cache`](Self::cache).
+    /// Whoever opened the store closes it, after the application.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
     /// The agent.
     pub fn agent(&self) -> &Agent {
         &self.agent
+    }
+
+    /// The store that it was given, if it was.
+    pub fn own_store(&self) -> Option<&Arc<dyn Store>> {
+        self.store.as_ref()
+    }
+
+    /// The bus of its threads, in an application whose bus below its cache is `bus`: one that keeps nothing, if there is one.
+    pub fn thread_bus(&self, bus: &Arc<dyn PubSub>) -> Arc<dyn PubSub> {
+        Arc::clone(self.bus.as_ref().unwrap_or(bus))
     }
 
     /// The bus that its runs are told on, in an application that has `cache` in front of `bus`; `None` when that is the bus of the
@@ -106,6 +126,7 @@ impl fmt::Debug for DurableAgentBuilder {
         f.debug_struct("DurableAgentBuilder")
             .field("agent", self.agent.id())
             .field("own_bus", &self.bus.is_some())
+            .field("own_store", &self.store.is_some())
             .finish_non_exhaustive()
     }
 }

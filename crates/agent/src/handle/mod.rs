@@ -16,11 +16,13 @@ use bowline_workflow::{Engine, Workflow};
 
 use crate::durable::workflow::{self, Services};
 use crate::durable::{Begun, Ears};
-use crate::{Agent, Error, ErrorKind, Memory, Result};
+use crate::threads::{Membership, Threads};
+use crate::{Agent, Error, ErrorKind, Memory, Result, RunOptions};
 
 pub use callbacks::Callbacks;
 pub use control::SuspendedCall;
 pub use durable::DurableAgentBuilder;
+pub(crate) use prepare::unread;
 pub use runs::AgentRuns;
 pub use stream::{AgentRun, ObserveRun};
 
@@ -58,6 +60,8 @@ pub struct AgentHandle {
     services: Arc<Services>,
     engine: Engine,
     runs: AgentRuns,
+    /// Keeps them open.
+    threads: Option<Threads>,
 }
 
 impl DurableAgent {
@@ -71,6 +75,7 @@ impl DurableAgent {
             memory,
             ears: Ears::default(),
             begun: Begun::default(),
+            threads: Membership::default(),
         }))
     }
 
@@ -103,6 +108,7 @@ impl DurableAgent {
                 services: Arc::clone(&self.0),
                 engine: engine.clone(),
                 runs: AgentRuns::new(engine, store, bus).of(self.agent().id().clone()),
+                threads: None,
             });
         }
         let message = "the engine does not have the loop of the agent; give it `workflow()`";
@@ -125,6 +131,41 @@ impl AgentHandle {
     /// The conversations in its store.
     pub fn memory(&self) -> &Memory {
         &self.services.memory
+    }
+
+    /// The threads in which the agent is at work, to say something to it there: to the run that is at work, or to wake the agent.
+    ///
+    /// # Errors
+    /// `NotFound` for an agent that was given to none, `Closed` when they are dropped.
+    pub fn threads(&self) -> Result<Threads> {
+        let threads = match &self.threads {
+            Some(threads) => Some(threads.clone()),
+            None => self.services.threads.threads()?,
+        };
+        threads.ok_or_else(|| {
+            let message =
+                "the agent was given to no threads; give it to `Threads::builder`, or to an application";
+            Error::new(ErrorKind::NotFound, "find threads", message)
+                .with_subject(self.agent().id().clone())
+        })
+    }
+
+    /// Those through which a run with these options begins.
+    fn threads_for(&self, options: &RunOptions) -> Result<Option<Threads>> {
+        match (&options.thread_id, &self.threads) {
+            (None, _) => Ok(None),
+            (Some(_), Some(threads)) => Ok(Some(threads.clone())),
+            (Some(_), None) => self.services.threads.threads(),
+        }
+    }
+
+    pub(crate) fn membership(&self) -> &Membership {
+        &self.services.threads
+    }
+
+    pub(crate) fn with_threads(mut self, threads: Threads) -> Self {
+        self.threads = Some(threads);
+        self
     }
 
     /// The id of its workflow, by which the runs are found in the store.

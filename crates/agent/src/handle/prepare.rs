@@ -7,6 +7,7 @@ use super::AgentHandle;
 use crate::durable::{KIND, RUN, RunInput, processing};
 use crate::memory::ThreadDetails;
 use crate::processor;
+use crate::threads::{Entry, Threads};
 use crate::{Error, ErrorKind, IntoMessages, Message, Result, RunOptions};
 
 /// Bytes of what a run begins with.
@@ -26,25 +27,68 @@ fn too_old(messages: &[Message]) -> usize {
     messages.len() - messages.iter().rev().take_while(fits).count()
 }
 
+/// Nobody reads the run from here.
+pub(crate) async fn unread(_: Text) -> Result<()> {
+    Ok(())
+}
+
 impl AgentHandle {
     /// Begins a run: when this returns, it is in the store and will be done, whatever happens to this process. Read it with
-    /// [`observe`](Self::observe).
+    /// [`observe`](Self::observe). What [`stream`](Self::stream) says of threads is so here, too.
     ///
     /// # Errors
-    /// `InvalidInput` for messages and options that are none, `AlreadyExists` for a run id that is taken, `TooLarge`, `Store`.
+    /// `InvalidInput` for messages and options that are none, `AlreadyExists` for a run id that is taken and a thread of another
+    /// resource, `TooLarge`, `Store`. With a [thread](RunOptions::thread), of an agent that was given to threads: `Conflict` when
+    /// somebody is at work in it, `Closed` when the threads are. After `Store` the run may have begun.
     pub async fn start(&self, messages: impl IntoMessages, options: RunOptions) -> Result<Text> {
-        let input = self.prepare(messages, options).await?;
-        let run = self.begin(input).await?;
-        Ok(run.id().clone())
+        let threads = self.threads_for(&options)?;
+        let begun = self.begin_in(threads.as_ref(), messages, options, unread);
+        Ok(begun.await?.0)
     }
 
-    pub(super) async fn prepare(
+    /// Begins a run, in the thread that `threads` let it into. `listen` opens its reader before: a bus may keep nothing.
+    pub(crate) async fn begin_in<R, F: Future<Output = Result<R>>>(
         &self,
+        threads: Option<&Threads>,
         messages: impl IntoMessages,
-        options: RunOptions,
-    ) -> Result<RunInput> {
+        mut options: RunOptions,
+        listen: impl FnOnce(Text) -> F,
+    ) -> Result<(Text, R)> {
         options.check()?;
-        let mut messages = messages.into_messages()?;
+        let messages = messages.into_messages()?;
+        let Some(threads) = threads else {
+            return self.open(messages, options, listen, None).await;
+        };
+        let mut entry = threads.enter(self, &mut options).await?;
+        let begun = self.open(messages, options, listen, Some(&mut entry));
+        let begun = begun.await;
+        entry.end(begun).await
+    }
+
+    /// Begins a run that was let into its thread before, with what is in its mailbox.
+    pub(crate) async fn begin_entered(&self, options: RunOptions) -> Result<()> {
+        self.open(Vec::new(), options, unread, None).await?;
+        Ok(())
+    }
+
+    async fn open<R, F: Future<Output = Result<R>>>(
+        &self,
+        messages: Vec<Message>,
+        options: RunOptions,
+        listen: impl FnOnce(Text) -> F,
+        entry: Option<&mut Entry>,
+    ) -> Result<(Text, R)> {
+        let input = self.prepare(messages, options).await?;
+        let run_id = input.run_id.clone();
+        let listener = listen(run_id.clone()).await?;
+        if let Some(entry) = entry {
+            entry.begins();
+        }
+        self.begin(input).await?;
+        Ok((run_id, listener))
+    }
+
+    async fn prepare(&self, mut messages: Vec<Message>, options: RunOptions) -> Result<RunInput> {
         let random = || Text::from(uuid::Uuid::new_v4().to_string());
         let run_id = options.run_id.clone().unwrap_or_else(random);
         for message in &mut messages {
@@ -108,7 +152,7 @@ impl AgentHandle {
         Ok(())
     }
 
-    pub(super) async fn begin(&self, input: RunInput) -> Result<Run> {
+    async fn begin(&self, input: RunInput) -> Result<Run> {
         let run_id = input.run_id.clone();
         let failed = |error| Error::engine("start", error);
         let head = serde_json::json!({

@@ -33,6 +33,10 @@ impl AgentHandle {
     /// Begins a run and reads it from its beginning. When this returns, the run is in the store and will be done, whatever happens
     /// to this process: come back with [`observe`](Self::observe).
     ///
+    /// A run that has a [thread](RunOptions::thread) is at work in it alone if the agent was given to
+    /// [`Threads`](crate::threads::Threads), as every agent of an application is: it is refused where somebody is at work, and told to
+    /// everybody who reads the thread. When this is cancelled before it returns, the run has begun or the thread is left.
+    ///
     /// ```
     /// # use std::sync::Arc;
     /// # use bowline_agent::{Agent, DurableAgent, ScriptedModel};
@@ -88,11 +92,13 @@ impl AgentHandle {
         options: RunOptions,
         observe: Observe,
     ) -> Result<AgentRun> {
-        let input = self.prepare(messages, options).await?;
-        let observe = self.runs.patient(&input.run_id, observe);
-        // First to listen, then to begin: a bus may keep nothing.
-        let stream = AgentStream::open(&self.services.bus, input.run_id.clone(), observe).await?;
-        self.begin(input).await?;
+        let threads = self.threads_for(&options)?;
+        let listen = |run_id: Text| async move {
+            let observe = self.runs.patient(&run_id, observe);
+            AgentStream::open(&self.services.bus, run_id, observe).await
+        };
+        let begun = self.begin_in(threads.as_ref(), messages, options, listen);
+        let (_, stream) = begun.await?;
         Ok(AgentRun {
             agent: self.clone(),
             stream,

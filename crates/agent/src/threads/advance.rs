@@ -12,10 +12,11 @@ use super::runtime::{Shared, Threads};
 use super::state::{Active, Claim};
 use super::thread::ThreadId;
 use crate::durable::mailbox::{self, Letter};
+use crate::handle::unread;
 use crate::{BoxFuture, Error, ErrorKind, IntoMessages, Result, RunOptions};
 
 /// How often a change that somebody else keeps making impossible is tried.
-const TRIES: u32 = 1000;
+pub(super) const TRIES: u32 = 1000;
 
 /// What came of looking for something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +32,12 @@ pub(super) enum Advanced {
 }
 
 impl Threads {
-    /// Begins a run with `messages` in a thread in which nobody is at work. When this returns, the run is in the store and will be
-    /// done; read it with its id, or [subscribe](Self::subscribe) to the thread.
+    /// Begins a run with `messages` in a thread in which nobody is at work: as
+    /// [`AgentHandle::start`](crate::AgentHandle::start) with this thread. When this returns, the run is in the store and will be done;
+    /// read it with its id, or [subscribe](Self::subscribe) to the thread.
     ///
     /// # Errors
-    /// `Conflict` when somebody is at work, `NotFound` for an agent that this process does not have, and those of
-    /// [`AgentHandle::start`](crate::AgentHandle::start).
+    /// `NotFound` for an agent that this process does not have, and those of [`AgentHandle::start`](crate::AgentHandle::start).
     pub async fn run(
         &self,
         agent: &str,
@@ -46,54 +47,17 @@ impl Threads {
     ) -> Result<Text> {
         let shared = self.shared();
         shared.check_open("stream")?;
-        let handle = shared.agent("stream", agent)?;
-        options.check()?;
-        let messages = messages.into_messages()?;
-        let random = || Text::from(Uuid::new_v4().to_string());
-        let run = options.run_id.clone().unwrap_or_else(random);
-        let stream = random();
-        let key = thread.key();
-        if let Held::By(owner) = shared.leases.acquire(&key, &run).await {
-            return Err(busy(thread, &owner));
-        }
-        let occupied = shared.ledger.change(thread, |state| {
-            let agent = agent.to_owned().into();
-            state
-                .occupy(run.clone(), agent, &shared.source, stream.clone())
-                .then_some(())
-        });
-        match occupied.await {
-            Ok(Some(())) => {}
-            Ok(None) => {
-                shared.leases.release(&key, &run).await;
-                let active = shared.ledger.load(thread).await?.state.active;
-                let run = active.map_or_else(Text::default, |it| it.run);
-                return Err(busy(thread, &run));
-            }
-            Err(error) => {
-                shared.leases.release(&key, &run).await;
-                return Err(error);
-            }
-        }
-        let mut options = options.run_id(run.clone()).thread(thread.id().clone());
+        let agent = shared.agent("stream", agent)?;
+        let mut options = options.thread(thread.id().clone());
         options.resource_id = thread.resource_id().cloned();
-        if let Err(error) = handle.start(messages, options).await {
-            let settled = shared
-                .ledger
-                .change(thread, |state| state.settle(&run, Vec::new()).then_some(()));
-            settled.await?;
-            shared.leases.release(&key, &run).await;
-            return Err(error);
-        }
-        let agent = agent.to_owned().into();
-        shared
-            .keep(thread, &run, &agent, Telling { stream, seq: 1 })
-            .await;
+        let (run, _) = agent
+            .begin_in(Some(self), messages, options, unread)
+            .await?;
         Ok(run)
     }
 }
 
-fn busy(thread: &ThreadId, run: &Text) -> Error {
+pub(super) fn busy(thread: &ThreadId, run: &Text) -> Error {
     let message = format!(
         "the run {run} is at work in the thread; send it a signal, queue the message, or stop the run"
     );
@@ -221,7 +185,7 @@ impl Shared {
         options.thread_id = Some(thread.id().clone());
         options.resource_id = thread.resource_id().cloned();
         options.request_context.clone_from(&active.context);
-        match agent.start(Vec::new(), options).await {
+        match agent.begin_entered(options).await {
             Ok(_) => {}
             // Whoever was faster has begun it. It may also be the thread that is one of another resource.
             Err(error)

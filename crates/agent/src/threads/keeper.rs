@@ -89,6 +89,8 @@ impl Keeper {
                 }
                 Err(error) => {
                     tracing::warn!(run = %self.run, %error, "telling of a run on its thread begins anew");
+                    // Whoever waits for it need not wait for the bus.
+                    self.known = None;
                     if !self.begin_anew().await {
                         return;
                     }

@@ -5,6 +5,7 @@
 
 mod abort;
 mod advance;
+mod entry;
 mod foreign;
 mod keep;
 mod keeper;
@@ -29,6 +30,7 @@ mod thread;
 mod timeline;
 mod tracking;
 
+pub(crate) use entry::{Entry, Membership};
 pub use notification::{Notification, NotificationPolicy, Priority};
 pub use options::{Accepted, IfActive, IfIdle, QueueOptions, SendOptions};
 pub use presence::{

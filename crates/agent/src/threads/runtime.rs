@@ -122,7 +122,8 @@ pub struct ThreadsBuilder {
 }
 
 impl ThreadsBuilder {
-    /// An agent whose threads these are, and that this process can wake. It has to work on the same store and bus.
+    /// An agent whose threads these are, and that this process can wake. It has to work on the same store and bus. From now on every
+    /// handle on it begins its runs that have a thread here.
     pub fn agent(mut self, agent: AgentHandle) -> Self {
         self.agents.insert(agent.agent().id().clone(), agent);
         self
@@ -182,7 +183,11 @@ impl ThreadsBuilder {
             streams: Mutex::default(),
         });
         shared.spawn("sweep".into(), sweep::run(Arc::downgrade(&shared)));
-        Threads(Arc::new(Handle { shared }))
+        let threads = Threads(Arc::new(Handle { shared }));
+        for agent in threads.shared().agents.values() {
+            agent.membership().join(&threads);
+        }
+        threads
     }
 }
 
@@ -205,6 +210,15 @@ impl Threads {
         self.0.shared.stop();
         // The tasks let go of what they hold at their next step.
         tokio::task::yield_now().await;
+    }
+
+    /// A handle on the agent `id` that keeps these threads open as long as it is there.
+    ///
+    /// # Errors
+    /// `NotFound` for an agent that they were not given.
+    pub fn agent(&self, id: &str) -> Result<AgentHandle> {
+        let agent = self.shared().agent("find agent", id)?;
+        Ok(agent.clone().with_threads(self.clone()))
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {

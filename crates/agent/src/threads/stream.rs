@@ -49,7 +49,9 @@ impl Threads {
         let mut timeline = Timeline::default();
         let mut direct = None;
         let loaded = shared.ledger.load(thread).await?;
-        if let Some(active) = loaded.state.active {
+        if let Some(active) = loaded.state.active
+            && shared.is_told_here(&active.run).await?
+        {
             let options = SubscribeOptions::new().start(StartFrom::Earliest);
             let topic = Topic::agent_stream(&active.run);
             let parts = shared.bus.subscribe(topic, options).await.map_err(bus)?;
@@ -71,6 +73,26 @@ impl Threads {
             task,
             hide_signals: false,
         })
+    }
+}
+
+impl Shared {
+    /// Whether the bus has something of a run. What has told nothing yet, or tells on the bus of another agent, need not be read from
+    /// its beginning.
+    async fn is_told_here(&self, run: &Text) -> Result<bool> {
+        let told = self.bus.history(&Topic::agent_stream(run), 0, 1).await;
+        let told = told.map_err(|error| Error::bus("subscribe", error))?;
+        Ok(!told.is_empty())
+    }
+
+    /// Whether the store says that a run is at work in a thread or was the last: it may have ended before somebody reads of it.
+    async fn was_at_work(&self, thread: &ThreadId, run: Option<&Text>) -> bool {
+        let Ok(loaded) = self.ledger.load(thread).await else {
+            return false;
+        };
+        let state = &loaded.state;
+        let active = state.active.as_ref().map(|it| &it.run);
+        run.is_some() && (active == run || state.last.as_ref() == run)
     }
 }
 
@@ -196,11 +218,14 @@ impl Reader {
         }
         let mut holds = Holds::Unknown;
         if self.timeline.asks_for_owner(&record) {
-            let owner = self.shared.leases.owner(&self.thread.key()).await;
-            let past = self.shared.thread_bus.capabilities().replay;
+            let shared = &self.shared;
+            let owner = shared.leases.owner(&self.thread.key()).await;
+            let past = shared.thread_bus.capabilities().replay;
             holds = match owner {
                 Some(owner) if owner.as_ref() == record.run_id() => Holds::Yes,
-                Some(_) if past => Holds::No,
+                Some(_) if past && !shared.was_at_work(&self.thread, record.run_id()).await => {
+                    Holds::No
+                }
                 _ => Holds::Unknown,
             };
         }

@@ -88,7 +88,7 @@ impl Shared {
     }
 
     /// Goes on with what another process did for a run, which has become silent.
-    async fn take_over(&self, thread: &ThreadId, active: &Active) -> Result<()> {
+    pub(super) async fn take_over(&self, thread: &ThreadId, active: &Active) -> Result<()> {
         if !self.agents.contains_key(&active.agent) {
             return Ok(());
         }

@@ -10,13 +10,13 @@ use tokio::runtime::Runtime;
 use crate::world::{AGENT, Process, World, run_of, thread};
 
 /// A process that can be killed: everything that it does ends at once.
-struct Mortal {
-    process: Arc<Process>,
-    runtime: Runtime,
+pub(crate) struct Mortal {
+    pub(crate) process: Arc<Process>,
+    pub(crate) runtime: Runtime,
 }
 
 impl Mortal {
-    async fn born(world: &World) -> Self {
+    pub(crate) async fn born(world: &World) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -41,7 +41,7 @@ impl Mortal {
         queued.await.unwrap()
     }
 
-    async fn kill(self) {
+    pub(crate) async fn kill(self) {
         let runtime = self.runtime;
         let ended = tokio::task::spawn_blocking(move || {
             runtime.shutdown_timeout(Duration::from_secs(60));

@@ -3,16 +3,16 @@
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use bowline_agent::agent::RunOptions;
 use bowline_agent::memory::MemoryOptions;
 use bowline_agent::model::{ChatRequest, PromptContent, PromptMessage};
+use bowline_agent::processor::{Processed, Processor, RunInput};
 use bowline_agent::scripted::{Answer, ScriptedModel};
 use bowline_agent::threads::{
     Accepted, Ownership, Signal, ThreadEvent, ThreadId, ThreadItem, ThreadStream, Threads,
 };
 use bowline_agent::tool::{ToolContext, ToolError, tool};
-use bowline_agent::{Agent, AgentHandle, DurableAgent};
-use bowline_events::{CachingPubSub, InProcessPubSub, MemoryCache, PubSub};
+use bowline_agent::{Agent, AgentHandle, BoxFuture, DurableAgent, ErrorKind, RunOptions};
+use bowline_events::{CachingPubSub, InProcessPubSub, MemoryCache, PubSub, Text};
 use bowline_store::{MemoryStore, Store};
 use bowline_workflow::{Engine, RunQuery};
 use schemars::JsonSchema;
@@ -26,6 +26,11 @@ pub(crate) fn thread() -> &'static ThreadId {
     static THREAD: LazyLock<ThreadId> =
         LazyLock::new(|| ThreadId::new("thread-1").resource("user-1"));
     &THREAD
+}
+
+/// Of a run in the thread.
+pub(crate) fn in_thread() -> RunOptions {
+    RunOptions::new().thread("thread-1").resource("user-1")
 }
 
 /// What processes share.
@@ -54,11 +59,38 @@ pub(crate) struct Heard {
 #[derive(Deserialize, JsonSchema)]
 struct Nothing {}
 
+/// Lets a run begin that is told to begin slowly when there is a permit, and one that is told never to begin never.
+#[derive(Debug)]
+struct Doorkeeper {
+    gate: Arc<Semaphore>,
+    working: Arc<Semaphore>,
+}
+
+impl Processor for Doorkeeper {
+    fn id(&self) -> &str {
+        "doorkeeper"
+    }
+
+    fn process_input<'a>(&'a self, input: &'a mut RunInput) -> BoxFuture<'a, Processed> {
+        Box::pin(async move {
+            let said: String = input.messages.iter().map(|it| it.text()).collect();
+            if said.contains("slowly") {
+                self.working.add_permits(1);
+                self.gate.acquire().await.unwrap().forget();
+            }
+            match said.contains("never") {
+                true => Err(std::io::Error::other("it does not begin").into()),
+                false => Ok(()),
+            }
+        })
+    }
+}
+
 /// A process: an engine with the agents, and their threads.
 pub(crate) struct Process {
     pub(crate) threads: Threads,
     pub(crate) agent: AgentHandle,
-    _engine: Engine,
+    pub(crate) engine: Engine,
 }
 
 impl World {
@@ -108,10 +140,18 @@ impl World {
             if works && ScriptedModel::position(request) == 0 {
                 return Answer::calls("work", &serde_json::json!({}));
             }
+            if told.iter().any(|it| it.contains("fail")) {
+                return Answer::fails(ErrorKind::Model, "it is to fail");
+            }
             Answer::says(format!("heard {}", told.join("|")))
+        });
+        let doorkeeper: Arc<dyn Processor> = Arc::new(Doorkeeper {
+            gate: Arc::clone(&self.gate),
+            working: Arc::clone(&self.working),
         });
         Agent::builder(id)
             .model(model)
+            .processors([doorkeeper])
             .tool(work.build().unwrap())
             .max_steps(steps)
             // What a run says is what was said to it, and nothing from before.
@@ -155,8 +195,17 @@ impl World {
         Process {
             threads,
             agent,
-            _engine: engine,
+            engine,
         }
+    }
+
+    /// A handle that was given to no threads.
+    pub(crate) async fn by_hand(&self) -> AgentHandle {
+        let agent = self.agent(AGENT, 5, false);
+        let agent = DurableAgent::new(agent, Arc::clone(&self.store), Arc::clone(&self.bus));
+        let engine = Engine::builder(Arc::clone(&self.store), Arc::clone(&self.bus));
+        let engine = engine.workflow(agent.workflow().unwrap());
+        agent.on(&engine.start().await.unwrap()).unwrap()
     }
 
     /// Waits until a tool works.
@@ -194,6 +243,15 @@ impl Process {
             .threads
             .claim_ownership(AGENT, thread(), RunOptions::new());
         claim.await.unwrap()
+    }
+
+    /// Begins a run in the thread by the handle of the agent.
+    pub(crate) async fn start(&self, text: &str) -> bowline_agent::Result<Text> {
+        self.agent.start(text, in_thread()).await
+    }
+
+    pub(crate) async fn active(&self) -> Option<Text> {
+        self.threads.active_run(thread()).await.unwrap()
     }
 
     pub(crate) async fn read(&self) -> Reader {

@@ -32,7 +32,8 @@ Examples:
   bowline agent run analyst - --json < question.txt
 
 Prints what the model says as it says it; what tools do, and how to approve what waits, goes to standard error. Ctrl-C ends the
-reading and not the run: any program with the agent goes on with it, so does bowline agent observe. With --json each event is an
+reading and not the run: any program with the agent goes on with it, so does bowline agent observe. In a thread in which a run is at
+work it is refused: bowline agent signal says something to that run, or queues it. With --json each event is an
 object: runId, offset, type (chunk, step-discarded, suspended, iteration-complete, finish, error or abort) and data, as on the wire.
 Exit code 0 if the run ended well, 1 if it failed or was aborted, 130 after Ctrl-C.";
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use bowline_agent::threads::Threads;
+use bowline_agent::threads::{Threads, ThreadsBuilder};
 use bowline_agent::{
     Agent, AgentHandle, AgentRuns, DurableAgent, DurableAgentBuilder, Error, ErrorKind, Memory,
     Result,
@@ -28,18 +28,35 @@ pub(super) struct Place<'a> {
 /// Agents that nobody works on yet.
 pub(super) struct Prepared<'a> {
     place: Place<'a>,
-    /// With the bus of its own.
-    agents: Vec<(DurableAgent, Option<Arc<dyn PubSub>>)>,
+    agents: Vec<(DurableAgent, Option<Apart>)>,
+}
+
+/// Where an agent is that has something of its own.
+struct Apart {
+    store: Arc<dyn Store>,
+    bus: Arc<dyn PubSub>,
+    /// The bus below its cache.
+    below: Arc<dyn PubSub>,
+    /// What the names of its work topics begin with, on a bus on which others work in another store.
+    namespace: Option<String>,
 }
 
 /// Agents that run.
 #[derive(Debug, Clone)]
 pub(super) struct Agents {
-    handles: Vec<AgentHandle>,
-    /// The engines of those that have a bus of their own, and that bus.
-    own: Vec<(Engine, Arc<dyn PubSub>)>,
-    /// The threads of those that share the bus of the application.
+    all: Vec<Agent>,
+    /// What works on those that are apart.
+    apart: Vec<Working>,
+    /// The threads of those that share store and bus of the application.
     threads: Option<Threads>,
+}
+
+/// What works on an agent that is apart.
+#[derive(Debug, Clone)]
+struct Working {
+    engine: Engine,
+    bus: Arc<dyn PubSub>,
+    threads: Threads,
 }
 
 impl<'a> Place<'a> {
@@ -55,17 +72,33 @@ impl<'a> Place<'a> {
                 let error = Error::new(ErrorKind::InvalidDefinition, "start", message);
                 return Err(error.with_subject(agent.id().clone()));
             }
-            let own = builder.own_bus(self.below, self.cache);
-            let bus = own.as_ref().unwrap_or(&self.bus);
-            let store = Arc::clone(self.store);
-            prepared.push((
-                DurableAgent::new(agent.clone(), store, Arc::clone(bus)),
-                own,
-            ));
+            let apart = self.apart(builder);
+            let (store, bus) = match &apart {
+                Some(apart) => (&apart.store, &apart.bus),
+                None => (self.store, &self.bus),
+            };
+            let agent = DurableAgent::new(agent.clone(), Arc::clone(store), Arc::clone(bus));
+            prepared.push((agent, apart));
         }
         Ok(Prepared {
             place: self,
             agents: prepared,
+        })
+    }
+
+    /// `None` for an agent that has nothing of its own.
+    fn apart(&self, agent: &DurableAgentBuilder) -> Option<Apart> {
+        let (store, bus) = (agent.own_store(), agent.own_bus(self.below, self.cache));
+        if store.is_none() && bus.is_none() {
+            return None;
+        }
+        let below = agent.thread_bus(self.below);
+        let shared = Arc::ptr_eq(&below, self.below);
+        Some(Apart {
+            store: Arc::clone(store.unwrap_or(self.store)),
+            bus: bus.unwrap_or_else(|| Arc::clone(&self.bus)),
+            below,
+            namespace: (store.is_some() && shared).then(|| format!("rs.{}.", agent.agent().id())),
         })
     }
 }
@@ -73,7 +106,7 @@ impl<'a> Place<'a> {
 impl Prepared<'_> {
     /// The loops that the engine of the application works on.
     pub(super) fn workflows(&self) -> Result<Vec<Workflow>> {
-        let shared = self.agents.iter().filter(|(_, own)| own.is_none());
+        let shared = self.agents.iter().filter(|(_, apart)| apart.is_none());
         shared.map(|(agent, _)| agent.workflow()).collect()
     }
 
@@ -81,59 +114,83 @@ impl Prepared<'_> {
     /// `Store`.
     pub(super) async fn start(self, engine: &Engine) -> bowline_events::Result<Agents> {
         let mut agents = Agents {
-            handles: Vec::with_capacity(self.agents.len()),
-            own: Vec::new(),
+            all: Vec::with_capacity(self.agents.len()),
+            apart: Vec::new(),
             threads: None,
         };
         let mut shared = Vec::new();
-        for (agent, own) in self.agents {
-            let handle = match own {
-                None => {
-                    let handle = agent.on(engine)?;
-                    shared.push(handle.clone());
-                    handle
-                }
-                Some(bus) => {
-                    let options = self.place.options;
-                    let builder = options.builder(self.place.store, Arc::clone(&bus));
-                    let engine = builder.workflow(agent.workflow()?).start().await?;
-                    agents.own.push((engine.clone(), bus));
-                    agent.on(&engine)?
-                }
-            };
-            agents.handles.push(handle);
+        for (agent, apart) in self.agents {
+            agents.all.push(agent.agent().clone());
+            match apart {
+                None => shared.push(agent.on(engine)?),
+                Some(apart) => agents
+                    .apart
+                    .push(apart.start(&agent, self.place.options).await?),
+            }
         }
         if !shared.is_empty() {
-            agents.threads = Some(self.place.threads(shared));
+            let Place {
+                store, bus, below, ..
+            } = &self.place;
+            agents.threads = Some(threads(store, bus, below, shared));
         }
         Ok(agents)
     }
 }
 
-impl Place<'_> {
-    fn threads(&self, agents: Vec<AgentHandle>) -> Threads {
-        let (store, bus) = (Arc::clone(self.store), Arc::clone(&self.bus));
-        let threads = Threads::builder(store, bus).thread_bus(Arc::clone(self.below));
-        let threads = agents
-            .into_iter()
-            .fold(threads, bowline_agent::threads::ThreadsBuilder::agent);
-        threads.start()
+impl Apart {
+    async fn start(
+        self,
+        agent: &DurableAgent,
+        options: EngineOptions,
+    ) -> bowline_events::Result<Working> {
+        let mut engine = options.builder(&self.store, Arc::clone(&self.bus));
+        if let Some(namespace) = self.namespace {
+            engine = engine.namespace(namespace);
+        }
+        let engine = engine.workflow(agent.workflow()?).start().await?;
+        let handle = agent.on(&engine)?;
+        let threads = threads(&self.store, &self.bus, &self.below, [handle]);
+        Ok(Working {
+            engine,
+            bus: self.bus,
+            threads,
+        })
     }
 }
 
+fn threads(
+    store: &Arc<dyn Store>,
+    bus: &Arc<dyn PubSub>,
+    below: &Arc<dyn PubSub>,
+    agents: impl IntoIterator<Item = AgentHandle>,
+) -> Threads {
+    let threads = Threads::builder(Arc::clone(store), Arc::clone(bus));
+    let threads = threads.thread_bus(Arc::clone(below));
+    let threads = agents.into_iter().fold(threads, ThreadsBuilder::agent);
+    threads.start()
+}
+
 impl Agents {
-    /// Stops the engines of those that have their own; what they told has left then.
+    fn find(&self, id: &str) -> Option<AgentHandle> {
+        let apart = self.apart.iter().map(|it| &it.threads);
+        let mut all = apart.chain(&self.threads);
+        all.find_map(|threads| threads.agent(id).ok())
+    }
+
+    /// Stops what works on those that are apart; what they told has left then.
     ///
     /// # Errors
-    /// The first error of a bus; all engines are stopped all the same.
+    /// The first error of a bus; all are stopped all the same.
     pub(super) async fn close(&self) -> bowline_events::Result<()> {
         if let Some(threads) = &self.threads {
             threads.close().await;
         }
         let mut outcome = Ok(());
-        for (engine, bus) in &self.own {
-            engine.close().await;
-            outcome = outcome.and(bus.flush().await);
+        for working in &self.apart {
+            working.threads.close().await;
+            working.engine.close().await;
+            outcome = outcome.and(working.bus.flush().await);
         }
         outcome
     }
@@ -145,14 +202,11 @@ impl Bowline {
     /// # Errors
     /// `NotFound` when it was not given to the builder; the message names those that were.
     pub fn agent(&self, id: &str) -> Result<AgentHandle> {
-        let handles = &self.agents.handles;
-        if let Some(handle) = handles.iter().find(|handle| handle.agent().id() == id) {
-            return Ok(handle.clone());
+        if let Some(handle) = self.agents.find(id) {
+            return Ok(handle);
         }
-        let known: Vec<&str> = handles
-            .iter()
-            .map(|handle| handle.agent().id().as_str())
-            .collect();
+        let all = self.agents.all.iter();
+        let known: Vec<&str> = all.map(|agent| agent.id().as_str()).collect();
         let message = format!(
             "the application has no such agent, it has [{}]; give it to the builder",
             known.join(", ")
@@ -162,28 +216,29 @@ impl Bowline {
 
     /// The agents that it was built with, in that order.
     pub fn agents(&self) -> Vec<Agent> {
-        let handles = self.agents.handles.iter();
-        handles.map(|handle| handle.agent().clone()).collect()
+        self.agents.all.clone()
     }
 
-    /// The runs of any agent on its store and bus, also of agents that only other programs have.
+    /// The runs of any agent on its store and bus, also of agents that only other programs have. Those of an agent with a store or
+    /// a bus of its own are where it is: [`agent`](Self::agent) finds it.
     pub fn agent_runs(&self) -> AgentRuns {
         AgentRuns::new(&self.engine, Arc::clone(&self.store), self.bus.shared())
     }
 
     /// The threads in which its agents are at work, to say something to them there: to the run that is at work, or to wake the
-    /// agent. An agent with a bus of its own is not among them.
+    /// agent. An agent with a store, a bus or a cache of its own is not among them; it has
+    /// [threads of its own](AgentHandle::threads).
     ///
     /// # Errors
-    /// `NotFound` for an application without such agents.
+    /// `NotFound` for an application without agents that share its store and bus.
     pub fn threads(&self) -> Result<Threads> {
         self.agents.threads.clone().ok_or_else(|| {
-            let message = "the application has no agents that share its bus; give it one";
+            let message = "the application has no agents that share its store and bus; give it one, or ask the agent for its threads";
             Error::new(ErrorKind::NotFound, "find threads", message)
         })
     }
 
-    /// The conversations of agents in its store.
+    /// The conversations of agents in its store. Those of an agent with a store of its own are in [that](AgentHandle::memory).
     pub fn memory(&self) -> Memory {
         Memory::new(Arc::clone(&self.store))
     }

@@ -143,8 +143,8 @@ impl BowlineBuilder {
     }
 
     /// An agent whose runs it starts and works on: an [`Agent`](bowline_agent::Agent), or what
-    /// [`durable`](bowline_agent::Agent::durable) gives, for one that has a bus or a cache of its own. One with a bus or a cache of
-    /// its own has workers of its own, too, to which [`max_runs`](Self::max_runs) applies again.
+    /// [`durable`](bowline_agent::Agent::durable) gives, for one that has a store, a bus or a cache of its own. Such a one has workers
+    /// of its own, too, to which [`max_runs`](Self::max_runs) applies again, and threads of its own.
     #[cfg(feature = "agent")]
     pub fn agent(mut self, agent: impl Into<DurableAgentBuilder>) -> Self {
         self.agents.push(agent.into());

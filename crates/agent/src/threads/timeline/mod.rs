@@ -54,7 +54,7 @@ pub(super) struct Timeline {
     direct: HashMap<Text, Text>,
     /// Tellings that are over, and runs that were read directly.
     over: VecDeque<Text>,
-    /// Tellings that were lost, and may come back.
+    /// Tellings that were lost or wait, and may come back.
     lost: VecDeque<Text>,
     bytes: usize,
 }
@@ -217,7 +217,7 @@ impl Timeline {
         let end = segment.end.clone()?;
         let ended = item(segment, end);
         self.segments.remove(at);
-        if ended.event == ThreadEvent::Lost {
+        if matches!(ended.event, ThreadEvent::Lost | ThreadEvent::Suspended) {
             if self.lost.len() >= REMEMBERED {
                 self.lost.pop_front();
             }
@@ -317,7 +317,7 @@ impl Timeline {
         }
     }
 
-    /// Whether something is told again that was lost.
+    /// Whether something is told again that was lost or did wait.
     fn is_back(&mut self, stream: &Text) -> bool {
         let at = self.lost.iter().position(|it| it == stream);
         at.and_then(|at| self.lost.remove(at)).is_some()

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests, with functions of their own")]
 #![cfg(all(feature = "agent", feature = "sqlite"))]
 
+mod apart;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -22,6 +24,10 @@ struct Port {
 
 /// An agent that looks a port up, which somebody has to approve, and then says what it found.
 fn pilot(looked_up: &Arc<AtomicUsize>) -> Agent {
+    pilot_of("pilot", looked_up)
+}
+
+fn pilot_of(id: &'static str, looked_up: &Arc<AtomicUsize>) -> Agent {
     let counter = Arc::clone(looked_up);
     let look_up = move |port: Port| {
         let counter = Arc::clone(&counter);
@@ -30,7 +36,7 @@ fn pilot(looked_up: &Arc<AtomicUsize>) -> Agent {
             Ok::<_, ToolError>(format!("{} is open", port.name))
         }
     };
-    Agent::builder("pilot")
+    Agent::builder(id)
         .model(ScriptedModel::listed([
             Answer::calls("look_up", &json!({ "name": "Oslo" })),
             Answer::says("The port is open."),
