@@ -93,7 +93,7 @@ pub use bowline_redis::{
 };
 #[doc(inline)]
 pub use bowline_runtime::{
-    AgentConfig, AgentConfigs, AgentModelSettings, BUS_VARIABLE, BusConfig, CACHE_VARIABLE,
+    AgentConfig, AgentConfigs, AgentModelSettings, AgentStrategy, BUS_VARIABLE, BusConfig, CACHE_VARIABLE,
     CacheConfig, CacheRetention, FILE_NAME, FileConfig, McpConfig, McpPlace, MemoryCacheConfig,
     MemoryConfig, ModelConfig, OpenBus, Origin, PostgresCacheConfig, PostgresServer,
     PostgresSslMode, PostgresStoreConfig, RedisCacheConfig, RedisConfig, RedisRedelivery,

@@ -57,11 +57,8 @@ impl<'a> Place<'a> {
             }
             let own = builder.own_bus(self.below, self.cache);
             let bus = own.as_ref().unwrap_or(&self.bus);
-            let store = Arc::clone(self.store);
-            prepared.push((
-                DurableAgent::new(agent.clone(), store, Arc::clone(bus)),
-                own,
-            ));
+            let agent = builder.build(Arc::clone(self.store), Arc::clone(bus));
+            prepared.push((agent, own));
         }
         Ok(Prepared {
             place: self,
