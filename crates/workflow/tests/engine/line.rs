@@ -46,6 +46,8 @@ pub(crate) struct Line {
     step_time: AtomicU32,
     /// Records of runs that lists have had.
     listed: AtomicU64,
+    /// Entries of logs that were read.
+    read: AtomicU64,
     /// Times that the bus was asked what was published.
     asked: AtomicU64,
     dice: Mutex<Dice>,
@@ -68,6 +70,7 @@ impl Line {
             latency: AtomicU32::new(0),
             step_time: AtomicU32::new(0),
             listed: AtomicU64::new(0),
+            read: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             dice: Mutex::new(Dice::new(seed)),
             clock: Arc::new(JumpyClock::right()),
@@ -101,6 +104,16 @@ impl Line {
     /// A list of runs had this many records.
     pub(crate) fn lists(&self, records: usize) {
         self.listed.fetch_add(records as u64, Ordering::SeqCst);
+    }
+
+    /// How many entries of logs were read.
+    pub(crate) fn read(&self) -> u64 {
+        self.read.load(Ordering::SeqCst)
+    }
+
+    /// So many entries of a log were read.
+    pub(crate) fn reads(&self, entries: usize) {
+        self.read.fetch_add(entries as u64, Ordering::SeqCst);
     }
 
     /// How often the bus was asked what was published.
