@@ -43,6 +43,8 @@ pub(crate) struct Line {
     deaf: AtomicBool,
     /// Milliseconds that an operation takes, and a step, at most.
     latency: AtomicU32,
+    /// How much longer one of the bus takes.
+    bus_latency: AtomicU32,
     step_time: AtomicU32,
     /// Records of runs that lists have had.
     listed: AtomicU64,
@@ -68,6 +70,7 @@ impl Line {
             store_cut: AtomicBool::new(false),
             deaf: AtomicBool::new(false),
             latency: AtomicU32::new(0),
+            bus_latency: AtomicU32::new(0),
             step_time: AtomicU32::new(0),
             listed: AtomicU64::new(0),
             read: AtomicU64::new(0),
@@ -94,6 +97,11 @@ impl Line {
     pub(crate) fn slow_down(&self, operation: u32, step: u32) {
         self.latency.store(operation, Ordering::SeqCst);
         self.step_time.store(step, Ordering::SeqCst);
+    }
+
+    /// How many milliseconds more operations of the bus take from now on, at most.
+    pub(crate) fn slow_bus(&self, operation: u32) {
+        self.bus_latency.store(operation, Ordering::SeqCst);
     }
 
     /// How many records of runs lists have had.
@@ -247,6 +255,9 @@ impl Line {
         // The sender is in `self`.
         let _ = held.wait_for(|held| !*held).await;
         self.takes(&self.latency).await;
+        if way == Way::Bus {
+            self.takes(&self.bus_latency).await;
+        }
         self.alive().await;
         let n = self.passed.fetch_add(1, Ordering::SeqCst);
         if self.death == Some(Death::Before(n)) {
