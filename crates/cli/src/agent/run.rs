@@ -33,7 +33,10 @@ pub(super) async fn run(args: RunArgs) -> Result<Outcome, Failure> {
 }
 
 /// The agent called `id` in the configuration.
-pub(super) async fn declared(settings: &Settings, id: &str) -> Result<DurableAgentBuilder, Failure> {
+pub(super) async fn declared(
+    settings: &Settings,
+    id: &str,
+) -> Result<DurableAgentBuilder, Failure> {
     Ok(declaration(settings, id)?.open(id).await?)
 }
 

@@ -24,7 +24,7 @@ async fn engine(
     workers: bool,
 ) -> Engine {
     let line = Arc::new(Line::new(1));
-    let hands = Hands::new(&effects, &line);
+    let hands = Hands::new(effects, &line);
     let engine = house.far_with(&line, hints, Reach::Process);
     // Nobody dies here, however slow the machine is.
     let engine = engine.lease(Duration::from_secs(30));
