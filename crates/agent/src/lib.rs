@@ -26,7 +26,7 @@ pub use chunk::Chunk;
 pub use error::{Error, ErrorKind, Result};
 pub use handle::{
     AgentHandle, AgentRun, AgentRuns, Callbacks, DurableAgent, DurableAgentBuilder, ObserveRun,
-    SuspendedCall,
+    Strategy, SuspendedCall,
 };
 pub use memory::Memory;
 pub use message::{IntoMessages, Message};

@@ -93,13 +93,13 @@ pub use bowline_redis::{
 };
 #[doc(inline)]
 pub use bowline_runtime::{
-    AgentConfig, AgentConfigs, AgentModelSettings, BUS_VARIABLE, BusConfig, CACHE_VARIABLE,
-    CacheConfig, CacheRetention, FILE_NAME, FileConfig, McpConfig, McpPlace, MemoryCacheConfig,
-    MemoryConfig, ModelConfig, OpenBus, Origin, PostgresCacheConfig, PostgresServer,
-    PostgresSslMode, PostgresStoreConfig, RedisCacheConfig, RedisConfig, RedisRedelivery,
-    RedisScheme, RedisServer, STORE_VARIABLE, Secret, Settings, Sources, SqliteCacheConfig,
-    SqliteStoreConfig, SqliteSynchronous, StoreConfig, Stores, TOKEN_VARIABLE, UnixConfig,
-    UpstashCacheConfig, open_cache, redact_url,
+    AgentConfig, AgentConfigs, AgentModelSettings, AgentStrategy, BUS_VARIABLE, BusConfig,
+    CACHE_VARIABLE, CacheConfig, CacheRetention, FILE_NAME, FileConfig, McpConfig, McpPlace,
+    MemoryCacheConfig, MemoryConfig, ModelConfig, OpenBus, Origin, PostgresCacheConfig,
+    PostgresServer, PostgresSslMode, PostgresStoreConfig, RedisCacheConfig, RedisConfig,
+    RedisRedelivery, RedisScheme, RedisServer, STORE_VARIABLE, Secret, Settings, Sources,
+    SqliteCacheConfig, SqliteStoreConfig, SqliteSynchronous, StoreConfig, Stores, TOKEN_VARIABLE,
+    UnixConfig, UpstashCacheConfig, open_cache, redact_url,
 };
 #[cfg(feature = "workflow")]
 #[doc(inline)]

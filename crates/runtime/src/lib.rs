@@ -72,7 +72,7 @@ mod url;
 mod value;
 
 pub use agent_config::{
-    AgentConfig, AgentConfigs, AgentModelSettings, McpConfig, McpPlace, ModelConfig,
+    AgentConfig, AgentConfigs, AgentModelSettings, AgentStrategy, McpConfig, McpPlace, ModelConfig,
 };
 #[cfg(feature = "workflow")]
 pub use app::{Bowline, BowlineBuilder, WorkflowHandle};

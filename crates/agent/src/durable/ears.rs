@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::stop::Ear;
 use super::workflow::Services;
-use crate::Result;
+use crate::{Result, Strategy};
 
 /// Ears from which number on those are given up that nobody has used for a while.
 const MANY: usize = 64;
@@ -71,7 +71,10 @@ impl Services {
             return Ok(ear);
         }
         let ear = Ear::open(&self.store, &*self.bus, run_id).await?;
-        self.ears.put(run_id, &ear);
+        // Where the next step is somebody else's, the ear is for this one.
+        if self.strategy == Strategy::Durable {
+            self.ears.put(run_id, &ear);
+        }
         Ok(ear)
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bowline_events::{NewEvent, PubSub, Topic};
 use bowline_store::Store;
-use bowline_workflow::{RetryPolicy, StepContext, StepError, Workflow, step};
+use bowline_workflow::{Dispatch, RetryPolicy, StepContext, StepError, Workflow, step};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ use super::{Begun, Ears};
 use super::{llm, mapping, stop, tool_call};
 use crate::threads::Membership;
 use crate::tool::panic_text;
-use crate::{Agent, Data, Error, ErrorKind, Memory, Message, Result};
+use crate::{Agent, Data, Error, ErrorKind, Memory, Message, Result, Strategy};
 
 /// What the ids of the workflows of agents begin with.
 pub(crate) const LOOP: &str = "durable-agentic-loop";
@@ -38,6 +38,7 @@ pub(crate) struct Services {
     pub(crate) bus: Arc<dyn PubSub>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) memory: Memory,
+    pub(crate) strategy: Strategy,
     pub(crate) ears: Ears,
     pub(crate) begun: Begun,
     pub(crate) threads: Membership,
@@ -128,6 +129,7 @@ fn build(services: &Arc<Services>) -> bowline_workflow::Result<Workflow> {
     Workflow::builder(id(services.agent.id()))
         .quiet()
         .outlet(Told)
+        .dispatch(dispatch(services.strategy))
         .step(step("init-iteration-state", |_: StepContext| async {
             Ok::<_, StepError>(Round { n: 1, more: true })
         }))
@@ -150,6 +152,13 @@ fn build(services: &Arc<Services>) -> bowline_workflow::Result<Workflow> {
             }
         }))
         .build()
+}
+
+fn dispatch(strategy: Strategy) -> Dispatch {
+    match strategy {
+        Strategy::Durable => Dispatch::Run,
+        Strategy::Evented => Dispatch::Step,
+    }
 }
 
 /// What `step` comes to. A panic of the application is a failure, and trying again does not help.

@@ -6,7 +6,21 @@ use std::sync::Arc;
 use bowline_events::{CachingPubSub, EventCache, PubSub};
 use bowline_store::Store;
 
+use super::DurableAgent;
 use crate::Agent;
+
+/// Who works on a run of an agent. Whatever it is, one process does at any moment, the stream is the same, and any process goes on
+/// where another one died. A process decides by what its own agent says, so processes that differ in this share runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Strategy {
+    /// The process that takes it, until it ends or waits for somebody: the fastest.
+    #[default]
+    Durable,
+    /// After every call of the model and every call of a tool, whichever process has room: long runs spread over all processes. Tools
+    /// that are called side by side stay together. See [`Dispatch::Step`](bowline_workflow::Dispatch::Step) for what it costs.
+    Evented,
+}
 
 /// An agent to give to an application, with what is its own there: unless it is said, bus, cache and store are those of the
 /// application. Made by [`Agent::durable`].
@@ -28,6 +42,7 @@ pub struct DurableAgentBuilder {
     bus: Option<Arc<dyn PubSub>>,
     cache: Cache,
     store: Option<Arc<dyn Store>>,
+    strategy: Strategy,
 }
 
 /// What keeps the streams of the runs.
@@ -52,6 +67,7 @@ impl From<Agent> for DurableAgentBuilder {
             bus: None,
             cache: Cache::Inherited,
             store: None,
+            strategy: Strategy::default(),
         }
     }
 }
@@ -83,6 +99,12 @@ impl DurableAgentBuilder {
         self
     }
 
+    /// Who works on its runs; [`Strategy::Durable`] unless set.
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
     /// The agent.
     pub fn agent(&self) -> &Agent {
         &self.agent
@@ -96,6 +118,11 @@ impl DurableAgentBuilder {
     /// The bus of its threads, in an application whose bus below its cache is `bus`: one that keeps nothing, if there is one.
     pub fn thread_bus(&self, bus: &Arc<dyn PubSub>) -> Arc<dyn PubSub> {
         Arc::clone(self.bus.as_ref().unwrap_or(bus))
+    }
+
+    /// The agent with the store and the bus of its runs.
+    pub fn build(&self, store: Arc<dyn Store>, bus: Arc<dyn PubSub>) -> DurableAgent {
+        DurableAgent::new(self.agent.clone(), store, bus).strategy(self.strategy)
     }
 
     /// The bus that its runs are told on, in an application that has `cache` in front of `bus`; `None` when that is the bus of the
@@ -127,6 +154,7 @@ impl fmt::Debug for DurableAgentBuilder {
             .field("agent", self.agent.id())
             .field("own_bus", &self.bus.is_some())
             .field("own_store", &self.store.is_some())
+            .field("strategy", &self.strategy)
             .finish_non_exhaustive()
     }
 }

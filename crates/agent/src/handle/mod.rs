@@ -21,7 +21,7 @@ use crate::{Agent, Error, ErrorKind, Memory, Result, RunOptions};
 
 pub use callbacks::Callbacks;
 pub use control::SuspendedCall;
-pub use durable::DurableAgentBuilder;
+pub use durable::{DurableAgentBuilder, Strategy};
 pub(crate) use prepare::unread;
 pub use runs::AgentRuns;
 pub use stream::{AgentRun, ObserveRun};
@@ -67,16 +67,31 @@ pub struct AgentHandle {
 impl DurableAgent {
     /// `agent`, whose runs are kept in `store` and told on `bus`: those of the engine that works on them.
     pub fn new(agent: Agent, store: Arc<dyn Store>, bus: Arc<dyn PubSub>) -> Self {
-        let memory = Memory::new(Arc::clone(&store));
-        Self(Arc::new(Services {
+        Self(Arc::new(Self::services(agent, store, bus)))
+    }
+
+    fn services(agent: Agent, store: Arc<dyn Store>, bus: Arc<dyn PubSub>) -> Services {
+        Services {
             agent,
             bus,
+            memory: Memory::new(Arc::clone(&store)),
             store,
-            memory,
+            strategy: Strategy::default(),
             ears: Ears::default(),
             begun: Begun::default(),
             threads: Membership::default(),
-        }))
+        }
+    }
+
+    /// Who works on its runs, before they begin; [`Strategy::Durable`] unless set.
+    #[must_use]
+    pub fn strategy(self, strategy: Strategy) -> Self {
+        let Services {
+            agent, bus, store, ..
+        } = &*self.0;
+        let mut services = Self::services(agent.clone(), Arc::clone(store), Arc::clone(bus));
+        services.strategy = strategy;
+        Self(Arc::new(services))
     }
 
     /// The agent.

@@ -8,7 +8,7 @@ use crate::durable::{KIND, RUN, RunInput, processing};
 use crate::memory::ThreadDetails;
 use crate::processor;
 use crate::threads::{Entry, Threads};
-use crate::{Error, ErrorKind, IntoMessages, Message, Result, RunOptions};
+use crate::{Error, ErrorKind, IntoMessages, Message, Result, RunOptions, Strategy};
 
 /// Bytes of what a run begins with.
 const MAX_INPUT: usize = 8 * 1024 * 1024;
@@ -177,7 +177,9 @@ impl AgentHandle {
         }
         // What was heard of an earlier run of this id does not concern this one.
         self.services.ears.forget(&input.run_id);
-        self.services.begun.note(&input.run_id);
+        if self.services.strategy == Strategy::Durable {
+            self.services.begun.note(&input.run_id);
+        }
         let started = self.engine.start(&self.workflow_id(), start).await;
         if started.is_err() {
             self.services.begun.take(&input.run_id);

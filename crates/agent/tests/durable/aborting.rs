@@ -7,14 +7,14 @@ use bowline_agent::agent::RunOptions;
 use bowline_agent::model::FinishReason;
 use bowline_agent::scripted::{Answer, ScriptedModel};
 use bowline_agent::tool::{ToolContext, ToolError, tool};
-use bowline_agent::{Agent, AgentHandle, ErrorKind, RunOutput};
+use bowline_agent::{Agent, AgentHandle, ErrorKind, RunOutput, Strategy};
 use bowline_events::{Event, NewEvent, PubSubExt, SubscribeOptions, Topic};
 use bowline_store::Table;
 use bowline_workflow::RunStatus;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::house::House;
+use crate::house::{House, STRATEGIES};
 
 /// An agent whose model speaks, calls a tool, or asks for approval, as it is told.
 fn agent(begun: &Arc<Notify>) -> Agent {
@@ -84,6 +84,12 @@ async fn ends(agent: &AgentHandle) -> RunOutput {
 
 #[tokio::test]
 async fn a_run_that_is_stopped_ends_with_what_was_said_so_far() {
+    for strategy in STRATEGIES {
+        stopped_at_any_stage(strategy).await;
+    }
+}
+
+async fn stopped_at_any_stage(strategy: Strategy) {
     use FinishReason::{Abort, Stop};
     for (what, reason, text) in [
         ("speak", Abort, "Once upon"),
@@ -92,10 +98,10 @@ async fn a_run_that_is_stopped_ends_with_what_was_said_so_far() {
         ("pay", Abort, "I do."),
         ("end", Stop, "Done."),
     ] {
-        let house = House::new();
+        let house = House::with_strategy(strategy);
         let begun = Arc::new(Notify::new());
         let definition = agent(&begun);
-        let one = house.with(&definition).await;
+        let (one, two) = (house.with(&definition).await, house.with(&definition).await);
         // The one that stops it is another process.
         let other = house.engine().workers(false);
         let other = house.on_engine(&definition, other).await;
@@ -116,6 +122,7 @@ async fn a_run_that_is_stopped_ends_with_what_was_said_so_far() {
         let ends = ends.iter().filter(|event| event.event_type == "finish");
         assert_eq!(ends.count(), 1, "{what}");
         one.engine().close().await;
+        two.engine().close().await;
         other.engine().close().await;
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_agent::{AgentHandle, RunOutput};
+use bowline_agent::{AgentHandle, RunOutput, Strategy};
 use bowline_events::Reach;
 use bowline_store::SqliteStore;
 use futures_util::StreamExt;
@@ -190,23 +190,39 @@ fn two(operations: u64) -> Vec<Vec<Death>> {
     pairs.collect()
 }
 
+async fn house() -> House {
+    House::new()
+}
+
+async fn evented() -> House {
+    House::with_strategy(Strategy::Evented)
+}
+
+async fn database() -> House {
+    House::on(Arc::new(SqliteStore::in_memory().await.unwrap()))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_death_at_any_boundary_is_seen_by_nobody() {
-    at_boundaries(Reach::Process, || async { House::new() }, one).await;
+    at_boundaries(Reach::Process, house, one).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nor_is_one_where_chunks_go_to_the_bus_without_being_waited_for() {
-    at_boundaries(Reach::Host, || async { House::new() }, one).await;
+    at_boundaries(Reach::Host, house, one).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nor_is_the_death_of_the_process_that_goes_on() {
-    at_boundaries(Reach::Host, || async { House::new() }, two).await;
+    at_boundaries(Reach::Host, house, two).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nor_is_any_on_a_database() {
-    let house = || async { House::on(Arc::new(SqliteStore::in_memory().await.unwrap())) };
-    at_boundaries(Reach::Host, house, one).await;
+    at_boundaries(Reach::Host, database, one).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_is_any_where_every_step_is_for_whoever_has_room() {
+    at_boundaries(Reach::Host, evented, one).await;
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_agent::{Agent, AgentHandle, DurableAgent};
+use bowline_agent::{Agent, AgentHandle, DurableAgent, Strategy};
 use bowline_events::{CachingPubSub, Event, InProcessPubSub, MemoryCache, PubSub, Reach, Topic};
 use bowline_store::{MemoryStore, Store};
 use bowline_workflow::{Engine, EngineBuilder};
@@ -11,16 +11,29 @@ use bowline_workflow::{Engine, EngineBuilder};
 use crate::line::Line;
 use crate::wires::{FarBus, FarStore};
 
+/// All strategies.
+pub(crate) const STRATEGIES: [Strategy; 2] = [Strategy::Durable, Strategy::Evented];
+
 /// What processes share.
 #[derive(Debug, Clone)]
 pub(crate) struct House {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) bus: Arc<dyn PubSub>,
+    /// Who works on the runs.
+    pub(crate) strategy: Strategy,
 }
 
 impl House {
     pub(crate) fn new() -> Self {
         Self::on(Arc::new(MemoryStore::new()))
+    }
+
+    /// A house whose runs are worked on like this.
+    pub(crate) fn with_strategy(strategy: Strategy) -> Self {
+        Self {
+            strategy,
+            ..Self::new()
+        }
     }
 
     /// A house whose store is this.
@@ -31,6 +44,7 @@ impl House {
                 Arc::new(InProcessPubSub::new()),
                 Arc::new(MemoryCache::new()),
             )),
+            strategy: Strategy::default(),
         }
     }
 
@@ -49,7 +63,7 @@ impl House {
     /// A process with the agent, whose engine is set up like this.
     pub(crate) async fn on_engine(&self, agent: &Agent, engine: EngineBuilder) -> AgentHandle {
         let (store, bus) = (Arc::clone(&self.store), Arc::clone(&self.bus));
-        serve(agent, store, bus, engine).await
+        self.serve(agent, store, bus, engine).await
     }
 
     /// A process with the agent at the end of a line.
@@ -66,7 +80,19 @@ impl House {
         let engine = Engine::builder(Arc::clone(&store), Arc::clone(&bus))
             .lease(Duration::from_millis(100))
             .poll(Duration::from_millis(20));
-        serve(agent, store, bus, engine).await
+        self.serve(agent, store, bus, engine).await
+    }
+
+    async fn serve(
+        &self,
+        agent: &Agent,
+        store: Arc<dyn Store>,
+        bus: Arc<dyn PubSub>,
+        engine: EngineBuilder,
+    ) -> AgentHandle {
+        let agent = DurableAgent::new(agent.clone(), store, bus).strategy(self.strategy);
+        let engine = engine.workflow(agent.workflow().unwrap());
+        agent.on(&engine.start().await.unwrap()).unwrap()
     }
 
     /// What the stream of a run has so far.
@@ -89,15 +115,4 @@ impl House {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
-}
-
-async fn serve(
-    agent: &Agent,
-    store: Arc<dyn Store>,
-    bus: Arc<dyn PubSub>,
-    engine: EngineBuilder,
-) -> AgentHandle {
-    let agent = DurableAgent::new(agent.clone(), store, bus);
-    let engine = engine.workflow(agent.workflow().unwrap());
-    agent.on(&engine.start().await.unwrap()).unwrap()
 }

@@ -16,5 +16,6 @@ mod outcome;
 mod scene;
 #[allow(dead_code, reason = "some readers are for other programs")]
 mod seen;
+mod strategies;
 mod vectors;
 mod wires;

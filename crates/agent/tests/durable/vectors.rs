@@ -4,13 +4,13 @@ use bowline_agent::agent::RunOptions;
 use bowline_agent::model::{ModelPart, ResponseMetadata, ToolInput, Usage};
 use bowline_agent::scripted::{Answer, ScriptedModel};
 use bowline_agent::tool::{ToolContext, ToolError, tool};
-use bowline_agent::{Agent, AgentHandle, Data, ErrorKind};
+use bowline_agent::{Agent, AgentHandle, Data, ErrorKind, Strategy};
 use bowline_events::{Event, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::house::House;
+use crate::house::{House, STRATEGIES};
 
 /// An event that the reference published: its type and its data.
 type Told = (String, Value);
@@ -252,27 +252,37 @@ async fn a_run_streams_what_the_reference_streams() {
         "durable-abort-remote",
         "evented-tool",
     ] {
-        let told = recorded(name);
-        let house = House::new();
-        let agent = house.with(&agent(name, &told)).await;
-        let mut options = RunOptions::new().run_id("r");
-        if name == "durable-maxsteps" {
-            options = options.max_steps(2);
+        for strategy in STRATEGIES {
+            streams(name, strategy).await;
         }
-        agent.start("hi", options).await.unwrap();
-        intervene(&agent, &house, name).await;
-        let ended = |event: &Event| event.event_type == "finish" || event.event_type == "error";
-        let events = house.told_until("r", ended).await;
-        let ours: Vec<Told> = events.iter().map(|event| read(event)).collect();
-        let theirs = told.into_iter().map(|(kind, data)| masked(&kind, data));
-        let theirs: Vec<Told> = theirs.collect();
-        for (k, (our, their)) in ours.iter().zip(&theirs).enumerate() {
-            assert_eq!(our, their, "{name}, event {k}");
-        }
-        assert_eq!(ours.len(), theirs.len(), "{name}");
-        for (k, event) in events.iter().enumerate() {
-            assert_eq!(event.index, Some(k as u64), "{name}");
-        }
-        agent.engine().close().await;
     }
+}
+
+/// Two processes stream what was recorded.
+async fn streams(name: &str, strategy: Strategy) {
+    let what = format!("{name}, {strategy:?}");
+    let told = recorded(name);
+    let house = House::with_strategy(strategy);
+    let definition = agent(name, &told);
+    let (agent, other) = (house.with(&definition).await, house.with(&definition).await);
+    let mut options = RunOptions::new().run_id("r");
+    if name == "durable-maxsteps" {
+        options = options.max_steps(2);
+    }
+    agent.start("hi", options).await.unwrap();
+    intervene(&agent, &house, name).await;
+    let ended = |event: &Event| event.event_type == "finish" || event.event_type == "error";
+    let events = house.told_until("r", ended).await;
+    let ours: Vec<Told> = events.iter().map(|event| read(event)).collect();
+    let theirs = told.into_iter().map(|(kind, data)| masked(&kind, data));
+    let theirs: Vec<Told> = theirs.collect();
+    for (k, (our, their)) in ours.iter().zip(&theirs).enumerate() {
+        assert_eq!(our, their, "{what}, event {k}");
+    }
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    for (k, event) in events.iter().enumerate() {
+        assert_eq!(event.index, Some(k as u64), "{what}");
+    }
+    agent.engine().close().await;
+    other.engine().close().await;
 }

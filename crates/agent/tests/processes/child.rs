@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_agent::{AgentHandle, DurableAgent};
+use bowline_agent::{AgentHandle, DurableAgent, Strategy};
 use bowline_events::{CachingPubSub, EventCache, InProcessPubSub, PubSub, Reach};
 use bowline_redis::{RedisCache, RedisStreamsPubSub};
 use bowline_store::{Store, StoreCache};
@@ -45,6 +45,7 @@ pub(crate) fn stuck(folder: &Path) -> PathBuf {
 pub(crate) struct Place {
     pub(crate) store: String,
     pub(crate) bus: String,
+    pub(crate) strategy: Strategy,
 }
 
 impl Place {
@@ -53,12 +54,18 @@ impl Place {
         Self {
             store: format!("sqlite:{}", folder.join("store.db").display()),
             bus: "memory:".to_owned(),
+            strategy: Strategy::Durable,
         }
+    }
+
+    /// The same place, where runs are worked on like this.
+    pub(crate) fn with(self, strategy: Strategy) -> Self {
+        Self { strategy, ..self }
     }
 
     /// Tells the processes in `folder`.
     pub(crate) fn tell(&self, folder: &Path) {
-        let text = format!("{}\n{}\n", self.store, self.bus);
+        let text = format!("{}\n{}\n{:?}\n", self.store, self.bus, self.strategy);
         std::fs::write(folder.join("place"), text).unwrap();
     }
 
@@ -68,6 +75,10 @@ impl Place {
         Self {
             store: lines.next().unwrap(),
             bus: lines.next().unwrap(),
+            strategy: match lines.next().as_deref() {
+                Some("Evented") => Strategy::Evented,
+                _ => Strategy::Durable,
+            },
         }
     }
 
@@ -123,7 +134,8 @@ pub(crate) struct Process {
 
 /// A process on what is in `folder`.
 pub(crate) async fn process(folder: &Path, line: &Arc<Line>, workers: bool) -> Process {
-    let (store, bus) = Place::told(folder).open().await;
+    let place = Place::told(folder);
+    let (store, bus) = place.open().await;
     let hands = Hands {
         effects: effects(folder),
         line: Arc::clone(line),
@@ -141,6 +153,7 @@ pub(crate) async fn process(folder: &Path, line: &Arc<Line>, workers: bool) -> P
     });
     let agent = scene::agent(&hands);
     let agent = DurableAgent::new(agent, Arc::clone(&far_store), Arc::clone(&far_bus));
+    let agent = agent.strategy(place.strategy);
     let engine = Engine::builder(far_store, far_bus)
         .workers(workers)
         .workflow(agent.workflow().unwrap())

@@ -6,7 +6,7 @@ use std::process::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_agent::RunOutput;
+use bowline_agent::{RunOutput, Strategy};
 use bowline_testkit::{PostgresServer, RedisServer, skips_postgres, skips_redis};
 use tokio::time::{sleep, timeout};
 
@@ -48,8 +48,9 @@ impl Account {
     async fn of(asks: &Process, effects: &Effects, runs: &[String]) -> Self {
         let mut all = BTreeMap::new();
         for run in runs {
-            let done = effects.all();
             let kept = committed(&asks.store, run).await;
+            // Others may work meanwhile, on what is not committed.
+            let done = effects.all();
             all.extend(kept.into_iter().map(|what| (what.clone(), done[&what])));
         }
         Self(all)
@@ -180,7 +181,8 @@ impl Scene {
         self.asks.agent.engine().close().await;
     }
 
-    async fn at_any_moment(self) {
+    /// So many processes work, of which one after the other is killed.
+    async fn at_any_moment(self, processes: usize) {
         let runs: Vec<String> = (0..RUNS).map(|n| format!("run-{n}")).collect();
         let readers: Vec<_> = runs.iter().map(|run| self.readers(run)).collect();
         for run in &runs {
@@ -189,13 +191,15 @@ impl Scene {
         let controllers: Vec<_> = runs.iter().map(|run| self.controller(run)).collect();
         let moments = [450, 60, 520, 380, 700, 410, 150, 600, 480, 350, 800, 430];
         let mut accounts = Vec::new();
+        let start = |_| Worker::start(self.folder.path(), None);
+        let mut workers: Vec<Worker> = (1..processes).map(start).collect();
         for millis in moments.into_iter().cycle().take(KILLS) {
-            let worker = Worker::start(self.folder.path(), None);
+            workers.push(start(0));
             sleep(Duration::from_millis(millis)).await;
-            drop(worker);
+            drop(workers.remove(0));
             accounts.push(Account::of(&self.asks, &self.effects, &runs).await);
         }
-        let _worker = Worker::start(self.folder.path(), None);
+        workers.push(start(0));
         let ended = async {
             for controller in controllers {
                 controller.await.unwrap();
@@ -226,7 +230,7 @@ fn block_on(test: impl Future<Output = ()>) {
 }
 
 /// A test on a PostgreSQL server, and a Redis server with the history of the streams.
-fn on_servers<F: Future<Output = ()>>(test: impl FnOnce(Scene) -> F) {
+fn on_servers<F: Future<Output = ()>>(strategy: Strategy, test: impl FnOnce(Scene) -> F) {
     if skips_postgres() || skips_redis() {
         return;
     }
@@ -236,6 +240,7 @@ fn on_servers<F: Future<Output = ()>>(test: impl FnOnce(Scene) -> F) {
         let place = Place {
             store: postgres.url(),
             bus: redis.url(),
+            strategy,
         };
         test(Scene::new(|_| place).await).await;
     });
@@ -246,13 +251,23 @@ pub(crate) fn at_points_on_a_file() {
 }
 
 pub(crate) fn at_points_on_servers() {
-    on_servers(Scene::at_points);
+    on_servers(Strategy::Durable, Scene::at_points);
 }
 
 pub(crate) fn at_any_moment_on_a_file() {
-    block_on(async { Scene::new(Place::file).await.at_any_moment().await });
+    block_on(async { Scene::new(Place::file).await.at_any_moment(1).await });
 }
 
 pub(crate) fn at_any_moment_on_servers() {
-    on_servers(Scene::at_any_moment);
+    on_servers(Strategy::Durable, |scene| scene.at_any_moment(1));
+}
+
+/// Two processes share the steps of runs.
+pub(crate) fn one_of_two_on_a_file() {
+    let place = |folder: &Path| Place::file(folder).with(Strategy::Evented);
+    block_on(async { Scene::new(place).await.at_any_moment(2).await });
+}
+
+pub(crate) fn one_of_two_on_servers() {
+    on_servers(Strategy::Evented, |scene| scene.at_any_moment(2));
 }

@@ -36,6 +36,8 @@ fn main() -> ExitCode {
         trial("at_chosen_points_on_servers", kill::at_points_on_servers),
         trial("at_any_moment_on_a_file", kill::at_any_moment_on_a_file),
         trial("at_any_moment_on_servers", kill::at_any_moment_on_servers),
+        trial("one_of_two_on_a_file", kill::one_of_two_on_a_file),
+        trial("one_of_two_on_servers", kill::one_of_two_on_servers),
     ];
     libmimic::run(&Arguments::from_args(), trials).exit_code()
 }

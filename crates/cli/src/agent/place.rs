@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bowline_agent::{Agent, AgentRuns};
+use bowline_agent::{AgentRuns, DurableAgentBuilder};
 use bowline_events::OpFuture;
 use bowline_runtime::{Bowline, BusConfig, Settings, StoreConfig};
 
@@ -44,17 +44,27 @@ impl Place {
     }
 
     /// One that has `agent`, in a store that is there, and leaves its runs to others.
-    pub(super) async fn to_talk(settings: &Settings, agent: Agent) -> Result<Self, Failure> {
+    pub(super) async fn to_talk(
+        settings: &Settings,
+        agent: DurableAgentBuilder,
+    ) -> Result<Self, Failure> {
         check(require(settings)?).await?;
         Self::open(settings, Some(agent), false).await
     }
 
     /// One that works on the runs of `agent`.
-    pub(super) async fn to_work(settings: &Settings, agent: Agent) -> Result<Self, Failure> {
+    pub(super) async fn to_work(
+        settings: &Settings,
+        agent: DurableAgentBuilder,
+    ) -> Result<Self, Failure> {
         Self::open(settings, Some(agent), true).await
     }
 
-    async fn open(settings: &Settings, agent: Option<Agent>, works: bool) -> Result<Self, Failure> {
+    async fn open(
+        settings: &Settings,
+        agent: Option<DurableAgentBuilder>,
+        works: bool,
+    ) -> Result<Self, Failure> {
         let builder = Bowline::builder()
             .settings(settings)
             .workers(works)

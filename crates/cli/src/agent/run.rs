@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use bowline_agent::{Agent, RunOptions};
+use bowline_agent::{DurableAgentBuilder, RunOptions};
 use bowline_runtime::{AgentConfig, Settings};
 
 use super::args::RunArgs;
@@ -33,7 +33,10 @@ pub(super) async fn run(args: RunArgs) -> Result<Outcome, Failure> {
 }
 
 /// The agent called `id` in the configuration.
-pub(super) async fn declared(settings: &Settings, id: &str) -> Result<Agent, Failure> {
+pub(super) async fn declared(
+    settings: &Settings,
+    id: &str,
+) -> Result<DurableAgentBuilder, Failure> {
     Ok(declaration(settings, id)?.open(id).await?)
 }
 

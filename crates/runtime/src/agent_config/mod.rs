@@ -62,10 +62,23 @@ pub struct AgentConfig {
     pub require_approval: Option<bool>,
     /// How long the model may be silent before it counts as gone.
     pub model_silence: Option<Duration>,
+    /// Who works on its runs.
+    pub strategy: AgentStrategy,
     /// How the model is to answer.
     pub settings: AgentModelSettings,
     /// The servers of its tools.
     pub mcp: Vec<McpConfig>,
+}
+
+/// Who works on the runs of an agent: `"durable"`, the process that takes one, or `"evented"`, for every step whichever has room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AgentStrategy {
+    /// The process that takes a run.
+    #[default]
+    Durable,
+    /// For every step, whichever process has room.
+    Evented,
 }
 
 /// A model, as a configuration file names it: `"provider/model"`, or a table.

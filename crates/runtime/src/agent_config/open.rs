@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use bowline_agent::model::{ChatModel, ModelSettings};
-use bowline_agent::{Agent, Tool};
+use bowline_agent::{Agent, DurableAgentBuilder, Strategy, Tool};
 use bowline_events::{Error, ErrorKind, Result};
 
-use super::{AgentConfig, AgentModelSettings, McpConfig, ModelConfig};
+use super::{AgentConfig, AgentModelSettings, AgentStrategy, McpConfig, ModelConfig};
 
 impl AgentConfig {
-    /// The agent called `id`. Its MCP servers are started, or reached, and asked for their tools; models are asked nothing.
+    /// The agent called `id`, for an application. Its MCP servers are started, or reached, and asked for their tools; models are asked nothing.
     ///
     /// # Errors
     /// `InvalidInput` for a provider that nobody knows, an environment variable that is not set, and what is no agent;
     /// `Unsupported` when the feature `genai` or `mcp` is off; what the servers of tools say.
-    pub async fn open(&self, id: &str) -> Result<Agent> {
+    pub async fn open(&self, id: &str) -> Result<DurableAgentBuilder> {
         let blamed = |error: Error| {
             let message = format!("agents.{id}: {}", error.message());
             let blamed = Error::new(error.kind(), error.operation(), message);
@@ -23,7 +23,12 @@ impl AgentConfig {
                 None => blamed,
             }
         };
-        self.build(id).await.map_err(blamed)
+        let agent = self.build(id).await.map_err(blamed)?;
+        let strategy = match self.strategy {
+            AgentStrategy::Durable => Strategy::Durable,
+            AgentStrategy::Evented => Strategy::Evented,
+        };
+        Ok(agent.durable().strategy(strategy))
     }
 
     async fn build(&self, id: &str) -> Result<Agent> {

@@ -4,9 +4,11 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use toml::{Table, Value};
 
 use super::fields::{Fields, Read};
-use super::{AgentConfig, AgentConfigs, AgentModelSettings, McpConfig, McpPlace, ModelConfig};
+use super::{
+    AgentConfig, AgentConfigs, AgentModelSettings, AgentStrategy, McpConfig, McpPlace, ModelConfig,
+};
 
-const AGENT: [&str; 10] = [
+const AGENT: [&str; 11] = [
     "name",
     "description",
     "instructions",
@@ -15,6 +17,7 @@ const AGENT: [&str; 10] = [
     "tool_concurrency",
     "require_approval",
     "model_silence",
+    "strategy",
     "settings",
     "mcp",
 ];
@@ -68,9 +71,21 @@ fn agent(path: String, value: Value) -> Read<AgentConfig> {
         tool_concurrency: fields.number("tool_concurrency")?,
         require_approval: fields.switch("require_approval")?,
         model_silence: fields.duration("model_silence")?,
+        strategy: strategy(&mut fields)?,
         settings: settings(&mut fields)?,
         mcp: servers(&mut fields)?,
     })
+}
+
+fn strategy(fields: &mut Fields) -> Read<AgentStrategy> {
+    match fields.text("strategy")?.as_deref() {
+        None | Some("durable") => Ok(AgentStrategy::Durable),
+        Some("evented") => Ok(AgentStrategy::Evented),
+        Some(_) => Err(format!(
+            "{} is neither \"durable\" nor \"evented\"",
+            fields.path("strategy")
+        )),
+    }
 }
 
 fn models(fields: &mut Fields) -> Read<Vec<ModelConfig>> {
@@ -244,6 +259,7 @@ mod tests {
             tool_concurrency = 4
             require_approval = true
             model_silence = "90s"
+            strategy = "evented"
 
             [agents.a.settings]
             temperature = 1
@@ -276,6 +292,7 @@ mod tests {
         );
         assert_eq!(agent.require_approval, Some(true));
         assert_eq!(agent.model_silence, Some(Duration::from_secs(90)));
+        assert_eq!(agent.strategy, AgentStrategy::Evented);
         let settings = &agent.settings;
         assert_eq!(
             (settings.temperature, settings.top_p),
@@ -307,7 +324,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_by_its_path() {
-        let table: [(&str, &[&str]); 17] = [
+        let table: [(&str, &[&str]); 18] = [
             ("agents = 3", &["line 1"]),
             ("agents.a = 3", &["agents.a", "no table"]),
             (
@@ -330,6 +347,10 @@ mod tests {
             (
                 "[agents.a]\nmodel = \"o/x\"\nrequire_approval = \"yes\"",
                 &["agents.a.require_approval", "true nor false"],
+            ),
+            (
+                "[agents.a]\nmodel = \"o/x\"\nstrategy = \"inngest\"",
+                &["agents.a.strategy", "\"evented\""],
             ),
             (
                 "[agents.a]\nmodel = { nam = \"x\" }",

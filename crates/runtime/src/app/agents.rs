@@ -77,7 +77,7 @@ impl<'a> Place<'a> {
                 Some(apart) => (&apart.store, &apart.bus),
                 None => (self.store, &self.bus),
             };
-            let agent = DurableAgent::new(agent.clone(), Arc::clone(store), Arc::clone(bus));
+            let agent = builder.build(Arc::clone(store), Arc::clone(bus));
             prepared.push((agent, apart));
         }
         Ok(Prepared {

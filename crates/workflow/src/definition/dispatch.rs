@@ -12,7 +12,7 @@ pub enum Dispatch {
     /// hears of it first and has room takes it from there. What lies between steps (conditions, maps, short pauses) stays where
     /// the step before was.
     ///
-    /// That costs a second commit for each step, a message on the bus and a reading of the journal so far, and in return the load
-    /// of long runs spreads over all processes.
+    /// That costs a second commit and a message on the bus for each step, and every process that takes one reads the journal; in
+    /// return the load of long runs spreads over all processes.
     Step,
 }

@@ -49,13 +49,13 @@ impl Driver {
 
     /// Commits facts, and with them that others may go on with the run.
     pub(super) async fn let_go(&mut self, facts: &[Fact]) -> Left {
-        let prepared = self.append(facts).and_then(|(commit, _)| {
+        let prepared = self.append(facts).and_then(|(commit, entries)| {
             self.give_back(RunStatus::Pending, self.shared.now());
             self.record.body.exact = true;
-            self.put(commit)
+            Ok((self.put(commit)?, entries))
         });
-        let commit = match prepared {
-            Ok(commit) => commit,
+        let (commit, entries) = match prepared {
+            Ok(prepared) => prepared,
             Err(error) => {
                 let problem = format!("what happened cannot be written: {error}");
                 self.break_off(&problem).await;
@@ -64,7 +64,7 @@ impl Driver {
         };
         let shared = &self.shared;
         match shared.insist(&commit, |_| !shared.is_abandoning()).await {
-            Insisted::Kept(_) => {}
+            Insisted::Kept(version) => self.record.version = version,
             // Nobody else could have written that, so it was kept, and somebody has the run by now.
             Insisted::Lost(_) if shared.has_appended(&commit).await => {}
             Insisted::Lost(_) => return Left::Gone,
@@ -73,6 +73,7 @@ impl Driver {
                 return Left::Gone;
             }
         }
+        self.end += entries;
         self.voice.silence();
         Left::Offered
     }

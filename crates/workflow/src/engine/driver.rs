@@ -101,8 +101,15 @@ impl Driver {
     pub(super) async fn drive(mut self, ask: bool) {
         let run = self.record.id.clone();
         let before = std::mem::take(&mut self.before);
-        let publisher = &self.shared.publisher;
-        publisher.tell_rest(&self.voice, before, ask).await;
+        if ask {
+            let publisher = &self.shared.publisher;
+            publisher.tell_rest(&self.voice, before, ask).await;
+        } else {
+            let first = self.machine.noted() - before.len() as u64;
+            let told = self.voice.published().saturating_sub(first);
+            let told = usize::try_from(told).unwrap_or(usize::MAX);
+            self.tell(before.into_iter().skip(told).collect()).await;
+        }
         let left = self.work().await;
         self.stop().await;
         if matches!(left, Left::Settled) {
@@ -111,13 +118,7 @@ impl Driver {
         let behind = matches!(left, Left::Gone) && self.farewell().await;
         let offered = matches!(left, Left::Offered).then(|| self.record.workflow.clone());
         let shared = Arc::clone(&self.shared);
-        if self.record.body.large {
-            self.record.body.fill(&self.machine);
-        }
-        let settled = matches!(left, Left::Settled).then(|| Settled {
-            record: self.record,
-            machine: self.machine,
-        });
+        let settled = self.remains(&left);
         shared.leave(&run, settled);
         if behind {
             shared.leave_behind();
@@ -126,6 +127,27 @@ impl Driver {
         if let Some(workflow) = offered {
             shared.offer(&run, &workflow).await;
         }
+    }
+
+    /// What whoever waits for the end of the run gets; what is given back is kept.
+    fn remains(mut self, left: &Left) -> Option<Settled> {
+        if matches!(left, Left::Offered) {
+            let replayed = Replayed {
+                published: self.voice.published(),
+                machine: self.machine,
+                end: self.end,
+                last: None,
+            };
+            self.shared.kept.put(&self.record, replayed);
+            return None;
+        }
+        if self.record.body.large {
+            self.record.body.fill(&self.machine);
+        }
+        matches!(left, Left::Settled).then_some(Settled {
+            record: self.record,
+            machine: self.machine,
+        })
     }
 
     async fn work(&mut self) -> Left {

@@ -7,6 +7,7 @@ mod execute;
 mod graphs;
 mod history;
 mod insist;
+mod kept;
 mod launch;
 mod lease;
 mod list;
@@ -31,6 +32,7 @@ mod untold;
 mod watch;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bowline_events::PubSub;
 use bowline_store::Store;
@@ -118,6 +120,7 @@ impl Engine {
         let deadline = Instant::now() + self.shared.options.drain;
         self.shared.publisher.close(deadline).await;
         self.shared.abandon();
+        self.shared.kept.forget(Duration::ZERO);
         self.shared.sweep_outbox().await;
         let tasks = std::mem::take(&mut *lock(&self.tasks));
         for task in tasks {

@@ -131,7 +131,7 @@ impl Shared {
         let Some(workflow) = self.workflow(&record.workflow) else {
             return Ok(Told::Later(POSTPONED));
         };
-        if self.is_being_told(note).await? {
+        if self.is_being_told(note, &run).await? {
             return Ok(Told::Later(self.options.lease));
         }
         let notices = match self.replay_until(&run, workflow, end).await {
@@ -177,11 +177,12 @@ impl Shared {
         Ok(Told::Settled)
     }
 
-    /// Whether somebody is about to tell what a note is about. What this engine still has to tell is in its queue; what is
-    /// not there was forgotten because the answer to a commit was lost.
-    async fn is_being_told(&self, note: &Record) -> Result<bool> {
+    /// Whether somebody is about to tell what a note is about. What this engine still has to tell is in its queue, or in the hands of
+    /// whoever works on the run; what is in neither was forgotten because the answer to a commit was lost.
+    async fn is_being_told(&self, note: &Record, run: &Text) -> Result<bool> {
         if *note.body == *self.worker().as_bytes() {
-            return Ok(self.publisher.is_busy() || self.has_told(&note.key));
+            let working = self.active(run).is_some();
+            return Ok(working || self.publisher.is_busy() || self.has_told(&note.key));
         }
         self.is_alive(&note.body).await
     }

@@ -29,6 +29,7 @@ pub(super) async fn keep_watch(shared: Arc<Shared>) {
     let mut pending = None;
     while !shared.is_closing() {
         let looked = shared.now();
+        shared.kept.forget(shared.options.lease);
         if let Err(error) = look(&shared, &mut orphans, &mut pending, looked).await {
             tracing::warn!(%error, "the store was not asked what is due; trying again");
         }

@@ -9,6 +9,7 @@ use bowline_events::{PubSub, Text, Timestamp};
 use bowline_store::{Commit, Committed, Store, StoreFuture};
 use tokio::sync::{Notify, watch};
 
+use super::kept::Kept;
 use super::options::Options;
 use super::peers::Peers;
 use super::publish::{Publisher, Told};
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     /// What is known of the workers.
     pub(super) peers: Peers,
     active: Mutex<HashMap<Text, Arc<Active>>>,
+    pub(super) kept: Kept,
     closing: AtomicBool,
     /// The time that steps had to end when the engine was closed is over.
     abandoning: AtomicBool,
@@ -91,6 +93,7 @@ impl Shared {
             options,
             worker: Mutex::new(worker),
             active: Mutex::default(),
+            kept: Kept::default(),
             closing: AtomicBool::new(false),
             abandoning: AtomicBool::new(false),
             told,

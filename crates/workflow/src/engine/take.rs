@@ -134,8 +134,13 @@ impl Shared {
         workflow: &Workflow,
         until: u64,
     ) -> Result<Replayed> {
-        let log = JOURNAL.log(run.clone());
-        let mut replayed = Replayed::new(run.clone(), workflow.clone());
+        self.replay_on(Replayed::new(run.clone(), workflow.clone()), until)
+            .await
+    }
+
+    /// A run that is `replayed` in part, with what else is among the first `until` facts of its journal.
+    pub(super) async fn replay_on(&self, mut replayed: Replayed, until: u64) -> Result<Replayed> {
+        let log = JOURNAL.log(replayed.machine.run_id().clone());
         loop {
             let page = self
                 .store
@@ -186,7 +191,13 @@ impl Shared {
         workflow: &Workflow,
         orphan: bool,
     ) -> Result<Option<(RunRecord, Replayed, bool)>> {
-        let mut replayed = match self.replay_changed(&record, workflow).await {
+        // Who gave it back has told what its journal says is told, and no more.
+        let exact = record.body.exact && !orphan;
+        let replayed = match exact {
+            true => self.replay_given(&record, workflow).await,
+            false => self.replay_changed(&record, workflow).await,
+        };
+        let mut replayed = match replayed {
             Ok(replayed) => replayed,
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 self.give_up_on(record, &error).await;
@@ -210,7 +221,6 @@ impl Shared {
             replayed.end += 1;
         }
         replayed.machine.ask_again();
-        let ask = orphan || !record.body.exact;
         record.status = RunStatus::Running;
         record.due = None;
         record.body.worker = Some(self.worker().to_string());
@@ -228,7 +238,7 @@ impl Shared {
                 return Err(Error::store("take", error).with_subject(record.id));
             }
         }
-        Ok(Some((record, replayed, ask)))
+        Ok(Some((record, replayed, !exact)))
     }
 
     /// A run whose journal does not fit has failed, where everybody can see it. Whoever believes that he works on it is

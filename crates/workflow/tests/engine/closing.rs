@@ -21,7 +21,7 @@ async fn engine(house: &House, workflow: Workflow, drain: Duration) -> Engine {
 
 /// Many short steps, a retry and two sleeps.
 fn chain(effects: &Effects) -> Workflow {
-    let hands = Hands::new(&effects, &Arc::new(Line::new(1)));
+    let hands = Hands::new(effects, &Arc::new(Line::new(1)));
     let link = |name: &str| {
         let hands = hands.clone();
         step(name.to_owned(), move |ctx: StepContext, n: u64| {

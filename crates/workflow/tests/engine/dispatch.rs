@@ -258,6 +258,37 @@ async fn what_steps_write_keeps_its_place() {
     }
 }
 
+#[tokio::test]
+async fn an_engine_reads_every_fact_once() {
+    const TIMES: u64 = 100;
+    const ENGINES: u64 = 3;
+    let house = House::new();
+    let bus = Bus {
+        reach: Reach::Process,
+        replay: true,
+    };
+    let (mut all, mut lines) = (Vec::new(), Vec::new());
+    for seed in 1..=ENGINES {
+        let line = Arc::new(Line::new(seed));
+        lines.push(Arc::clone(&line));
+        let grow = step("grow", |n: u64| async move { Ok::<_, StepError>(n + 1) });
+        let grows = Workflow::builder("grows").dispatch(Dispatch::Step);
+        let grows = grows.input::<u64>();
+        let grows = grows.do_until(grow, |n: &u64| *n >= TIMES).build().unwrap();
+        let engine = engine(&house, &line, bus).workflow(grows);
+        all.push(engine.start().await.unwrap());
+    }
+    let start = Start::with(&0_u64).unwrap().run_id(RUN);
+    let run = all[0].start("grows", start).await.unwrap();
+    let result = in_time(run.result()).await.unwrap();
+    assert_eq!(result.output::<u64>().unwrap(), TIMES);
+    let facts = house.journal(RUN).await.len() as u64;
+    let read: u64 = lines.iter().map(|line| line.read()).sum();
+    // The end is read once more by whoever waits for it.
+    assert!(read <= facts * (ENGINES + 1), "{read} of {facts}");
+    closed(all).await;
+}
+
 /// Fails until it is repaired, then asks.
 fn fragile(repaired: &Arc<AtomicBool>, crashes: &Arc<AtomicUsize>) -> Workflow {
     let repaired = Arc::clone(repaired);

@@ -1,6 +1,7 @@
 //! What is told twice or not at all, and what two want at the same time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bowline_events::Reach;
 use bowline_workflow::{Engine, ErrorKind, Resume, RunStatus, Start};
@@ -23,10 +24,10 @@ async fn engine(
     workers: bool,
 ) -> Engine {
     let line = Arc::new(Line::new(1));
-    let hands = Hands::new(&effects, &line);
+    let hands = Hands::new(effects, &line);
     let engine = house.far_with(&line, hints, Reach::Process);
     // Nobody dies here, however slow the machine is.
-    let engine = engine.lease(std::time::Duration::from_secs(30));
+    let engine = engine.lease(Duration::from_secs(30));
     let engine = engine.workers(workers).workflow((scene.make)(&hands));
     engine.start().await.unwrap()
 }
@@ -172,4 +173,25 @@ async fn of_several_that_cancel_or_resume_one_has_its_way() {
     }
     one.close().await;
     other.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_longer_to_tell_than_a_lease_is_told_once() {
+    const MILLIS: u32 = 3000;
+    for seed in 1..=20 {
+        let house = House::new();
+        let line = Arc::new(Line::new(seed));
+        let hands = Hands::new(&Effects::default(), &line);
+        let engine = house.far(&line).lease(Duration::from_secs(1));
+        let engine = engine.workflow((scene("linear").make)(&hands));
+        let engine = engine.start().await.unwrap();
+        line.slow_bus(MILLIS);
+        let start = Start::with(&2_u64).unwrap().run_id("r");
+        engine.start("linear", start).await.unwrap();
+        house.told_to_the_end("r").await;
+        engine.close().await;
+        let told = house.told_to_the_end("r").await;
+        let ends = told.iter().filter(|it| it.contains("\"workflow-finish\""));
+        assert_eq!(ends.count(), 1, "seed {seed}");
+    }
 }

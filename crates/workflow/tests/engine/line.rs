@@ -43,9 +43,13 @@ pub(crate) struct Line {
     deaf: AtomicBool,
     /// Milliseconds that an operation takes, and a step, at most.
     latency: AtomicU32,
+    /// How much longer one of the bus takes.
+    bus_latency: AtomicU32,
     step_time: AtomicU32,
     /// Records of runs that lists have had.
     listed: AtomicU64,
+    /// Entries of logs that were read.
+    read: AtomicU64,
     /// Times that the bus was asked what was published.
     asked: AtomicU64,
     dice: Mutex<Dice>,
@@ -66,8 +70,10 @@ impl Line {
             store_cut: AtomicBool::new(false),
             deaf: AtomicBool::new(false),
             latency: AtomicU32::new(0),
+            bus_latency: AtomicU32::new(0),
             step_time: AtomicU32::new(0),
             listed: AtomicU64::new(0),
+            read: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             dice: Mutex::new(Dice::new(seed)),
             clock: Arc::new(JumpyClock::right()),
@@ -93,6 +99,11 @@ impl Line {
         self.step_time.store(step, Ordering::SeqCst);
     }
 
+    /// How many milliseconds more operations of the bus take from now on, at most.
+    pub(crate) fn slow_bus(&self, operation: u32) {
+        self.bus_latency.store(operation, Ordering::SeqCst);
+    }
+
     /// How many records of runs lists have had.
     pub(crate) fn listed(&self) -> u64 {
         self.listed.load(Ordering::SeqCst)
@@ -101,6 +112,16 @@ impl Line {
     /// A list of runs had this many records.
     pub(crate) fn lists(&self, records: usize) {
         self.listed.fetch_add(records as u64, Ordering::SeqCst);
+    }
+
+    /// How many entries of logs were read.
+    pub(crate) fn read(&self) -> u64 {
+        self.read.load(Ordering::SeqCst)
+    }
+
+    /// So many entries of a log were read.
+    pub(crate) fn reads(&self, entries: usize) {
+        self.read.fetch_add(entries as u64, Ordering::SeqCst);
     }
 
     /// How often the bus was asked what was published.
@@ -234,6 +255,9 @@ impl Line {
         // The sender is in `self`.
         let _ = held.wait_for(|held| !*held).await;
         self.takes(&self.latency).await;
+        if way == Way::Bus {
+            self.takes(&self.bus_latency).await;
+        }
         self.alive().await;
         let n = self.passed.fetch_add(1, Ordering::SeqCst);
         if self.death == Some(Death::Before(n)) {

@@ -66,7 +66,7 @@ fn workflow(
 
 async fn process(house: &House, effects: &Effects, lets_end: bool) -> Process {
     let line = Arc::new(Line::new(1));
-    let hands = Hands::new(&effects, &line);
+    let hands = Hands::new(effects, &line);
     let (sender, stage) = watch::channel(Stage::Idle);
     let (lets_end, end) = watch::channel(lets_end);
     let engine = house.far(&line);

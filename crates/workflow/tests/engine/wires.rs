@@ -8,7 +8,7 @@ use bowline_events::{
     Capabilities, Delivery, Event, Fill, LeaseProvider, NewEvent, OpFuture, PubSub, PublishOptions,
     Published, Reach, SubscribeOptions, Subscription, SubscriptionSource, Topic, TopicInfo,
 };
-use bowline_store::{Page, Query, Store, StoreFuture, StoreLayer, Table};
+use bowline_store::{LogName, LogPage, Page, Query, Store, StoreFuture, StoreLayer, Table};
 
 use crate::line::{Line, Way};
 
@@ -39,6 +39,21 @@ impl StoreLayer for FarStore {
     ) -> StoreFuture<'a, T> {
         let operation = async move { operation(&*self.inner).await };
         StoreFuture::new(self.line.pass(Way::Store, operation, store_fault))
+    }
+
+    fn read_log<'a>(
+        &'a self,
+        log: &'a LogName,
+        from: u64,
+        limit: usize,
+    ) -> StoreFuture<'a, LogPage> {
+        self.around(move |store| {
+            StoreFuture::new(async move {
+                let page = store.read_log(log, from, limit).await?;
+                self.line.reads(page.entries.len());
+                Ok(page)
+            })
+        })
     }
 
     fn list<'a>(&'a self, table: Table, query: &'a Query) -> StoreFuture<'a, Page> {

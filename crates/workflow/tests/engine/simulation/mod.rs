@@ -49,7 +49,8 @@ async fn one(
     wanted: &[Undisturbed],
 ) {
     let mut world = World::new(seed, pace, weather, scenes).await;
-    println!("seed {seed}, {weather:?}, dispatch {:?}", world.dispatch);
+    let (reach, dispatch) = (world.reach, world.dispatch);
+    println!("seed {seed}, {weather:?}, {reach:?}, dispatch {dispatch:?}");
     for _ in 0..ENGINES {
         world.add().await;
     }

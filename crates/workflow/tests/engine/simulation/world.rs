@@ -103,7 +103,7 @@ pub(crate) struct World {
     pub(crate) disturbances: usize,
     scenes: &'static [Scene],
     origin: Origin,
-    reach: Reach,
+    pub(crate) reach: Reach,
     /// How much of a run workers take at a time; `None` where that differs from process to process.
     pub(crate) dispatch: Option<Dispatch>,
 }
