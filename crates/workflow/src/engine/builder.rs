@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use bowline_events::{PubSub, Text};
 use bowline_store::Store;
+use tokio::time::Instant;
 
 use super::options::Options;
 use super::shared::Shared;
 use super::{Engine, graphs, lease, recovery, signal};
+use crate::context::Hold;
 use crate::{Clock, Error, ErrorKind, Result, Workflow};
 
 /// Sets up an [`Engine`].
@@ -127,12 +129,13 @@ impl EngineBuilder {
                 graphs::publish(&*self.store, workflow, self.options.clock.now()).await?;
             }
         }
+        let hold = Hold::new(Instant::now(), self.options.lease);
         let (worker, version) = match self.options.workers {
             true => lease::sign_on(&*self.store, &self.options).await?,
             false => (Text::default(), 0),
         };
         let workers = self.options.workers;
-        let shared = Shared::new(self.store, self.bus, workflows, self.options, worker);
+        let shared = Shared::new(self.store, self.bus, workflows, self.options, worker, hold);
         let shared = Arc::new(shared);
         let ears = signal::open(&shared).await;
         let mut tasks = vec![tokio::spawn(signal::listen(Arc::clone(&shared), ears))];

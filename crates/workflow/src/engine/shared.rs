@@ -13,7 +13,7 @@ use super::options::Options;
 use super::peers::Peers;
 use super::publish::{Publisher, Told};
 use super::record::RunRecord;
-use crate::context::CancelSource;
+use crate::context::{CancelSource, Fence, Hold};
 use crate::machine::Machine;
 use crate::{Error, ErrorKind, Result, Workflow};
 
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(super) options: Options,
     /// The name under which this engine holds runs at present.
     pub(super) worker: Mutex<Text>,
+    /// How long this engine can be sure of its runs.
+    pub(super) hold: Arc<Hold>,
     /// What is known of the workers.
     pub(super) peers: Peers,
     active: Mutex<HashMap<Text, Arc<Active>>>,
@@ -49,6 +51,7 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Active {
     pub(super) cancel: CancelSource,
+    pub(super) fence: Fence,
     /// Set when the run may have been taken away.
     doubt: AtomicBool,
     pub(super) doubted: Notify,
@@ -80,6 +83,7 @@ impl Shared {
         workflows: HashMap<Text, Workflow>,
         options: Options,
         worker: Text,
+        hold: Hold,
     ) -> Self {
         let told = Told::default();
         Self {
@@ -90,6 +94,7 @@ impl Shared {
             peers: Peers::new(options.lease),
             options,
             worker: Mutex::new(worker),
+            hold: Arc::new(hold),
             active: Mutex::default(),
             closing: AtomicBool::new(false),
             abandoning: AtomicBool::new(false),
@@ -196,8 +201,11 @@ impl Shared {
         if active.contains_key(run) {
             return None;
         }
+        let cancel = CancelSource::default();
         let entered = Arc::new(Active {
-            cancel: CancelSource::default(),
+            // Its term is that of a moment at which it is entered or doubted with the others.
+            fence: Fence::new(&self.hold, cancel.token()),
+            cancel,
             doubt: AtomicBool::new(false),
             doubted: Notify::new(),
             state: watch::channel(Work::Going).0,

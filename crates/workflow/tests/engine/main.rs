@@ -8,6 +8,7 @@ mod closing;
 mod competition;
 mod duplicates;
 mod endings;
+mod fence;
 mod history;
 mod house;
 mod life;
