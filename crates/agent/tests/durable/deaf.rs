@@ -18,6 +18,9 @@ use tokio::sync::watch;
 
 use crate::house::House;
 
+/// Nothing here takes this long.
+const FOREVER: Duration = Duration::from_secs(20);
+
 /// A bus whose subscriptions to control topics end when it is told, and new ones too while it is deaf.
 #[derive(Debug)]
 struct Forgetful {
@@ -132,7 +135,9 @@ async fn stops(deaf: bool) {
     let mut heard = bus.heard.subscribe();
     let before = *heard.borrow_and_update();
     bus.ends.send_modify(|ends| *ends += 1);
-    heard.wait_for(|heard| *heard > before).await.unwrap();
+    let again = heard.wait_for(|heard| *heard > before);
+    let again = tokio::time::timeout(FOREVER, again).await;
+    assert!(again.is_ok(), "it does not listen again");
     if deaf {
         other.abort("r").await.unwrap();
     } else {
@@ -145,7 +150,7 @@ async fn stops(deaf: bool) {
             .unwrap();
     }
     let run = other.observe("r").await.unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(20), run.collect()).await;
+    let ended = tokio::time::timeout(FOREVER, run.collect()).await;
     let output = ended.expect("it does not end").unwrap();
     assert_eq!(output.finish_reason, Some(FinishReason::Abort));
     assert_eq!(output.text, "Once upon");
