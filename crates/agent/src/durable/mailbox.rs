@@ -17,7 +17,8 @@ pub(crate) const MAIL: Table = Table::new("agent_mail");
 
 /// Letters that a mailbox takes.
 pub(crate) const MAX_LETTERS: u64 = 10_000;
-/// How long a closed mailbox is kept of a run of which nobody knows when it is over: longer than all processes are away that may still want what was not read.
+/// How long a closed mailbox is kept at most, where no engine removes the run: longer than all processes are away that may still
+/// want what was not read.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Mailboxes that are over and removed by whoever closes one.
 const SWEPT: usize = 100;

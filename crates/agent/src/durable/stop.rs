@@ -16,7 +16,7 @@ use crate::{Error, ErrorKind, Result};
 /// Runs that are to stop, by their id. They go with the run.
 pub(crate) const STOPS: Table = Table::new("agent_stops");
 
-/// How long it is kept that a run is to stop of which nobody knows when it ends: longer than any process that may go on with it is away.
+/// How long it is kept at most, where no engine removes the run: longer than any process that may go on with it is away.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Facts that are over and removed by whoever writes one.
 const SWEPT: usize = 100;

@@ -3,6 +3,7 @@
 
 mod failures;
 mod frail;
+mod gone;
 mod peers;
 mod records;
 mod signals;

@@ -54,6 +54,8 @@ impl EngineBuilder {
 
     /// How long others wait before they take over the runs of a process that is silent; 10 s unless set, at least 100 ms. They
     /// measure it themselves, beginning when they see its last sign of life, so a process that was just started waits as well.
+    /// A process that has not renewed it for most of that time is silent until it has, as [`may_speak`](crate::StepContext::may_speak)
+    /// says.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.options.lease = lease.max(Duration::from_millis(100));
         self

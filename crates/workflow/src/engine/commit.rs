@@ -96,14 +96,14 @@ impl Driver {
             return false;
         }
         let worker = self.shared.worker().to_string();
-        let written = self.record.body.worker.as_ref() == Some(&worker) || {
+        let ours = self.record.body.worker.as_ref() == Some(&worker) || {
             self.record.body.worker = Some(worker);
             self.write_record().await
         };
-        if written {
+        if ours {
             self.active.fence.confirm(term);
         }
-        written
+        ours
     }
 
     /// Writes the record as it is. `false` when somebody else has changed it, or the store is away for good.

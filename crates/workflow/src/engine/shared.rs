@@ -203,7 +203,7 @@ impl Shared {
         }
         let cancel = CancelSource::default();
         let entered = Arc::new(Active {
-            // Its term is that of a moment at which it is entered or doubted with the others.
+            // Under the lock, so that it is doubted with the others when a term begins after this one.
             fence: Fence::new(&self.hold, cancel.token()),
             cancel,
             doubt: AtomicBool::new(false),
