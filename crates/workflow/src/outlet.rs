@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bowline_events::{Text, Topic};
+use bowline_store::Table;
 
 use crate::Data;
 
@@ -39,6 +40,13 @@ use crate::Data;
 pub trait Outlet: Send + Sync + 'static {
     /// The topics that it tells on. They are cleared together with the watch events of the run.
     fn topics(&self, run_id: &str) -> Vec<Topic>;
+
+    /// What the steps of a run keep beside it in the store of the engine: tables and keys. The records and logs of these names are
+    /// removed together with the run, when its retention is over. None unless said.
+    fn records(&self, run_id: &str) -> Vec<(Table, Text)> {
+        let _ = run_id;
+        Vec::new()
+    }
 
     /// What is to be told of a moment. It must not panic.
     fn tell(&self, scene: &Scene<'_>) -> Vec<Announcement>;

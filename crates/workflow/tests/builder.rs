@@ -229,6 +229,22 @@ async fn sleeps_pass_the_value_on_and_have_ids_that_stay() {
 }
 
 #[tokio::test]
+async fn computed_sleeps_are_reckoned_by_the_clock_of_the_run() {
+    let in_a_second = |ctx: &StepContext| Timestamp::from_millis(ctx.now().as_millis() + 1000);
+    let workflow = Workflow::builder("reckons")
+        .input::<u32>()
+        .output::<u32>()
+        .sleep(Duration::from_secs(3))
+        .sleep_by(|n: &u32| Duration::from_secs(u64::from(*n)))
+        .sleep_until_by(in_a_second)
+        .step(increment)
+        .build()
+        .unwrap();
+    let trial = run(&workflow, 7).await;
+    assert_eq!(trial.elapsed(), Duration::from_secs(3 + 7 + 1));
+}
+
+#[tokio::test]
 async fn workflows_nest_with_their_types_or_without() {
     let inner = || {
         Workflow::builder("inner")

@@ -70,7 +70,7 @@ impl Services {
         if let Some(ear) = self.ears.get(run_id) {
             return Ok(ear);
         }
-        let ear = Ear::open(&self.store, &*self.bus, run_id).await?;
+        let ear = Ear::open(&self.store, &self.bus, run_id).await?;
         // Where the next step is somebody else's, the ear is for this one.
         if self.strategy == Strategy::Durable {
             self.ears.put(run_id, &ear);

@@ -43,13 +43,13 @@ pub(crate) async fn ask(
         services: &services,
         ctx: &ctx,
         ear: &ear,
-        writer: Writer::new(&*services.bus, &topic),
+        writer: Writer::new(&*services.bus, &ctx, &topic),
         encoder: Encoder::new(run_id.clone()),
         round: round.n,
         message_id: transcript.run.message_id.clone(),
         announced: false,
         draft: AssistantDraft::new(),
-        at: Timestamp::now(),
+        at: ctx.now(),
     };
     let again = ctx.crashes() > 0 || ctx.attempt() > 0;
     let begun = match round.n {
@@ -207,7 +207,7 @@ impl Asking<'_> {
 
     async fn attempt(&mut self, model: &dyn ChatModel, request: ChatRequest) -> Ended {
         let silence = self.services.agent.0.model_silence;
-        self.at = Timestamp::now();
+        self.at = self.ctx.now();
         let opening = tokio::select! {
             opening = timeout(silence, model.stream(request)) => opening,
             () = self.ear.stopped() => return Ended::Stopped,

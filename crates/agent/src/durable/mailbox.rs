@@ -6,18 +6,19 @@
 use std::time::Duration;
 
 use bowline_events::{Text, Timestamp};
-use bowline_store::{Commit, Expect, Index, LogName, Store, Table};
+use bowline_store::{Commit, Expect, Index, LogName, Record, Store, Table};
 use serde::{Deserialize, Serialize};
 
 use super::transcript::Transcript;
 use crate::{Data, Error, ErrorKind, Message, Result};
 
-/// Mailboxes, by the id of the run; the records say until when they are kept.
-const MAIL: Table = Table::new("agent_mail");
+/// Mailboxes, by the id of the run, with which they go; the records say until when they are kept at the longest.
+pub(crate) const MAIL: Table = Table::new("agent_mail");
 
 /// Letters that a mailbox takes.
 pub(crate) const MAX_LETTERS: u64 = 10_000;
-/// How long a closed mailbox is kept: longer than all processes are away that may still want what was not read.
+/// How long a closed mailbox is kept at most, where no engine removes the run: longer than all processes are away that may still
+/// want what was not read.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Mailboxes that are over and removed by whoever closes one.
 const SWEPT: usize = 100;
@@ -176,6 +177,19 @@ pub(crate) async fn seal(store: &dyn Store, run_id: &str, read: u64) -> Result<V
     }
 }
 
+/// Removes the mailbox of a run that is gone, and that nobody posts to any more. If that fails, it goes later.
+pub(crate) async fn remove(store: &dyn Store, run_id: &str) {
+    if let Ok(Some(record)) = store.get(MAIL, run_id).await {
+        let _ = store.commit(removal(record)).await;
+    }
+}
+
+fn removal(record: Record) -> Commit {
+    Commit::new()
+        .drop_log(log(&record.key))
+        .delete(MAIL, record.key, record.version)
+}
+
 /// How much a run has read, by its `state`.
 ///
 /// # Errors
@@ -194,12 +208,8 @@ pub(crate) fn read_by(state: &Data) -> Result<u64> {
 async fn sweep(store: &dyn Store) {
     let over = store.due(MAIL, Timestamp::now(), SWEPT).await;
     for record in over.unwrap_or_default() {
-        let gone =
-            Commit::new()
-                .drop_log(log(&record.key))
-                .delete(MAIL, record.key, record.version);
         // Whoever was faster has removed it.
-        let _ = store.commit(gone).await;
+        let _ = store.commit(removal(record)).await;
     }
 }
 

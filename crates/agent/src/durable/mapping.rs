@@ -57,10 +57,10 @@ pub(crate) async fn end_round(
         more = has_mail(&services, &run.run_id, transcript.read(), room).await?;
     }
     if answer.reason != FinishReason::Abort {
-        tell(&services, &transcript, (round.n, answer), &end, more).await?;
+        tell(&services, &ctx, &transcript, (round.n, answer), &end, more).await?;
     }
     services
-        .keep(&transcript, (round.n, answer), &mut end, more)
+        .keep(&ctx, &transcript, (round.n, answer), &mut end, more)
         .await?;
     if !more {
         services.ears.forget(&run.run_id);
@@ -96,6 +96,7 @@ impl Services {
     /// last one.
     async fn keep(
         &self,
+        ctx: &StepContext,
         transcript: &Transcript,
         (round, answer): (u32, &Answer),
         end: &mut End,
@@ -116,7 +117,7 @@ impl Services {
             let run_id = &transcript.run.run_id;
             let encoder = Encoder::new(run_id.clone());
             let chunk = encoder.chunk(&Chunk::Tripwire(Box::new(tripwire.into())));
-            let told = self.tell(run_id, [encoder.event(chunk)]).await;
+            let told = self.tell(ctx, run_id, [encoder.event(chunk)]).await;
             return told.map_err(bus_failure);
         }
         self.remember(&transcript.run, &processed.messages).await
@@ -163,6 +164,7 @@ async fn has_mail(
 /// Tells that the round is over.
 async fn tell(
     services: &Services,
+    ctx: &StepContext,
     transcript: &Transcript,
     (round, answer): (u32, &Answer),
     end: &End,
@@ -177,6 +179,6 @@ async fn tell(
         let complete = transcript.iteration_complete(agent, round, answer, !more);
         complete.to_event(run_id)
     });
-    let told = services.tell(run_id, std::iter::once(step).chain(complete));
+    let told = services.tell(ctx, run_id, std::iter::once(step).chain(complete));
     told.await.map_err(bus_failure)
 }

@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 
-use bowline_events::Topic;
+use bowline_events::{Text, Topic};
+use bowline_store::Table;
 use bowline_workflow::Data;
 use bowline_workflow::outlet::{Announcement, Moment, Outlet, Scene};
 use bytes::Bytes;
 
+use super::mailbox::MAIL;
 use super::mapping::{END, End};
+use super::stop::STOPS;
 use super::tool_call::{WaitKind, Waiting};
 use super::transcript::Transcript;
 use crate::chunk::event::{Failed, Finish, SuspendKind, Suspended};
@@ -23,6 +26,12 @@ pub(crate) struct Told;
 impl Outlet for Told {
     fn topics(&self, run_id: &str) -> Vec<Topic> {
         vec![Topic::agent_stream(run_id), Topic::agent_control(run_id)]
+    }
+
+    fn records(&self, run_id: &str) -> Vec<(Table, Text)> {
+        [STOPS, MAIL]
+            .map(|table| (table, run_id.to_owned().into()))
+            .into()
     }
 
     fn tell(&self, scene: &Scene<'_>) -> Vec<Announcement> {

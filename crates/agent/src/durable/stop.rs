@@ -3,20 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_events::{NewEvent, PubSub, PubSubExt, SubscribeOptions, Text, Timestamp, Topic};
+use bowline_events::{
+    NewEvent, PubSub, PubSubExt, SubscribeOptions, Subscription, Text, Timestamp, Topic,
+};
 use bowline_store::{Commit, Expect, Index, Store, Table};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::sleep;
 
 use crate::{Error, ErrorKind, Result};
 
-/// Runs that are to stop, by their id.
-const STOPS: Table = Table::new("agent_stops");
+/// Runs that are to stop, by their id. They go with the run.
+pub(crate) const STOPS: Table = Table::new("agent_stops");
 
-/// How long it is kept that a run is to stop: longer than any process that may go on with it is away.
+/// How long it is kept at most, where no engine removes the run: longer than any process that may go on with it is away.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Facts that are over and removed by whoever writes one.
 const SWEPT: usize = 100;
+
+/// The pauses before an ear subscribes again whose subscription has ended.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The type of the event that asks for it, as in core 1.71.
 const ABORT_REQUEST: &str = "abort-request";
@@ -79,7 +86,8 @@ async fn is_written(store: &dyn Store, run_id: &Text) -> Result<bool> {
     })
 }
 
-/// Hears, while it lives, whether a run is to stop.
+/// Hears, while it lives, whether a run is to stop. When the bus ends its subscription, it subscribes again, and asks the store
+/// meanwhile.
 #[derive(Debug, Clone)]
 pub(crate) struct Ear {
     say: Arc<watch::Sender<bool>>,
@@ -96,6 +104,75 @@ impl Drop for Listening {
     }
 }
 
+/// Listens for an ear.
+struct Listener {
+    store: Arc<dyn Store>,
+    bus: Arc<dyn PubSub>,
+    run_id: Text,
+    told: Arc<watch::Sender<bool>>,
+}
+
+impl Listener {
+    /// Listens until the run is to stop.
+    async fn listen(self, mut words: Subscription) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            while let Some(word) = words.next().await {
+                match word {
+                    Ok(word) if word.event_type == ABORT_REQUEST => return self.stop().await,
+                    Ok(_) => pause = FIRST_PAUSE,
+                    // It may have been among what was missed.
+                    Err(_) if self.is_written().await => return,
+                    Err(_) => {}
+                }
+            }
+            // Whatever became of the bus: a fact is in the store.
+            loop {
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                let again = subscribe(&*self.bus, &self.run_id).await;
+                if self.is_written().await {
+                    return;
+                }
+                match again {
+                    Ok(again) => {
+                        words = again;
+                        break;
+                    }
+                    Err(error) => {
+                        tracing::debug!(run = %self.run_id, %error, "requests to stop are not heard; the store is asked");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn stop(&self) {
+        if self.told.send_replace(true) {
+            return;
+        }
+        // A Node process says it only once; here it is to hold when this process dies, too.
+        if let Err(error) = write_down(&*self.store, &self.run_id).await {
+            tracing::warn!(run = %self.run_id, %error, "a request to stop is forgotten if this process dies now");
+        }
+    }
+
+    /// Whether the store says that the run is to stop.
+    async fn is_written(&self) -> bool {
+        let written = is_written(&*self.store, &self.run_id).await;
+        let written = written.unwrap_or_default();
+        if written {
+            self.told.send_replace(true);
+        }
+        written
+    }
+}
+
+async fn subscribe(bus: &dyn PubSub, run_id: &Text) -> bowline_events::Result<Subscription> {
+    let topic = Topic::agent_control(run_id);
+    bus.subscribe(topic, SubscribeOptions::new()).await
+}
+
 impl Ear {
     /// Listens from now on, and looks for what was said before.
     ///
@@ -103,32 +180,22 @@ impl Ear {
     /// When neither bus nor store can be asked.
     pub(crate) async fn open(
         store: &Arc<dyn Store>,
-        bus: &dyn PubSub,
+        bus: &Arc<dyn PubSub>,
         run_id: &Text,
     ) -> Result<Self> {
-        let topic = Topic::agent_control(run_id);
-        let words = bus
-            .subscribe(topic, SubscribeOptions::new())
+        let words = subscribe(&**bus, run_id)
             .await
             .map_err(|error| Error::bus("listen", error).with_subject(run_id.clone()))?;
         let stopped = is_written(&**store, run_id).await?;
         let (say, heard) = watch::channel(stopped);
         let say = Arc::new(say);
-        let told = Arc::clone(&say);
-        let (store, run_id) = (Arc::clone(store), run_id.clone());
-        let listening = tokio::spawn(async move {
-            let mut words = words;
-            while let Some(word) = words.next().await {
-                let Ok(word) = word else { continue };
-                if word.event_type == ABORT_REQUEST && !*told.borrow() {
-                    told.send_replace(true);
-                    // A Node process says it only once; here it is to hold when this process dies, too.
-                    if let Err(error) = write_down(&*store, &run_id).await {
-                        tracing::warn!(run = %run_id, %error, "a request to stop is forgotten if this process dies now");
-                    }
-                }
-            }
-        });
+        let listener = Listener {
+            store: Arc::clone(store),
+            bus: Arc::clone(bus),
+            run_id: run_id.clone(),
+            told: Arc::clone(&say),
+        };
+        let listening = tokio::spawn(listener.listen(words));
         let listening = Arc::new(Listening(listening.abort_handle()));
         Ok(Self {
             say,

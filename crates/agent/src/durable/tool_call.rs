@@ -222,6 +222,7 @@ impl Calling<'_> {
             suspended_with: waited.and_then(|waited| waited.tool_call_suspended),
             sink: Arc::new(Sink {
                 services: Arc::clone(self.services),
+                ctx: self.ctx.clone(),
                 run_id: run.run_id.clone(),
                 ear: self.ear.clone(),
                 one_at_a_time: Mutex::new(()),
@@ -260,7 +261,7 @@ impl Calling<'_> {
         };
         let encoder = Encoder::new(run_id.clone());
         let event = encoder.event(encoder.chunk(&chunk));
-        let told = self.services.tell(run_id, [event]).await;
+        let told = self.services.tell(self.ctx, run_id, [event]).await;
         told.map_err(bus_failure)
     }
 
@@ -313,6 +314,7 @@ fn aborted() -> Failure {
 /// Where a tool writes.
 struct Sink {
     services: Arc<Services>,
+    ctx: StepContext,
     run_id: Text,
     ear: Ear,
     one_at_a_time: Mutex<()>,
@@ -325,7 +327,7 @@ impl ToolSink for Sink {
             let event = encoder.event(chunk.as_str().to_owned().into_bytes().into());
             let _turn = self.one_at_a_time.lock().await;
             // What a tool tells on its way is not worth its failure.
-            if let Err(error) = self.services.tell(&self.run_id, [event]).await {
+            if let Err(error) = self.services.tell(&self.ctx, &self.run_id, [event]).await {
                 tracing::warn!(run = %self.run_id, %error, "what a tool wrote was not published");
             }
         })

@@ -192,14 +192,15 @@ impl Services {
     /// Publishes events on the stream of a run, in their order.
     ///
     /// # Errors
-    /// Those of the bus.
+    /// Those of the bus, and `Closed` when the run is not this process's any more.
     pub(crate) async fn tell(
         &self,
+        ctx: &StepContext,
         run_id: &str,
         events: impl IntoIterator<Item = NewEvent>,
     ) -> Result<(), bowline_events::Error> {
         let topic = Topic::agent_stream(run_id);
-        let mut writer = Writer::new(&*self.bus, &topic);
+        let mut writer = Writer::new(&*self.bus, ctx, &topic);
         for event in events {
             writer.write(event).await;
         }

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use bowline_events::{Error, ErrorKind, NewEvent, OpFuture, PubSub, PublishOptions, Topic};
+use bowline_workflow::StepContext;
 
 /// Events that may wait while others are on their way.
 const MOST: usize = 256;
@@ -16,8 +17,10 @@ const BURST: u32 = 32;
 ///
 /// While events are on their way the next ones gather, and go together then: so the way is never empty, and the order cannot change.
 /// When the bus does not take an event, nothing after it is published either; what follows a gap would be read in a wrong order.
+/// Nothing is given to the bus while another process may have the run.
 pub(crate) struct Writer<'a> {
     bus: &'a dyn PubSub,
+    ctx: &'a StepContext,
     topic: &'a Topic,
     sending: Option<OpFuture<'a, ()>>,
     waiting: Vec<NewEvent>,
@@ -28,9 +31,10 @@ pub(crate) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(bus: &'a dyn PubSub, topic: &'a Topic) -> Self {
+    pub(crate) fn new(bus: &'a dyn PubSub, ctx: &'a StepContext, topic: &'a Topic) -> Self {
         Self {
             bus,
+            ctx,
             topic,
             sending: None,
             waiting: Vec::new(),
@@ -49,6 +53,9 @@ impl<'a> Writer<'a> {
             return self.note(Err(error));
         }
         if self.sending.is_none() {
+            if !self.ctx.may_speak().await {
+                return self.note(Err(lost()));
+            }
             let options = PublishOptions::default();
             // A bus in this process has mostly taken it when this returns.
             match self
@@ -131,9 +138,14 @@ impl<'a> Writer<'a> {
         if events.is_empty() || self.failed.is_some() {
             return;
         }
-        let options = PublishOptions::default();
-        let publishing = self.bus.publish_all(self.topic, events, options);
-        self.sending = Some(OpFuture::new(async move { publishing.await.map(|_| ()) }));
+        let (bus, ctx, topic) = (self.bus, self.ctx, self.topic);
+        self.sending = Some(OpFuture::new(async move {
+            if !ctx.may_speak().await {
+                return Err(lost());
+            }
+            let options = PublishOptions::default();
+            bus.publish_all(topic, events, options).await.map(|_| ())
+        }));
     }
 
     fn note(&mut self, result: Result<(), Error>) {
@@ -148,6 +160,11 @@ impl<'a> Writer<'a> {
             }
         }
     }
+}
+
+fn lost() -> Error {
+    let message = "the run is not this process's any more";
+    Error::new(ErrorKind::Closed, "publish", message)
 }
 
 fn is_refusal(error: &Error) -> bool {

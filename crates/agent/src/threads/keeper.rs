@@ -355,12 +355,15 @@ impl Keeper {
 
     /// Nobody is at work in the thread any more. What the run has not read is next.
     async fn settle(&self) -> Result<()> {
-        let unread = self.shared.unread(&self.agent, &self.run).await?;
+        let (unread, gone) = self.shared.unread(&self.agent, &self.run).await?;
         let run = &self.run;
         let settled = self.shared.ledger.change(&self.thread, |state| {
             state.settle(run, unread.clone()).then_some(())
         });
         settled.await?;
+        if gone {
+            mailbox::remove(&*self.shared.store, run).await;
+        }
         Ok(())
     }
 
@@ -390,8 +393,9 @@ impl Keeper {
 }
 
 impl Shared {
-    /// What a run that has ended was given and has not read. Nobody can give it anything afterwards.
-    pub(super) async fn unread(&self, agent: &str, run: &str) -> Result<Vec<Signal>> {
+    /// What a run that has ended was given and has not read, and whether its retention is over. Nobody can give it anything
+    /// afterwards.
+    async fn unread(&self, agent: &str, run: &str) -> Result<(Vec<Signal>, bool)> {
         let agent = self.agent("settle", agent)?;
         let read = match agent.engine().run(run).await {
             Ok(known) => {
@@ -399,18 +403,20 @@ impl Shared {
                 let ended = ended.map_err(|error| Error::engine("settle", error))?;
                 Some(mailbox::read_by(&ended.state())?)
             }
-            // Its retention is over: it has ended long ago, and it is not known what it has read.
+            // It has ended long ago, and its mailbox is gone with it.
             Err(error) if error.kind() == bowline_workflow::ErrorKind::NotFound => None,
             Err(error) => return Err(Error::engine("settle", error)),
         };
-        let letters = mailbox::seal(&*self.store, run, read.unwrap_or(0)).await?;
-        if read.is_none() {
-            return Ok(Vec::new());
+        let store = &*self.store;
+        if read.is_none() && mailbox::unread(store, run, 0).await?.closed {
+            // One that is left of it: it is not known what was read.
+            return Ok((Vec::new(), true));
         }
+        let letters = mailbox::seal(store, run, read.unwrap_or(0)).await?;
         let signals = letters
             .iter()
             .filter_map(|it| Signal::of_message(&it.message));
-        Ok(signals.collect())
+        Ok((signals.collect(), read.is_none()))
     }
 }
 

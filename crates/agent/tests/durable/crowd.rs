@@ -7,6 +7,8 @@ use bowline_agent::agent::RunOptions;
 use bowline_agent::scripted::{Answer, ScriptedModel};
 use bowline_agent::tool::{ToolError, tool};
 use bowline_agent::{Agent, AgentHandle, AgentRun};
+use bowline_events::Timestamp;
+use bowline_store::{Commit, Expect, Index, Table};
 use bowline_workflow::RunStatus;
 use futures_util::StreamExt;
 use serde_json::json;
@@ -19,6 +21,8 @@ const READERS: usize = 1000;
 const SLOW: usize = 200;
 /// More than any bus lets a reader be behind without slowing somebody down, or leaving something out.
 const DELTAS: usize = 3000;
+
+const STOPS: Table = Table::new("agent_stops");
 
 /// Reads a run, and checks that nothing is missing.
 async fn read(mut run: AgentRun) -> u64 {
@@ -70,8 +74,9 @@ async fn a_run_waits_for_no_reader_and_none_of_them_loses_anything() {
 async fn kept(house: &House) -> (u64, usize) {
     let stats = house.store.stats().await.unwrap();
     let tables = stats.tables.iter();
-    // Neither workers nor graphs grow with the runs.
-    let tables = tables.filter(|table| !matches!(table.table.as_str(), "workers" | "graphs"));
+    // Neither workers nor graphs grow with the runs, and what was said in threads is kept.
+    let others = ["workers", "graphs", "threads", "messages", "message_ids"];
+    let tables = tables.filter(|table| !others.contains(&table.table.as_str()));
     let records = tables.map(|table| table.records + table.logs).sum();
     let topics = house.bus.topics().await.unwrap();
     let of_runs = topics.iter().filter(|info| {
@@ -101,9 +106,13 @@ fn worker() -> Agent {
 }
 
 /// Lets a run of one of several kinds begin and end.
-async fn live(agent: &AgentHandle, n: usize) {
+async fn live(agent: &AgentHandle, house: &House, n: usize) {
     let run = format!("r{n}");
-    let options = RunOptions::new().run_id(run.clone());
+    let mut options = RunOptions::new().run_id(run.clone());
+    if n.is_multiple_of(3) {
+        // It has a mailbox.
+        options = options.thread(format!("t{n}"));
+    }
     let what = if n.is_multiple_of(2) { "look" } else { "pay" };
     let output = agent.generate_with(what, options).await.unwrap();
     if output.is_suspended() {
@@ -115,6 +124,12 @@ async fn live(agent: &AgentHandle, n: usize) {
             _ => agent.abort(&run).await.unwrap(),
         }
         agent.observe(&run).await.unwrap().collect().await.unwrap();
+    }
+    if n.is_multiple_of(5) {
+        // Somebody wanted to stop it when it had just ended.
+        let index = Index::new(Timestamp::now());
+        let stop = Commit::new().put(STOPS, run, Expect::Absent, index, "{}");
+        house.store.commit(stop).await.unwrap();
     }
 }
 
@@ -130,7 +145,8 @@ async fn nothing_is_left_of_runs_whose_retention_is_over() {
             .run_retention(Duration::from_millis(run));
         let agent = house.on_engine(&worker(), engine).await;
         let runs = futures_util::stream::iter(0..RUNS);
-        runs.for_each_concurrent(20, |n| live(&agent, n)).await;
+        runs.for_each_concurrent(20, |n| live(&agent, &house, n))
+            .await;
         assert_ne!(kept(&house).await, (0, 0), "there is something to remove");
         let emptied = async {
             while kept(&house).await != (0, 0) {

@@ -6,6 +6,7 @@ mod answering;
 mod bytes;
 mod conversing;
 mod crowd;
+mod deaf;
 mod deaths;
 mod failing;
 mod house;

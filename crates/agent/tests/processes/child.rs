@@ -5,18 +5,22 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_agent::{AgentHandle, DurableAgent, Strategy};
+use bowline_agent::{Agent, AgentHandle, DurableAgent, Strategy};
 use bowline_events::{CachingPubSub, EventCache, InProcessPubSub, PubSub, Reach};
 use bowline_redis::{RedisCache, RedisStreamsPubSub};
 use bowline_store::{Store, StoreCache};
+use bowline_unix::UnixSocketPubSub;
 use bowline_workflow::Engine;
 
 use crate::line::{Death, Line};
 use crate::scene::{self, Effects, Hands};
+use crate::stalled;
 use crate::wires::{FarBus, FarStore};
 
 const FOLDER: &str = "BOWLINE_AGENT_TEST_FOLDER";
 const DEATH: &str = "BOWLINE_AGENT_TEST_DEATH";
+/// Set for a process whose agent is that of the tests of stalls.
+const TELLS: &str = "BOWLINE_AGENT_TEST_TELLS";
 
 pub(crate) fn folder() -> Option<PathBuf> {
     std::env::var_os(FOLDER).map(PathBuf::from)
@@ -32,6 +36,13 @@ pub(crate) fn command(folder: &Path, death: Option<u64>) -> Command {
         .env(FOLDER, folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null());
+    command
+}
+
+/// As [`command`], with the agent of the tests of stalls.
+pub(crate) fn telling(folder: &Path) -> Command {
+    let mut command = command(folder, None);
+    command.env(TELLS, "");
     command
 }
 
@@ -63,6 +74,14 @@ impl Place {
         Self { strategy, ..self }
     }
 
+    /// A file, with the history of the streams, and the socket of the process that asks for it first.
+    pub(crate) fn socket(folder: &Path) -> Self {
+        Self {
+            bus: format!("unix://{}", folder.join("bus.sock").display()),
+            ..Self::file(folder)
+        }
+    }
+
     /// Tells the processes in `folder`.
     pub(crate) fn tell(&self, folder: &Path) {
         let text = format!("{}\n{}\n{:?}\n", self.store, self.bus, self.strategy);
@@ -89,6 +108,10 @@ impl Place {
                 Arc::new(InProcessPubSub::builder().no_replay().build()),
                 Arc::new(StoreCache::new(Arc::clone(&store))),
             ),
+            url if url.starts_with("unix:") => (
+                Arc::new(UnixSocketPubSub::from_url(url).unwrap()),
+                Arc::new(StoreCache::new(Arc::clone(&store))),
+            ),
             url => (
                 Arc::new(RedisStreamsPubSub::new(url).unwrap()),
                 Arc::new(RedisCache::new(url).unwrap()),
@@ -113,7 +136,10 @@ pub(crate) fn work(folder: &Path) -> ExitCode {
         .unwrap();
     runtime.block_on(async {
         let work = async {
-            let _process = process(folder, &line, true).await;
+            let _process = match std::env::var_os(TELLS) {
+                Some(_) => process_with(folder, &line, true, stalled::agent(folder)).await,
+                None => process(folder, &line, true).await,
+            };
             std::future::pending::<()>().await;
         };
         let says = async {
@@ -134,13 +160,23 @@ pub(crate) struct Process {
 
 /// A process on what is in `folder`.
 pub(crate) async fn process(folder: &Path, line: &Arc<Line>, workers: bool) -> Process {
-    let place = Place::told(folder);
-    let (store, bus) = place.open().await;
     let hands = Hands {
         effects: effects(folder),
         line: Arc::clone(line),
         pace: Duration::from_millis(2),
     };
+    process_with(folder, line, workers, scene::agent(&hands)).await
+}
+
+/// A process on what is in `folder`, with this agent.
+pub(crate) async fn process_with(
+    folder: &Path,
+    line: &Arc<Line>,
+    workers: bool,
+    agent: Agent,
+) -> Process {
+    let place = Place::told(folder);
+    let (store, bus) = place.open().await;
     let reach = bus.capabilities().reach;
     let far_store: Arc<dyn Store> = Arc::new(FarStore {
         inner: Arc::clone(&store),
@@ -151,7 +187,6 @@ pub(crate) async fn process(folder: &Path, line: &Arc<Line>, workers: bool) -> P
         line: Arc::clone(line),
         reach: reach.max(Reach::Process),
     });
-    let agent = scene::agent(&hands);
     let agent = DurableAgent::new(agent, Arc::clone(&far_store), Arc::clone(&far_bus));
     let agent = agent.strategy(place.strategy);
     let engine = Engine::builder(far_store, far_bus)

@@ -1,4 +1,4 @@
-//! Processes that work on runs of agents on one store, and are killed.
+//! Processes that work on runs of agents on one store, and are killed, or stopped for a while.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,6 +14,7 @@ mod scene;
 #[path = "../durable/seen.rs"]
 #[allow(dead_code, reason = "it can do more than is needed here")]
 mod seen;
+mod stalled;
 #[path = "../durable/wires.rs"]
 mod wires;
 
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         trial("at_any_moment_on_servers", kill::at_any_moment_on_servers),
         trial("one_of_two_on_a_file", kill::one_of_two_on_a_file),
         trial("one_of_two_on_servers", kill::one_of_two_on_servers),
+        trial("a_stopped_process_is_silent_afterwards", stalled::is_silent),
     ];
     libmimic::run(&Arguments::from_args(), trials).exit_code()
 }

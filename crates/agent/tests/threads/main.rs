@@ -4,6 +4,7 @@
 mod entering;
 mod failures;
 mod frail;
+mod gone;
 mod notifications;
 mod owners;
 mod peers;

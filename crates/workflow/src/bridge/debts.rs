@@ -6,7 +6,7 @@ use std::time::Duration;
 use bowline_events::{Text, Timestamp};
 use bowline_store::{Claim, Commit, Expect, Index, Record, Store, Table};
 
-use crate::{Data, Error, Result};
+use crate::{Clock, Data, Error, Result};
 
 /// One record for every run that a Node caller started, by the run.
 const DEBTS: Table = Table::new("exposed");
@@ -24,6 +24,7 @@ pub(super) struct Debts {
     store: Arc<dyn Store>,
     /// How long others wait before they tell what this process has not told.
     lease: Duration,
+    clock: Arc<dyn Clock>,
 }
 
 /// Whose duty it is to tell how a run ended.
@@ -59,8 +60,12 @@ impl Debt {
 }
 
 impl Debts {
-    pub(super) fn new(store: Arc<dyn Store>, lease: Duration) -> Self {
-        Self { store, lease }
+    pub(super) fn new(store: Arc<dyn Store>, lease: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            store,
+            lease,
+            clock,
+        }
     }
 
     /// How often a debt has to be renewed while its run goes on.
@@ -88,7 +93,7 @@ impl Debts {
                 _ => return Ok(Owed::Elsewhere),
             },
         };
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let index = Index::new(now)
             .status(OWED)
             .group(workflow.clone())
@@ -111,7 +116,7 @@ impl Debts {
     /// `Store`.
     pub(super) async fn renew(&self, debt: &Debt) -> Result<Option<Debt>> {
         let mut record = debt.0.clone();
-        record.index.due = Some(later(Timestamp::now(), self.lease));
+        record.index.due = Some(later(self.clock.now(), self.lease));
         let expect = Expect::Version(record.version);
         self.write(record, expect).await
     }
@@ -120,7 +125,7 @@ impl Debts {
     pub(super) async fn settle(&self, debt: Debt) {
         let mut record = debt.0;
         record.index.status = Some(TOLD.into());
-        record.index.due = Some(later(Timestamp::now(), REMEMBERED));
+        record.index.due = Some(later(self.clock.now(), REMEMBERED));
         record.body = Default::default();
         let expect = Expect::Version(record.version);
         if let Err(error) = self.write(record, expect).await {
@@ -141,7 +146,7 @@ impl Debts {
     /// # Errors
     /// `Store`.
     pub(super) async fn take_over(&self) -> Result<Vec<Debt>> {
-        let claim = Claim::new(Timestamp::now(), self.lease, PAGE);
+        let claim = Claim::new(self.clock.now(), self.lease, PAGE);
         let claimed = self.store.claim_due(DEBTS, claim).await.map_err(failed)?;
         let mut debts = Vec::new();
         for record in claimed {
@@ -162,7 +167,7 @@ impl Debts {
             record.index.clone(),
             record.body.clone(),
         );
-        match self.store.commit(put).await {
+        match self.store.commit(put.at(self.clock.now())).await {
             Ok(committed) => {
                 record.version = committed.version;
                 Ok(Some(Debt(record)))

@@ -141,7 +141,7 @@ impl ExposedWorkflowsBuilder {
         let events = events.map_err(|error| failed("expose", topic.as_str(), error))?;
         let store = Arc::clone(self.engine.store());
         let shared = Arc::new(Exposure {
-            debts: Debts::new(store, self.takeover),
+            debts: Debts::new(store, self.takeover, Arc::clone(self.engine.clock())),
             engine: self.engine,
             bus: self.bus,
             allowed,

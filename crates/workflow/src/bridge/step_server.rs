@@ -17,9 +17,9 @@ use super::members::Members;
 use super::step_request::{Place, StepRequest};
 use super::step_response::StepResponse;
 use super::step_result::{Executed, suspended_with};
-use crate::context::{CancelSource, ChunkSink, RunServices};
+use crate::context::{CancelSource, ChunkSink, Fence, RunServices};
 use crate::machine::{Completion, Failure, Outcome, View};
-use crate::{Data, Error, ErrorKind, Result, StepContext, Workflow};
+use crate::{Data, Error, ErrorKind, Result, StepContext, SystemClock, Workflow};
 
 const MIB: usize = 1024 * 1024;
 /// How long steps have to notice that the server is being closed, when its drain is over.
@@ -220,6 +220,9 @@ impl StepServer {
             resource_id: None,
             sink: Arc::clone(&self.0.sink),
             cancel: self.0.cancel.token(),
+            // Whose run it is, is for the orchestrator to say.
+            fence: Fence::open(self.0.cancel.token()),
+            clock: Arc::new(SystemClock),
         };
         StepContext::with_outputs(view, Arc::new(services), outputs(workflow, request))
     }

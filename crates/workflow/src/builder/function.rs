@@ -225,10 +225,10 @@ impl InstantFunction for Function<Timestamp> {
 /// A duration from the call on.
 impl InstantFunction for Function<Duration> {
     fn call(&self, context: StepContext) -> BoxFuture<Result<Timestamp>> {
-        let duration = (self.0)(context);
+        let duration = (self.0)(context.clone());
         Box::pin(async move {
             let millis = i64::try_from(duration.await?.as_millis()).unwrap_or(i64::MAX);
-            let now = Timestamp::now().as_millis();
+            let now = context.now().as_millis();
             Ok(Timestamp::from_millis(now.saturating_add(millis)))
         })
     }

@@ -2,18 +2,19 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bowline_events::{Text, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::context::{CancelSource, ChunkSink, RunServices, SinkFuture};
+use crate::context::{CancelSource, ChunkSink, Fence, RunServices, SinkFuture};
 use crate::definition::{Entry, LoopKind, Until, Width, invalid};
 use crate::machine::{At, Command, Completion, Fact, Failure, Machine, Mismatch, Spot};
 use crate::{
-    Data, Error, ErrorKind, Result, Resume, RunStatus, StepContext, StepResult, SuspendedStep,
-    Workflow,
+    Clock, Data, Error, ErrorKind, Result, Resume, RunStatus, StepContext, StepResult,
+    SuspendedStep, Workflow,
 };
 
 /// A run of a workflow in memory, for tests: steps run one after the other, and pauses pass at once. Nothing is stored.
@@ -42,7 +43,7 @@ pub struct Trial {
     state: Option<Data>,
     request_context: Option<Data>,
     /// What the clock of the run says; pauses move it.
-    now: Timestamp,
+    clock: Arc<TrialClock>,
     commands: VecDeque<Command>,
     /// What happened, in order.
     #[cfg(test)]
@@ -51,6 +52,16 @@ pub struct Trial {
 
 #[derive(Default)]
 struct Watched(Mutex<Vec<Data>>);
+
+/// The time of day of a trial: pauses pass at once, and nothing else takes time.
+#[derive(Debug, Default)]
+struct TrialClock(AtomicI64);
+
+impl Clock for TrialClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
 
 impl ChunkSink for Watched {
     fn write<'a>(&'a self, _: &'a Text, json: String) -> SinkFuture<'a> {
@@ -70,13 +81,17 @@ impl Trial {
     /// A run of `workflow` that has not begun.
     pub fn of(workflow: &Workflow) -> Self {
         let watched = Arc::new(Watched::default());
+        let clock = Arc::<TrialClock>::default();
         let run_id = Text::from("trial");
+        let cancel = CancelSource::default().token();
         let services = RunServices {
             run_id: run_id.clone(),
             workflow_id: workflow.id().clone(),
             resource_id: None,
             sink: Arc::clone(&watched) as Arc<dyn ChunkSink>,
-            cancel: CancelSource::default().token(),
+            fence: Fence::open(cancel.clone()),
+            cancel,
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
         };
         Self {
             machine: Machine::new(run_id, workflow.clone()),
@@ -84,7 +99,7 @@ impl Trial {
             watched,
             state: None,
             request_context: None,
-            now: Timestamp::from_millis(0),
+            clock,
             commands: VecDeque::new(),
             #[cfg(test)]
             facts: Vec::new(),
@@ -119,7 +134,7 @@ impl Trial {
         let input = Data::of(input)?;
         self.machine.workflow().check_input(&input)?;
         let fact = Fact::Started {
-            at: At(self.now),
+            at: At(self.clock.now()),
             input,
             state: self.state.take(),
             context: self.request_context.take(),
@@ -135,7 +150,7 @@ impl Trial {
     pub async fn resume(&mut self, resume: Resume) -> Result<RunStatus> {
         let spots = self.machine.select(&resume)?;
         let fact = Fact::Resumed {
-            at: At(self.now),
+            at: At(self.clock.now()),
             spots,
             data: resume.data,
             context: resume.context,
@@ -185,7 +200,7 @@ impl Trial {
 
     /// How much time the pauses took so far.
     pub fn elapsed(&self) -> std::time::Duration {
-        std::time::Duration::from_millis(u64::try_from(self.now.as_millis()).unwrap_or(0))
+        std::time::Duration::from_millis(u64::try_from(self.clock.now().as_millis()).unwrap_or(0))
     }
 
     async fn run(&mut self, fact: Fact) -> Result<RunStatus> {
@@ -233,7 +248,7 @@ impl Trial {
     }
 
     async fn perform(&mut self, command: &Command) -> Result<Fact> {
-        let at = At(self.now);
+        let at = At(self.clock.now());
         let fact = match *command {
             Command::Execute { spot, attempt } => Fact::Ended {
                 at,
@@ -242,8 +257,8 @@ impl Trial {
                 completion: self.execute(spot).await?,
             },
             Command::Wake { spot, at } => {
-                self.now = self.now.max(at);
-                let at = At(self.now);
+                self.clock.0.fetch_max(at.as_millis(), Ordering::SeqCst);
+                let at = At(self.clock.now());
                 Fact::Woke { at, spot }
             }
             Command::Abort { .. } => return Err(self.lost()),

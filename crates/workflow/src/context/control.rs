@@ -59,8 +59,19 @@ impl StepContext {
         self.0.services.cancel.is_cancelled()
     }
 
+    /// Whether the step may still say something on behalf of the run, to be asked before each event that it publishes by itself;
+    /// [`write`](Self::write) and [`custom`](Self::custom) ask it.
+    ///
+    /// At once `true` while the lease of this process holds, which costs a reading of the clock. Otherwise another process may have
+    /// the run: this waits until the lease is renewed and the store says that the run is still here. `false` when the run is lost or
+    /// cancelled meanwhile: nothing more is to be said then. Cancel safe.
+    pub async fn may_speak(&self) -> bool {
+        self.0.services.fence.passes().await
+    }
+
     /// Shows `chunk` to whoever watches the run, as the `output` of a `workflow-step-output` event. It is not kept: a step
-    /// that is tried again writes again. Chunks keep their order; while readers are too slow, this waits.
+    /// that is tried again writes again. Chunks keep their order; while readers are too slow, this waits, as it does while another process
+    /// [may](Self::may_speak) have the run.
     ///
     /// # Errors
     /// `InvalidInput` when it has no JSON.
@@ -100,7 +111,9 @@ impl StepContext {
     }
 
     async fn tell(&self, json: String) {
-        let run_id: &Text = self.run_id();
-        self.0.services.sink.write(run_id, json).await;
+        if self.may_speak().await {
+            let run_id: &Text = self.run_id();
+            self.0.services.sink.write(run_id, json).await;
+        }
     }
 }

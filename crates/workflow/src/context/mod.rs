@@ -2,6 +2,7 @@
 
 mod cancel;
 mod control;
+mod fence;
 mod services;
 mod testing;
 mod values;
@@ -9,9 +10,10 @@ mod values;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bowline_events::Text;
+use bowline_events::{Text, Timestamp};
 
 pub(crate) use cancel::CancelSource;
+pub(crate) use fence::{Fence, Hold};
 pub(crate) use services::{ChunkSink, RunServices, SinkFuture};
 pub use testing::TestContext;
 
@@ -108,6 +110,11 @@ impl StepContext {
     /// How many attempts of this step failed before: 0 at first.
     pub fn attempt(&self) -> u32 {
         self.0.view.attempt
+    }
+
+    /// The time of day, by the clock of the engine that runs it.
+    pub fn now(&self) -> Timestamp {
+        self.0.services.clock.now()
     }
 
     /// How often the process died while this step ran: 0 unless it runs again after a crash.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use bowline_events::Text;
 
 use super::cancel::CancelToken;
+use super::fence::Fence;
+use crate::Clock;
 
 /// Where the chunks go that steps write while they run.
 pub(crate) trait ChunkSink: Send + Sync {
@@ -24,6 +26,8 @@ pub(crate) struct RunServices {
     pub(crate) resource_id: Option<Text>,
     pub(crate) sink: Arc<dyn ChunkSink>,
     pub(crate) cancel: CancelToken,
+    pub(crate) fence: Fence,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl fmt::Debug for RunServices {

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bowline_events::Text;
 use serde::Serialize;
 
-use super::{CancelSource, ChunkSink, RunServices, SinkFuture, StepContext};
+use super::{CancelSource, ChunkSink, Fence, RunServices, SinkFuture, StepContext};
 use crate::definition::Options;
 use crate::machine::View;
-use crate::{Data, RetryPolicy, Workflow};
+use crate::{Data, RetryPolicy, SystemClock, Workflow};
 
 /// A context for a test, without a run behind it: what the step is to see is set here, and what it did can be looked at.
 ///
@@ -91,6 +91,8 @@ impl TestContext {
                 resource_id: None,
                 sink: Arc::clone(&self.written) as Arc<dyn ChunkSink>,
                 cancel: self.cancel.token(),
+                fence: Fence::open(self.cancel.token()),
+                clock: Arc::new(SystemClock),
             };
             let outputs = self.outputs.clone();
             StepContext::with_outputs(self.view.clone(), Arc::new(services), outputs)

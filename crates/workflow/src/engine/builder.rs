@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use bowline_events::{PubSub, Text};
 use bowline_store::Store;
+use tokio::time::Instant;
 
 use super::options::Options;
 use super::shared::Shared;
 use super::{Engine, graphs, lease, recovery, signal};
+use crate::context::Hold;
 use crate::{Clock, Error, ErrorKind, Result, Workflow};
 
 /// Sets up an [`Engine`].
@@ -52,6 +54,8 @@ impl EngineBuilder {
 
     /// How long others wait before they take over the runs of a process that is silent; 10 s unless set, at least 100 ms. They
     /// measure it themselves, beginning when they see its last sign of life, so a process that was just started waits as well.
+    /// A process that has not renewed it for most of that time is silent until it has, as [`may_speak`](crate::StepContext::may_speak)
+    /// says.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.options.lease = lease.max(Duration::from_millis(100));
         self
@@ -127,12 +131,13 @@ impl EngineBuilder {
                 graphs::publish(&*self.store, workflow, self.options.clock.now()).await?;
             }
         }
+        let hold = Hold::new(Instant::now(), self.options.lease);
         let (worker, version) = match self.options.workers {
             true => lease::sign_on(&*self.store, &self.options).await?,
             false => (Text::default(), 0),
         };
         let workers = self.options.workers;
-        let shared = Shared::new(self.store, self.bus, workflows, self.options, worker);
+        let shared = Shared::new(self.store, self.bus, workflows, self.options, worker, hold);
         let shared = Arc::new(shared);
         let ears = signal::open(&shared).await;
         let mut tasks = vec![tokio::spawn(signal::listen(Arc::clone(&shared), ears))];

@@ -127,6 +127,7 @@ impl Driver {
 
     /// Whether the run is still this driver's. If the engine has another name since it took the run, the record gets it.
     pub(super) async fn is_ours(&mut self) -> bool {
+        let term = self.active.fence.term();
         let record = match self.shared.store.get(RUNS, self.run_id()).await {
             Ok(Some(record)) => record,
             Ok(None) => return false,
@@ -137,11 +138,14 @@ impl Driver {
             return false;
         }
         let worker = self.shared.worker().to_string();
-        if self.record.body.worker.as_ref() == Some(&worker) {
-            return true;
+        let ours = self.record.body.worker.as_ref() == Some(&worker) || {
+            self.record.body.worker = Some(worker);
+            self.write_record().await
+        };
+        if ours {
+            self.active.fence.confirm(term);
         }
-        self.record.body.worker = Some(worker);
-        self.write_record().await
+        ours
     }
 
     /// Writes the record as it is. `false` when somebody else has changed it, or the store is away for good.

@@ -75,6 +75,7 @@ impl Driver {
         let chunks = Chunks {
             publisher: Arc::clone(&shared.publisher),
             voice: Arc::clone(&voice),
+            fence: active.fence.clone(),
         };
         let services = Arc::new(RunServices {
             run_id: record.id.clone(),
@@ -82,6 +83,8 @@ impl Driver {
             resource_id: record.resource.clone(),
             sink: Arc::new(chunks),
             cancel: active.cancel.token(),
+            fence: active.fence.clone(),
+            clock: Arc::clone(&shared.options.clock),
         });
         Self {
             shared,

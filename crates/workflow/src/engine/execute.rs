@@ -3,7 +3,6 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use bowline_events::Timestamp;
 use bowline_store::limits::MAX_ENTRY;
 use futures_util::FutureExt;
 
@@ -209,27 +208,15 @@ fn time(
     let clock = Arc::clone(clock);
     Box::pin(async move {
         let fact = match guarded(function.call(context)).await {
-            Ok(until) => {
-                let until = match function.is_duration() {
-                    true => translated(until, &*clock),
-                    false => until,
-                };
-                Fact::Slept {
-                    at: At(clock.now()),
-                    spot,
-                    until: At(until),
-                }
-            }
+            Ok(until) => Fact::Slept {
+                at: At(clock.now()),
+                spot,
+                until: At(until),
+            },
             Err(error) => broke(&*clock, "the length of a sleep", &error),
         };
         (spot.frame, fact)
     })
-}
-
-/// An instant by `clock` that was reckoned from now by the clock of this machine.
-fn translated(at: Timestamp, clock: &dyn Clock) -> Timestamp {
-    let left = at.as_millis().saturating_sub(Timestamp::now().as_millis());
-    Timestamp::from_millis(clock.now().as_millis().saturating_add(left))
 }
 
 /// Runs a function of the application; a panic of it is an error.

@@ -84,18 +84,22 @@ pub(super) async fn sign_on(store: &dyn Store, options: &Options) -> Result<(Tex
 /// Renews the lease until the engine is closed. When it was lost, every run is looked at again, and a new one is taken.
 pub(super) async fn renew(shared: Arc<Shared>, mut version: u64) {
     let lease = shared.options.lease;
-    let mut renewed = Instant::now();
     let created = shared.now();
     while !shared.is_abandoning() {
         sleep(lease / LOOKS).await;
         let worker = shared.worker();
+        let sent = Instant::now();
         match shared
             .commit(renewal(&worker, version, created, lease))
             .await
         {
             Ok(committed) => {
                 version = committed.version;
-                renewed = Instant::now();
+                if !shared.hold.prolong(sent) {
+                    tracing::warn!(
+                        "this engine was late with its lease; others may have taken its runs"
+                    );
+                }
                 // Hints get lost: a run that was cancelled elsewhere is noticed now at the latest.
                 shared.doubt_all();
                 continue;
@@ -109,11 +113,12 @@ pub(super) async fn renew(shared: Arc<Shared>, mut version: u64) {
                     }
                     Ok(None) => {
                         tracing::warn!("this engine has lost its lease; others may take its runs");
+                        shared.hold.end();
                     }
                     Err(_) => continue,
                 }
             }
-            Err(error) if renewed.elapsed() < lease => {
+            Err(error) if !shared.hold.is_over() => {
                 tracing::warn!(%error, "the lease of this engine was not renewed; trying again");
                 continue;
             }
@@ -123,10 +128,11 @@ pub(super) async fn renew(shared: Arc<Shared>, mut version: u64) {
                 continue;
             }
         }
+        let sent = Instant::now();
         if let Ok((worker, new)) = sign_on(&*shared.store, &shared.options).await {
             *lock(&shared.worker) = worker;
             version = new;
-            renewed = Instant::now();
+            shared.hold.prolong(sent);
         }
         shared.doubt_all();
     }
@@ -136,6 +142,19 @@ fn renewal(worker: &Text, version: u64, created: Timestamp, lease: Duration) -> 
     let (expect, index) = (Expect::Version(version), Index::new(created));
     let body = WorkerBody::new(lease).json();
     Commit::new().put(WORKERS, worker.clone(), expect, index, body)
+}
+
+impl Shared {
+    /// Lets `commit`, which takes a run from `worker`, happen only if that is still as it was when it was given up. So whoever has
+    /// renewed a lease that was over, and finds that a run is its own, knows that it stays so.
+    pub(super) fn unless_renewed(&self, commit: Commit, worker: Option<&str>) -> Commit {
+        let Some(worker) = worker.filter(|worker| *worker != self.worker().as_str()) else {
+            return commit;
+        };
+        let dead = self.peers.dead_version(worker);
+        let expect = dead.map_or(Expect::Absent, Expect::Version);
+        commit.check(WORKERS, worker.to_owned(), expect)
+    }
 }
 
 /// Watches the leases of the others until the engine is closed.

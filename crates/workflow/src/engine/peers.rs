@@ -101,9 +101,10 @@ impl Peers {
                     }
                 };
                 let entry = seen.entry(record.key.clone()).or_insert_with(new);
-                // Somebody who could not look for a while does not know whether the other one could write meanwhile.
+                // Somebody who could not look for a while does not know whether the other one could write meanwhile. Whoever is
+                // dead stays so until he writes.
                 let missed = asked.saturating_duration_since(entry.last) > entry.lease / 2;
-                if entry.version != record.version || missed {
+                if entry.version != record.version || (missed && !entry.is_dead()) {
                     *entry = new();
                 } else {
                     entry.last = entry.last.max(asked);
@@ -127,6 +128,13 @@ impl Peers {
         let seen = lock(&self.seen);
         seen.get(id)
             .is_some_and(|seen| seen.version == version && seen.is_dead())
+    }
+
+    /// The version of the record of a worker that is known to be dead.
+    pub(super) fn dead_version(&self, id: &str) -> Option<u64> {
+        let seen = lock(&self.seen);
+        let dead = seen.get(id).filter(|seen| seen.is_dead());
+        dead.map(|seen| seen.version)
     }
 
     /// The workers that were dead when they were looked at last, but for `own`.
@@ -185,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_worker_is_dead_when_its_record_was_watched_for_its_lease_and_did_not_change() {
-        let cases: [(&[(u64, u64)], bool); 7] = [
+        let cases: [(&[(u64, u64)], bool); 9] = [
             (&[(0, 1)], false),
             (&[(0, 1), (2, 1), (4, 1), (6, 1)], false),
             (&[(0, 1), (2, 1), (4, 1), (6, 1), (8, 1)], true),
@@ -195,6 +203,9 @@ mod tests {
             // Nobody looked for more than half of the lease.
             (&[(0, 1), (60, 1)], false),
             (&[(0, 1), (60, 1), (64, 1), (68, 1)], true),
+            // It was known to be dead before, until it writes.
+            (&[(0, 1), (4, 1), (8, 1), (60, 1)], true),
+            (&[(0, 1), (4, 1), (8, 1), (60, 2)], false),
         ];
         for (looks, dead) in cases {
             assert_eq!(after(looks, false), dead, "{looks:?}");

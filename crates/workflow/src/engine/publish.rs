@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::shared::lock;
 use super::untold;
-use crate::context::{ChunkSink, SinkFuture};
+use crate::context::{ChunkSink, Fence, SinkFuture};
 use crate::machine::Notice;
 
 /// Events that wait to be sent; who has more to tell waits.
@@ -71,8 +71,8 @@ struct Message {
 
 enum Content {
     Notice(Notice),
-    /// Something that a step wrote.
-    Chunk(Notice),
+    /// Something that a step wrote, which is told only while the run is certainly this engine's.
+    Chunk(Notice, Fence),
     /// Everything that the run had to tell so far, some of which was told before, `ask`: perhaps more than is known.
     All {
         notices: Vec<Notice>,
@@ -208,16 +208,18 @@ impl Publisher {
 pub(super) struct Chunks {
     pub(super) publisher: Arc<Publisher>,
     pub(super) voice: Arc<Voice>,
+    pub(super) fence: Fence,
 }
 
 impl ChunkSink for Chunks {
     fn write<'a>(&'a self, run_id: &'a Text, json: String) -> SinkFuture<'a> {
         let run_id = run_id.clone();
-        let chunk = Content::Chunk(Notice {
+        let chunk = Notice {
             run_id,
             json,
             elsewhere: None,
-        });
+        };
+        let chunk = Content::Chunk(chunk, self.fence.clone());
         Box::pin(self.publisher.say(&self.voice, chunk))
     }
 }
@@ -283,8 +285,8 @@ async fn speak(bus: &dyn PubSub, told: &Told, message: Message, attempts: u32) {
     let Message { voice, content } = message;
     match content {
         Content::Notice(notice) => notify(bus, &voice, notice, attempts).await,
-        Content::Chunk(chunk) => {
-            publish(bus, &voice, chunk, attempts).await;
+        Content::Chunk(chunk, fence) => {
+            publish(bus, &voice, chunk, attempts, Some(&fence)).await;
         }
         Content::All { notices, ask } => {
             let mut known = voice.published();
@@ -303,18 +305,30 @@ async fn speak(bus: &dyn PubSub, told: &Told, message: Message, attempts: u32) {
 }
 
 async fn notify(bus: &dyn PubSub, voice: &Voice, notice: Notice, attempts: u32) {
-    if publish(bus, voice, notice, attempts).await {
+    if publish(bus, voice, notice, attempts, None).await {
         voice.published.fetch_add(1, Ordering::SeqCst);
     }
 }
 
 /// Publishes what the bus takes, in so many attempts while it is away. `false` when somebody else is to tell it.
-async fn publish(bus: &dyn PubSub, voice: &Voice, notice: Notice, attempts: u32) -> bool {
+async fn publish(
+    bus: &dyn PubSub,
+    voice: &Voice,
+    notice: Notice,
+    attempts: u32,
+    fence: Option<&Fence>,
+) -> bool {
     let topic = voice.topic(&notice);
     let event = event(notice);
     let mut pause = FIRST_PAUSE;
     let mut attempt = 0;
     while !voice.is_silent() {
+        // It may have been said long ago.
+        if let Some(fence) = fence
+            && !fence.passes_soon().await
+        {
+            return false;
+        }
         attempt += 1;
         let published = bus.publish_with(&topic, event.clone(), PublishOptions::default());
         match published.await {

@@ -1,10 +1,11 @@
 //! Noticing what is due: runs that begin, wake up, were left behind, or are over.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_events::{Timestamp, Topic};
-use bowline_store::{Commit, Expect, Filter, Order, Query, Record};
+use bowline_events::{Text, Timestamp, Topic};
+use bowline_store::{Commit, Expect, Filter, Order, Query, Record, Table};
 use tokio::time::{Instant, sleep};
 
 use super::commit::{later, store_error};
@@ -12,6 +13,7 @@ use super::orphans::Orphans;
 use super::record::{JOURNAL, RUNS, RunRecord};
 use super::shared::Shared;
 use crate::machine::RunStatus;
+use crate::outlet::Outlet;
 use crate::{Error, Result};
 
 /// Records that are looked at together.
@@ -208,14 +210,50 @@ async fn retire(shared: &Shared, runs: Vec<RunRecord>) {
         let json = run.json().unwrap_or_default();
         Commit::new().put(RUNS, run.id.clone(), expect, run.index(), json)
     };
+    commit_all(shared, clear.into_iter().map(put).collect()).await;
+    match removals(shared, delete).await {
+        Ok(gone) => commit_all(shared, gone).await,
+        Err(error) => {
+            tracing::debug!(%error, "runs that are over were not removed; trying again");
+        }
+    }
+}
+
+/// What removes runs, with all that their workflows keep beside them.
+async fn removals(shared: &Shared, runs: Vec<RunRecord>) -> Result<Vec<Commit>> {
+    let mut beside: HashMap<Table, Vec<(usize, Text)>> = HashMap::new();
+    for (n, run) in runs.iter().enumerate() {
+        for (table, key) in outlet(shared, run).map_or_else(Vec::new, |it| it.records(&run.id)) {
+            beside.entry(table).or_default().push((n, key));
+        }
+    }
     let gone = |run: RunRecord| {
         let log = JOURNAL.log(run.id.clone());
         Commit::new()
             .delete(RUNS, run.id, run.version)
             .drop_log(log)
     };
-    commit_all(shared, clear.into_iter().map(put).collect()).await;
-    commit_all(shared, delete.into_iter().map(gone).collect()).await;
+    let mut gone: Vec<Commit> = runs.into_iter().map(gone).collect();
+    for (table, kept) in beside {
+        for some in kept.chunks(PAGE) {
+            let keys: Vec<Text> = some.iter().map(|(_, key)| key.clone()).collect();
+            let records = shared.store.get_many(table, &keys).await;
+            let records = records.map_err(store_error("recover"))?;
+            for ((n, key), record) in some.iter().zip(records) {
+                let mut commit = std::mem::take(&mut gone[*n]).drop_log(table.log(key.clone()));
+                if let Some(record) = record {
+                    commit = commit.delete(table, key.clone(), record.version);
+                }
+                gone[*n] = commit;
+            }
+        }
+    }
+    Ok(gone)
+}
+
+fn outlet<'a>(shared: &'a Shared, run: &RunRecord) -> Option<&'a Arc<dyn Outlet>> {
+    let workflow = shared.workflow(&run.workflow)?;
+    workflow.definition().options.outlet.as_ref()
 }
 
 /// Commits them together, and one by one if one of them has changed meanwhile.
@@ -251,8 +289,7 @@ async fn clear_topics(shared: &Shared, run: &RunRecord) -> bool {
     let nested = run.body.nested.iter().map(String::as_str);
     let watched = std::iter::once(run.id.as_str()).chain(nested);
     let mut topics: Vec<Topic> = watched.map(Topic::workflow_events).collect();
-    let workflow = shared.workflow(&run.workflow);
-    if let Some(outlet) = workflow.and_then(|it| it.definition().options.outlet.as_ref()) {
+    if let Some(outlet) = outlet(shared, run) {
         topics.extend(outlet.topics(&run.id));
     }
     for topic in topics {

@@ -14,7 +14,7 @@ use super::options::Options;
 use super::peers::Peers;
 use super::publish::{Publisher, Told};
 use super::record::RunRecord;
-use crate::context::CancelSource;
+use crate::context::{CancelSource, Fence, Hold};
 use crate::machine::Machine;
 use crate::{Error, ErrorKind, Result, Workflow};
 
@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     pub(super) options: Options,
     /// The name under which this engine holds runs at present.
     pub(super) worker: Mutex<Text>,
+    /// How long this engine can be sure of its runs.
+    pub(super) hold: Arc<Hold>,
     /// What is known of the workers.
     pub(super) peers: Peers,
     active: Mutex<HashMap<Text, Arc<Active>>>,
@@ -51,6 +53,7 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Active {
     pub(super) cancel: CancelSource,
+    pub(super) fence: Fence,
     /// Set when the run may have been taken away.
     doubt: AtomicBool,
     pub(super) doubted: Notify,
@@ -82,6 +85,7 @@ impl Shared {
         workflows: HashMap<Text, Workflow>,
         options: Options,
         worker: Text,
+        hold: Hold,
     ) -> Self {
         let told = Told::default();
         Self {
@@ -92,6 +96,7 @@ impl Shared {
             peers: Peers::new(options.lease),
             options,
             worker: Mutex::new(worker),
+            hold: Arc::new(hold),
             active: Mutex::default(),
             kept: Kept::default(),
             closing: AtomicBool::new(false),
@@ -199,14 +204,35 @@ impl Shared {
     pub(super) fn enter_if_room(&self, run: &Text) -> Option<Arc<Active>> {
         let mut active = lock(&self.active);
         match self.has_room_beside(&active) {
-            true => enter_among(&mut active, run),
+            true => self.enter_among(&mut active, run),
             false => None,
         }
     }
 
     /// Notes that this engine works on a run; `None` if it does already.
     pub(super) fn enter(&self, run: &Text) -> Option<Arc<Active>> {
-        enter_among(&mut lock(&self.active), run)
+        self.enter_among(&mut lock(&self.active), run)
+    }
+
+    fn enter_among(
+        &self,
+        active: &mut HashMap<Text, Arc<Active>>,
+        run: &Text,
+    ) -> Option<Arc<Active>> {
+        if active.contains_key(run) {
+            return None;
+        }
+        let cancel = CancelSource::default();
+        let entered = Arc::new(Active {
+            // Under the lock, so that it is doubted with the others when a term begins after this one.
+            fence: Fence::new(&self.hold, cancel.token()),
+            cancel,
+            doubt: AtomicBool::new(false),
+            doubted: Notify::new(),
+            state: watch::channel(Work::Going).0,
+        });
+        active.insert(run.clone(), Arc::clone(&entered));
+        Some(entered)
     }
 
     /// The run is not worked on any more; who waits for it is told.
@@ -264,20 +290,6 @@ impl Active {
         let left = state.wait_for(|work| !matches!(work, Work::Going)).await;
         left.map_or(Work::Gone, |work| work.clone())
     }
-}
-
-fn enter_among(active: &mut HashMap<Text, Arc<Active>>, run: &Text) -> Option<Arc<Active>> {
-    if active.contains_key(run) {
-        return None;
-    }
-    let entered = Arc::new(Active {
-        cancel: CancelSource::default(),
-        doubt: AtomicBool::new(false),
-        doubted: Notify::new(),
-        state: watch::channel(Work::Going).0,
-    });
-    active.insert(run.clone(), Arc::clone(&entered));
-    Some(entered)
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -218,6 +218,7 @@ impl Shared {
                 return Ok(None);
             }
             commit = commit.append_at(record.log(), replayed.end, [entry]);
+            commit = self.unless_renewed(commit, record.body.worker.as_deref());
             replayed.end += 1;
         }
         replayed.machine.ask_again();

@@ -9,6 +9,7 @@ mod competition;
 mod dispatch;
 mod duplicates;
 mod endings;
+mod fence;
 mod history;
 mod house;
 mod life;
