@@ -20,7 +20,7 @@ use bowline_events::{CachingPubSub, MemoryCache, PubSub};
 use bowline_interop::{PATIENCE, roles::have_node};
 use bowline_redis::RedisStreamsPubSub;
 use bowline_store::{MemoryStore, Store, Table};
-use bowline_testkit::{RedisServer, skips_redis};
+use bowline_testkit::{RedisServer, Reply, skips_redis};
 use bowline_unix::UnixSocketPubSub;
 use bowline_workflow::Engine;
 use serde_json::{Value, json};
@@ -436,6 +436,17 @@ async fn owners_and_peers_find_each_other_over_redis() {
     let options = json!({ "address": server.url(), "bus": "redis", "blockMs": 100 });
     let mut node = Node::start(options).await;
     find_each_other(&mut node, &ours).await;
+    // What was asked leaves nothing behind.
+    until(async || {
+        for pattern in ["*-discovery.*", "*.idle-acceptance.*"] {
+            let keys = server.command(&["KEYS", pattern]).await.unwrap();
+            if keys != Reply::Array(Vec::new()) {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

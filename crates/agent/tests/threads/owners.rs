@@ -170,6 +170,7 @@ async fn a_request_is_dealt_with_once_and_only_while_somebody_waits() {
     for (owner, request, text, expires_at) in [
         (us, "late", "too late", Some(now - 60_000)),
         (&"another".into(), "other", "not for us", None),
+        (us, "x".repeat(257).as_str(), "not remembered", None),
         (us, "first", "work", Some(now)),
         (us, "first", "again", Some(now)),
         (us, "second", "more", None),

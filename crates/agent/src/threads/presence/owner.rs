@@ -17,6 +17,9 @@ use crate::threads::state::Waiting;
 use crate::threads::thread::ThreadId;
 use crate::{Error, ErrorKind, Result, RunOptions};
 
+/// Bytes of the id of a request, of which many are remembered.
+const MAX_REQUEST: usize = 256;
+
 /// A thread for which this process answers, until this is dropped.
 #[must_use = "dropping it gives the thread up"]
 pub struct Ownership {
@@ -167,6 +170,10 @@ impl Owner {
             };
             let for_us = it.target_source_id == *source && it.source_id != *source;
             if !for_us || is_stale(it.expires_at) {
+                continue;
+            }
+            if it.request_id.len() > MAX_REQUEST {
+                tracing::warn!(thread = %self.thread.id(), "a request whose id is longer than {MAX_REQUEST} bytes is not read");
                 continue;
             }
             let request = it.request_id.clone();
