@@ -190,6 +190,18 @@ fn members_may_come_in_any_order_and_spelling() {
 }
 
 #[test]
+fn a_member_that_is_there_twice_makes_another_chunk_of_a_piece_of_text() {
+    for payload in [
+        r#"{"id":"t1","id":"t2","text":"a"}"#,
+        r#"{"id":"t1","text":"a","text":"b"}"#,
+    ] {
+        let json = format!(r#"{{"type":"text-delta","payload":{payload}}}"#);
+        let (chunk, raw) = Decoder::new().decode(json).unwrap();
+        assert_eq!(chunk, Chunk::Other(raw));
+    }
+}
+
+#[test]
 fn what_is_no_chunk_is_an_error_that_says_so() {
     let deep = format!(
         r#"{{"type":"x","payload":{}1{}}}"#,

@@ -35,25 +35,30 @@ pub(crate) struct Layout {
     pub(crate) id: Option<Range<usize>>,
     pub(crate) text: Option<Range<usize>>,
     pub(crate) metadata: Option<Range<usize>>,
+    /// Whether one of them is there twice.
+    pub(crate) twice: bool,
 }
 
 impl MemberVisitor for Layout {
     fn descend(&mut self, key: &[u8]) -> bool {
         let payload = json::same_key(key, "payload");
         if payload {
-            (self.id, self.text, self.metadata) = (None, None, None);
+            (self.id, self.text, self.metadata, self.twice) = (None, None, None, false);
         }
         payload
     }
 
     fn inner(&mut self, key: &[u8], value: Range<usize>) {
-        if json::same_key(key, "text") {
-            self.text = Some(value);
+        let member = if json::same_key(key, "text") {
+            &mut self.text
         } else if json::same_key(key, "id") {
-            self.id = Some(value);
+            &mut self.id
         } else if json::same_key(key, "providerMetadata") {
-            self.metadata = Some(value);
-        }
+            &mut self.metadata
+        } else {
+            return;
+        };
+        self.twice |= member.replace(value).is_some();
     }
 
     fn member(&mut self, key: &[u8], value: Range<usize>) {

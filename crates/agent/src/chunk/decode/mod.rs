@@ -46,7 +46,7 @@ impl Decoder {
     }
 
     fn delta(&mut self, raw: &RawChunk, layout: Layout) -> Option<Delta> {
-        if layout.metadata.is_some() {
+        if layout.metadata.is_some() || layout.twice {
             return None;
         }
         let bytes = raw.to_bytes();
