@@ -80,7 +80,7 @@ impl Shared {
     }
 }
 
-/// The outline of the graph that a run began with, if it is there.
+/// The outline of the graph that a run was worked on with last, if it is there.
 async fn outline(
     store: &dyn Store,
     operation: &'static str,

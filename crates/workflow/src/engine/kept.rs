@@ -60,7 +60,7 @@ impl Shared {
         workflow: &Workflow,
     ) -> Result<Replayed> {
         let given = lock(&self.kept.0).remove(&record.id);
-        // Another run may have had the id, and another definition has to be compared with the one that it began with.
+        // Another run may have had the id, and another definition has to be compared with this one.
         let is_same =
             |given: &Given| given.created == record.created && record.body.graph == workflow.hash();
         match given.filter(is_same) {

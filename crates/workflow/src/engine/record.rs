@@ -31,7 +31,7 @@ const FORMAT: u32 = 1;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RunBody {
     pub(crate) format: u32,
-    /// The hash of the graph that it began with.
+    /// The hash of the graph of who worked on it last.
     pub(crate) graph: String,
     /// The worker that runs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

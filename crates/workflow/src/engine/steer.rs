@@ -171,7 +171,7 @@ impl Engine {
         choose: impl Fn(&Machine) -> Result<Fact>,
     ) -> Result<()> {
         self.shared.check_open(operation)?;
-        let record = self.record(operation, run).await?;
+        let mut record = self.record(operation, run).await?;
         let workflow = self.workflow_of(operation, &record).await?;
         let mut replayed = self.shared.replay_changed(&record, &workflow).await?;
         let fact = choose(&replayed.machine)?;
@@ -188,6 +188,9 @@ impl Engine {
             true => self.shared.enter(&record.id),
             false => None,
         };
+        if active.is_some() {
+            record.body.graph = workflow.hash();
+        }
         let changed = self.commit_change(operation, record, &mut replayed, entry, active.is_some());
         match (changed.await, active) {
             (Ok(record), Some(active)) => self.shared.set_off(active, record, replayed, true),

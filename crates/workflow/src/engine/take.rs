@@ -226,9 +226,8 @@ impl Shared {
         record.due = None;
         record.body.worker = Some(self.worker().to_string());
         record.body.exact = false;
-        if record.body.graph.is_empty() {
-            record.body.graph = workflow.hash();
-        }
+        // It fits so far, and what follows is of this definition.
+        record.body.graph = workflow.hash();
         let expect = Expect::Version(record.version);
         let (id, index) = (record.id.clone(), record.index());
         let commit = commit.put(RUNS, id, expect, index, record.json()?);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bowline_events::Timestamp;
 use bowline_store::{Commit, Expect, Index, Table};
 use bowline_workflow::{
-    ErrorKind, Resume, RunStatus, Start, StepContext, StepError, Workflow, step,
+    Dispatch, ErrorKind, Resume, RunStatus, Start, StepContext, StepError, Workflow, step,
 };
 
 use crate::house::House;
@@ -191,7 +191,7 @@ async fn damage_keeps_nobody_else_from_working() {
 }
 
 /// Two steps that take and return the same, in one order and in the other.
-fn pair(first: &'static str, second: &'static str) -> Workflow {
+fn pair(first: &'static str, second: &'static str, dispatch: Dispatch) -> Workflow {
     let pass = |n: u64| async move { Ok::<_, StepError>(n) };
     let wait = |ctx: StepContext, n: u64| async move {
         match ctx.resumed::<bool>()? {
@@ -200,6 +200,7 @@ fn pair(first: &'static str, second: &'static str) -> Workflow {
         }
     };
     Workflow::builder("pair")
+        .dispatch(dispatch)
         .input::<u64>()
         .step(step(first, pass))
         .step(step(second, pass))
@@ -211,8 +212,14 @@ fn pair(first: &'static str, second: &'static str) -> Workflow {
 
 #[tokio::test]
 async fn steps_that_changed_places_are_noticed_and_what_comes_later_may_change() {
+    for dispatch in [Dispatch::Run, Dispatch::Step] {
+        changes(dispatch).await;
+    }
+}
+
+async fn changes(dispatch: Dispatch) {
     let house = House::new();
-    let engine = house.with(&pair("a", "b")).await;
+    let engine = house.with(&pair("a", "b", dispatch)).await;
     for run in ["r1", "r2"] {
         let start = Start::with(&1_u64).unwrap().run_id(run);
         engine
@@ -225,7 +232,7 @@ async fn steps_that_changed_places_are_noticed_and_what_comes_later_may_change()
     }
     engine.close().await;
 
-    let swapped = house.with(&pair("b", "a")).await;
+    let swapped = house.with(&pair("b", "a", dispatch)).await;
     let refused = swapped
         .resume("r1", Resume::with(&true).unwrap())
         .await
@@ -235,7 +242,8 @@ async fn steps_that_changed_places_are_noticed_and_what_comes_later_may_change()
     swapped.close().await;
 
     let pass = |n: u64| async move { Ok::<_, StepError>(n) };
-    let longer = Workflow::builder("pair").input::<u64>();
+    let longer = Workflow::builder("pair").dispatch(dispatch);
+    let longer = longer.input::<u64>();
     let longer = longer.step(step("a", pass)).step(step("b", pass));
     let longer = longer.step(step(
         "wait",
