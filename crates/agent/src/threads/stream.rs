@@ -223,9 +223,10 @@ impl Reader {
             let past = shared.thread_bus.capabilities().replay;
             holds = match owner {
                 Some(owner) if owner.as_ref() == record.run_id() => Holds::Yes,
-                Some(_) if past && !shared.was_at_work(&self.thread, record.run_id()).await => {
-                    Holds::No
-                }
+                Some(_) if past => match shared.was_at_work(&self.thread, record.run_id()).await {
+                    true => Holds::Yes,
+                    false => Holds::No,
+                },
                 _ => Holds::Unknown,
             };
         }

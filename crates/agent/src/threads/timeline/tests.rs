@@ -105,6 +105,31 @@ fn a_run_that_waited_goes_on_in_the_same_telling() {
 }
 
 #[test]
+fn the_end_of_a_run_that_waited_is_shown_though_it_holds_the_thread_no_more() {
+    for with_part in [true, false] {
+        let mut it = Timeline::default();
+        it.take(registered("a", "1"), Holds::Yes);
+        it.take(ThreadRecord::Suspended(this("a", "1")), Holds::Yes);
+        assert_eq!(shown(&mut it), ["a Began", "a Suspended"]);
+        if with_part {
+            it.take(part("a", "1", "finish"), Holds::No);
+        }
+        it.take(ThreadRecord::Aborted(this("a", "1")), Holds::No);
+        let told = shown(&mut it);
+        assert_eq!(
+            told.first().map(String::as_str),
+            Some("a Began"),
+            "{told:?}"
+        );
+        assert_eq!(
+            told.last().map(String::as_str),
+            Some("a Aborted"),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
 fn what_is_discarded_is_not_shown_or_taken_back() {
     let mut it = Timeline::default();
     it.take(registered("a", "1"), Holds::Yes);
