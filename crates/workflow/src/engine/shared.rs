@@ -195,18 +195,20 @@ impl Shared {
         self.options.workers && !self.is_closing() && active.len() < self.options.max_runs
     }
 
-    /// As [`enter`](Self::enter), unless this engine takes no further run.
-    pub(super) fn enter_if_room(&self, run: &Text) -> Option<Arc<Active>> {
-        let mut active = lock(&self.active);
-        match self.has_room_beside(&active) {
-            true => enter_among(&mut active, run),
-            false => None,
-        }
-    }
-
-    /// Notes that this engine works on a run; `None` if it does already.
+    /// Notes that this engine works on a run; `None` if it does already, or takes no further run.
     pub(super) fn enter(&self, run: &Text) -> Option<Arc<Active>> {
-        enter_among(&mut lock(&self.active), run)
+        let mut active = lock(&self.active);
+        if !self.has_room_beside(&active) || active.contains_key(run) {
+            return None;
+        }
+        let entered = Arc::new(Active {
+            cancel: CancelSource::default(),
+            doubt: AtomicBool::new(false),
+            doubted: Notify::new(),
+            state: watch::channel(Work::Going).0,
+        });
+        active.insert(run.clone(), Arc::clone(&entered));
+        Some(entered)
     }
 
     /// The run is not worked on any more; who waits for it is told.
@@ -264,20 +266,6 @@ impl Active {
         let left = state.wait_for(|work| !matches!(work, Work::Going)).await;
         left.map_or(Work::Gone, |work| work.clone())
     }
-}
-
-fn enter_among(active: &mut HashMap<Text, Arc<Active>>, run: &Text) -> Option<Arc<Active>> {
-    if active.contains_key(run) {
-        return None;
-    }
-    let entered = Arc::new(Active {
-        cancel: CancelSource::default(),
-        doubt: AtomicBool::new(false),
-        doubted: Notify::new(),
-        state: watch::channel(Work::Going).0,
-    });
-    active.insert(run.clone(), Arc::clone(&entered));
-    Some(entered)
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
