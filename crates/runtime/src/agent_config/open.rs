@@ -9,7 +9,8 @@ use bowline_events::{Error, ErrorKind, Result};
 use super::{AgentConfig, AgentModelSettings, AgentStrategy, McpConfig, ModelConfig};
 
 impl AgentConfig {
-    /// The agent called `id`, for an application. Its MCP servers are started, or reached, and asked for their tools; models are asked nothing.
+    /// The agent called `id`, for an application. Its MCP servers are started, or reached, and asked for their tools; models are
+    /// asked nothing.
     ///
     /// # Errors
     /// `InvalidInput` for a provider that nobody knows, an environment variable that is not set, and what is no agent;
@@ -178,4 +179,27 @@ fn without(what: &str, feature: &str) -> Error {
         "this program was built without {what}; build it with the feature {feature} of bowline-runtime"
     );
     Error::new(ErrorKind::Unsupported, "agent", message)
+}
+
+#[cfg(all(test, feature = "genai"))]
+mod tests {
+    use crate::FileConfig;
+
+    #[tokio::test]
+    async fn the_strategy_of_the_file_is_that_of_the_agent() {
+        let model = "{ name = \"m\", base_url = \"http://localhost:1/v1\" }";
+        for (line, strategy) in [
+            ("", "Durable"),
+            ("strategy = \"durable\"", "Durable"),
+            ("strategy = \"evented\"", "Evented"),
+        ] {
+            let text = format!("[agents.a]\nmodel = {model}\n{line}\n");
+            let file = FileConfig::parse(&text).unwrap();
+            let agent = format!("{:?}", file.agents["a"].open("a").await.unwrap());
+            assert!(
+                agent.contains(&format!("strategy: {strategy}")),
+                "{line:?}: {agent}"
+            );
+        }
+    }
 }

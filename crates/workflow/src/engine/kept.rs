@@ -70,3 +70,46 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::RunBody;
+    use super::*;
+    use crate::StepError;
+    use crate::machine::RunStatus;
+    use crate::step;
+
+    fn record(n: usize) -> RunRecord {
+        RunRecord {
+            id: format!("r{n}").into(),
+            version: 1,
+            status: RunStatus::Pending,
+            workflow: "w".into(),
+            resource: None,
+            created: Timestamp::from_millis(0),
+            updated: Timestamp::from_millis(0),
+            due: None,
+            body: RunBody::new(String::new(), None),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_latest_are_kept_and_not_for_long() {
+        let pass = step("s", |n: u32| async move { Ok::<_, StepError>(n) });
+        let workflow = Workflow::builder("w").step(pass).build().unwrap();
+        let kept = Kept::default();
+        let second = Duration::from_secs(1);
+        for n in 0..=MOST {
+            let record = record(n);
+            let replayed = Replayed::new(record.id.clone(), workflow.clone());
+            kept.put(&record, replayed);
+            tokio::time::advance(second).await;
+        }
+        let has = |run: &str| lock(&kept.0).contains_key(run);
+        assert_eq!(lock(&kept.0).len(), MOST);
+        assert!(!has("r0") && has("r1") && has(&format!("r{MOST}")));
+        kept.forget(second * 3);
+        assert_eq!(lock(&kept.0).len(), 2);
+        assert!(has(&format!("r{MOST}")));
+    }
+}

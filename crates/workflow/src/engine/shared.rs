@@ -200,26 +200,10 @@ impl Shared {
         self.options.workers && !self.is_closing() && active.len() < self.options.max_runs
     }
 
-    /// As [`enter`](Self::enter), unless this engine takes no further run.
-    pub(super) fn enter_if_room(&self, run: &Text) -> Option<Arc<Active>> {
-        let mut active = lock(&self.active);
-        match self.has_room_beside(&active) {
-            true => self.enter_among(&mut active, run),
-            false => None,
-        }
-    }
-
-    /// Notes that this engine works on a run; `None` if it does already.
+    /// Notes that this engine works on a run; `None` if it does already, or takes no further run.
     pub(super) fn enter(&self, run: &Text) -> Option<Arc<Active>> {
-        self.enter_among(&mut lock(&self.active), run)
-    }
-
-    fn enter_among(
-        &self,
-        active: &mut HashMap<Text, Arc<Active>>,
-        run: &Text,
-    ) -> Option<Arc<Active>> {
-        if active.contains_key(run) {
+        let mut active = lock(&self.active);
+        if !self.has_room_beside(&active) || active.contains_key(run) {
             return None;
         }
         let cancel = CancelSource::default();

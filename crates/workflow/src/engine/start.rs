@@ -111,8 +111,7 @@ impl Engine {
                 per_step: start.per_step,
             },
         };
-        let take = self.shared.has_room();
-        let active = self.shared.begin(&workflow, begin, take).await?;
+        let active = self.shared.begin(&workflow, begin).await?;
         if active.is_none() {
             self.shared.due.notify_one();
             self.shared

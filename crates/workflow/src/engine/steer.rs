@@ -184,7 +184,7 @@ impl Engine {
             );
         }
         let here = self.shared.workflow(&record.workflow).is_some();
-        let active = match here && self.shared.has_room() {
+        let active = match here {
             true => self.shared.enter(&record.id),
             false => None,
         };

@@ -30,21 +30,17 @@ pub(crate) struct Begin {
 }
 
 impl Shared {
-    /// Makes a run, and works on it if `take`; otherwise whoever is told, or finds it, does.
+    /// Makes a run, and works on it if there is room; otherwise whoever is told, or finds it, does.
     pub(super) async fn begin(
         self: &Arc<Self>,
         workflow: &Workflow,
         begin: Begin,
-        take: bool,
     ) -> Result<Option<Arc<Active>>> {
         let at = begin.fact.at();
-        let active = match take {
-            true => Some(
-                self.enter(&begin.run_id)
-                    .ok_or_else(|| exists(&begin.run_id))?,
-            ),
-            false => None,
-        };
+        if self.active(&begin.run_id).is_some() {
+            return Err(exists(&begin.run_id));
+        }
+        let active = self.enter(&begin.run_id);
         let worker = active.is_some().then(|| self.worker().to_string());
         let mut record = RunRecord {
             id: begin.run_id.clone(),
@@ -68,8 +64,8 @@ impl Shared {
                 Ok(Some(active))
             }
             (Ok(_), None) => Ok(None),
-            (Err(error), _) => {
-                if take {
+            (Err(error), active) => {
+                if active.is_some() {
                     self.leave(&begin.run_id, None);
                     self.leave_behind_if(&error);
                 }
@@ -162,7 +158,7 @@ impl Shared {
         let Some(workflow) = self.workflow(&record.workflow).cloned() else {
             return Ok(());
         };
-        let Some(active) = self.enter_if_room(&record.id) else {
+        let Some(active) = self.enter(&record.id) else {
             return Ok(());
         };
         let run = record.id.clone();

@@ -28,7 +28,7 @@ impl Machine {
         commands
     }
 
-    /// Whether a step is to be executed that did not begin yet, as far as this is asked before anything does. What maps is no step.
+    /// Whether a step is among what was asked for and not answered. What maps is none.
     pub(crate) fn is_at_step(&self) -> bool {
         let is_step = |spot: &Spot| {
             let entry = self.frames[spot.frame].workflow.entry(spot.entry);

@@ -203,6 +203,42 @@ async fn an_engine_that_cannot_take_a_step_tells_the_others() {
     closed(vec![full, foreign, works]).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_engine_has_more_runs_than_it_may_have() {
+    const MOST: usize = 2;
+    const RUNS: usize = 12;
+    let house = House::new();
+    let mut engines = Vec::new();
+    for _ in 0..2 {
+        let at_once = Arc::new(AtomicUsize::new(0));
+        let work = move |n: usize| {
+            let at_once = Arc::clone(&at_once);
+            async move {
+                assert!(at_once.fetch_add(1, Ordering::SeqCst) < MOST);
+                tokio::task::yield_now().await;
+                at_once.fetch_sub(1, Ordering::SeqCst);
+                Ok::<_, StepError>(n + 1)
+            }
+        };
+        let grows = Workflow::builder("grows").dispatch(Dispatch::Step);
+        let grows = grows.input::<usize>();
+        let grows = grows.do_until(step("grow", work), |n: &usize| *n >= STEPS);
+        let engine = house.engine().lease(LONG).max_runs(MOST);
+        let engine = engine.workflow(grows.build().unwrap());
+        engines.push(engine.start().await.unwrap());
+    }
+    let mut runs = Vec::new();
+    for n in 0..RUNS {
+        let start = Start::with(&0_usize).unwrap();
+        runs.push(engines[n % 2].start("grows", start).await.unwrap());
+    }
+    for run in runs {
+        let result = in_time(run.result()).await.unwrap();
+        assert_eq!(result.output::<usize>().unwrap(), STEPS);
+    }
+    closed(engines).await;
+}
+
 #[tokio::test]
 async fn while_the_bus_is_away_a_run_stays_where_it_is() {
     let house = House::new();
