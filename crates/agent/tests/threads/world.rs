@@ -176,7 +176,7 @@ impl World {
         };
         let (agent, other) = (durable(AGENT), durable(OTHER));
         let engine = Engine::builder(Arc::clone(&self.store), Arc::clone(&self.bus))
-            .lease(Duration::from_millis(500))
+            .lease(Duration::from_millis(1500))
             .poll(Duration::from_millis(20))
             .workflow(agent.workflow().unwrap())
             .workflow(other.workflow().unwrap())
