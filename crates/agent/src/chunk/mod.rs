@@ -19,8 +19,8 @@ pub use part::{
 };
 pub use raw::RawChunk;
 pub use tool::{
-    APPROVAL_SCHEMA, ApprovalRequest, Denial, SuspendedCall, ToolCall, ToolFailure, ToolInputDelta,
-    ToolInputEnd, ToolOutput, ToolResult,
+    APPROVAL_SCHEMA, ApprovalRequest, Denial, SuspensionRequest, ToolCall, ToolFailure,
+    ToolInputDelta, ToolInputEnd, ToolOutput, ToolResult,
 };
 pub use wire::{Failure, ToolRecord};
 
@@ -88,7 +88,7 @@ pub enum Chunk {
     /// A call waits to be approved.
     ToolCallApproval(Box<ApprovalRequest>),
     /// A call waits for data.
-    ToolCallSuspended(Box<SuspendedCall>),
+    ToolCallSuspended(Box<SuspensionRequest>),
     /// A call of the model and the tools that it called are done.
     StepFinish(Box<StepFinish>),
     /// An agent has finished; on the stream of a run this is an event of its own.

@@ -106,7 +106,7 @@ pub struct ApprovalRequest {
 
 /// A call waits for data.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SuspendedCall {
+pub struct SuspensionRequest {
     /// The id of the call.
     pub id: Text,
     /// The name of the tool.

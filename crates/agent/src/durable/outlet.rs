@@ -14,7 +14,7 @@ use super::stop::STOPS;
 use super::tool_call::{WaitKind, Waiting};
 use super::transcript::Transcript;
 use crate::chunk::event::{Failed, Finish, SuspendKind, Suspended};
-use crate::chunk::{APPROVAL_SCHEMA, ApprovalRequest, Chunk, Encoder, Failure, SuspendedCall};
+use crate::chunk::{APPROVAL_SCHEMA, ApprovalRequest, Chunk, Encoder, Failure, SuspensionRequest};
 
 /// Bytes of the last event of a run: less than any bus takes.
 const MAX_EVENT: usize = 4 * 1024 * 1024;
@@ -105,7 +105,7 @@ fn suspended(run_id: &str, topic: &Topic, waiting: Waiting) -> Vec<Announcement>
             args: waiting.args.clone(),
             resume_schema: schema.clone(),
         })),
-        WaitKind::Suspension => Chunk::ToolCallSuspended(Box::new(SuspendedCall {
+        WaitKind::Suspension => Chunk::ToolCallSuspended(Box::new(SuspensionRequest {
             id: waiting.tool_call_id.clone(),
             name: waiting.tool_name.clone(),
             suspend_payload: payload.clone().unwrap_or_default(),

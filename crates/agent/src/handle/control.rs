@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::runs::is_unknown;
 use super::{AgentHandle, AgentRuns};
+use crate::chunk::event::SuspendKind;
 use crate::durable::tool_call::Decision;
 use crate::durable::{stop, workflow};
 use crate::{Error, ErrorKind, Result};
@@ -29,10 +30,10 @@ pub struct SuspendedCall {
     pub tool_name: Text,
     /// The arguments.
     pub args: Data,
-    /// `approval`, or `suspension` when the tool asks for something.
+    /// What it waits for.
     #[serde(rename = "type")]
-    pub kind: Text,
-    /// What the tool waits for.
+    pub kind: SuspendKind,
+    /// What the tool says about it.
     #[serde(default, rename = "toolCallSuspended")]
     pub payload: Option<Data>,
     /// The JSON schema of the answer.
@@ -59,7 +60,9 @@ fn check_answer(info: &RunInfo, tool_call: Option<&str>, answer: &Data) -> Resul
     let mut meant = waiting(info)
         .filter_map(bowline_workflow::Result::ok)
         .filter(is_meant);
-    let asks = meant.next().is_some_and(|call| call.kind == "approval");
+    let asks = meant
+        .next()
+        .is_some_and(|call| call.kind == SuspendKind::Approval);
     if !asks || answer.parse::<Decision>().is_ok() {
         return Ok(());
     }

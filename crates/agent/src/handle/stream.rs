@@ -211,6 +211,11 @@ impl AgentRun {
         &self.agent
     }
 
+    /// Where to come back with [`observe`](AgentHandle::observe) in order to miss nothing of what was not read yet.
+    pub fn next_offset(&self) -> u64 {
+        self.stream.next_offset()
+    }
+
     /// What happens next; `None` after the end. Cancel safe.
     pub async fn next(&mut self) -> Option<Result<StreamItem>> {
         self.stream.next().await

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use crate::Data;
 use crate::chunk::wire::present;
 use crate::chunk::{
-    ApprovalRequest, Chunk, Denial, Failure, SuspendedCall, ToolCall, ToolFailure, ToolInputDelta,
-    ToolInputEnd, ToolOutput, ToolResult,
+    ApprovalRequest, Chunk, Denial, Failure, SuspensionRequest, ToolCall, ToolFailure,
+    ToolInputDelta, ToolInputEnd, ToolOutput, ToolResult,
 };
 use crate::message::Approval;
 use crate::model::ToolInput;
@@ -60,7 +60,7 @@ impl Chunk {
                 args: tool.args.unwrap_or_default(),
                 resume_schema: tool.resume_schema,
             })),
-            "tool-call-suspended" => Self::ToolCallSuspended(Box::new(SuspendedCall {
+            "tool-call-suspended" => Self::ToolCallSuspended(Box::new(SuspensionRequest {
                 id: tool.tool_call_id,
                 name: tool.tool_name.unwrap_or_default(),
                 suspend_payload: tool.suspend_payload.unwrap_or_default(),

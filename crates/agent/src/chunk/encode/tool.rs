@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::Encoder;
 use crate::Data;
 use crate::chunk::wire::write_approval;
-use crate::chunk::{ApprovalRequest, Denial, SuspendedCall, ToolFailure, ToolOutput};
+use crate::chunk::{ApprovalRequest, Denial, SuspensionRequest, ToolFailure, ToolOutput};
 use crate::model::ToolInput;
 
 impl Encoder {
@@ -106,7 +106,7 @@ impl Encoder {
         })
     }
 
-    pub(super) fn tool_call_suspended(&self, call: &SuspendedCall) -> Bytes {
+    pub(super) fn tool_call_suspended(&self, call: &SuspensionRequest) -> Bytes {
         self.write("tool-call-suspended", |json| {
             json.text("toolCallId", &call.id)
                 .text("toolName", &call.name)
