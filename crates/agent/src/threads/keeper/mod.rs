@@ -1,28 +1,23 @@
 //! Telling of a run on the topic of its thread, and ending it there.
 
+mod end;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::{
-    Delivery, NewEvent, PubSub, PubSubExt, PublishOptions, Reach, StartFrom, SubscribeOptions,
-    Subscription, Text, Topic,
+    Delivery, PubSubExt, PublishOptions, StartFrom, SubscribeOptions, Subscription, Text, Topic,
 };
-use bowline_workflow::RunStatus;
-use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
-use super::Signal;
 use super::lease::Held;
 use super::options::Wanted;
 use super::part::{Ending, Told, told};
-use super::record::{
-    RunCompleted, RunFailed, RunRef, RunRegistered, SignalEnqueued, StreamPart, ThreadRecord,
-};
+use super::record::{RunRef, RunRegistered, SignalEnqueued, StreamPart, ThreadRecord};
 use super::runtime::Shared;
 use super::state::Waiting;
 use super::thread::ThreadId;
-use crate::durable::mailbox;
 use crate::{Error, ErrorKind, Result, RunOptions};
 
 /// One telling of a run.
@@ -214,7 +209,12 @@ impl Keeper {
                 break;
             }
         }
-        publish(&*self.shared.thread_bus, &self.thread.topic(), events).await?;
+        let topic = self.thread.topic();
+        let options = PublishOptions::default();
+        self.shared
+            .thread_bus
+            .publish_all(&topic, events, options)
+            .await?;
         Ok(over)
     }
 
@@ -293,39 +293,6 @@ impl Keeper {
         }
     }
 
-    /// How the run ended, if the store says that it has.
-    async fn ending(&self) -> Option<Ending> {
-        let agent = self.shared.agents.get(&self.agent)?;
-        match agent.status(&self.run).await {
-            Ok(RunStatus::Success) => Some(Ending::Completed),
-            Ok(RunStatus::Canceled) => Some(Ending::Aborted),
-            Ok(RunStatus::Failed | RunStatus::Tripwire) => {
-                Some(Ending::Failed("the run failed".into()))
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                Some(Ending::Failed("the run is gone".into()))
-            }
-            _ => None,
-        }
-    }
-
-    /// The thread belongs to another run: this one has to end, and does so unheard. What it has not read waits for the other one.
-    async fn stop(&self) {
-        let aborted = ThreadRecord::Aborted(self.this());
-        self.shared.mention(&self.thread, &aborted).await;
-        loop {
-            let stopped = self
-                .shared
-                .abort(&self.thread, &self.agent, &self.run, false);
-            if let Err(error) = stopped.await {
-                tracing::warn!(run = %self.run, %error, "a run whose lease is lost was not stopped");
-            } else if self.ending().await.is_some() {
-                return;
-            }
-            sleep(self.pace()).await;
-        }
-    }
-
     /// Is to tell of the run anew, under another name. `false` when somebody else does.
     async fn begin_anew(&mut self) -> bool {
         let stream = Text::from(uuid::Uuid::new_v4().to_string());
@@ -353,94 +320,12 @@ impl Keeper {
         }
     }
 
-    /// Nobody is at work in the thread any more. What the run has not read is next.
-    async fn settle(&self) -> Result<()> {
-        let (unread, gone) = self.shared.unread(&self.agent, &self.run).await?;
-        let run = &self.run;
-        let settled = self.shared.ledger.change(&self.thread, |state| {
-            state.settle(run, unread.clone()).then_some(())
-        });
-        settled.await?;
-        if gone {
-            mailbox::remove(&*self.shared.store, run).await;
-        }
-        Ok(())
-    }
-
     fn this(&self) -> RunRef {
         RunRef {
             run_id: self.run.clone(),
             stream_id: Some(self.telling.stream.clone()),
         }
     }
-
-    fn ended(&self, ending: Ending) -> ThreadRecord {
-        let RunRef { run_id, stream_id } = self.this();
-        match ending {
-            Ending::Completed => ThreadRecord::Completed(RunCompleted {
-                run_id,
-                stream_id,
-                persisted: Some(true),
-            }),
-            Ending::Aborted => ThreadRecord::Aborted(RunRef { run_id, stream_id }),
-            Ending::Failed(error) => ThreadRecord::Failed(RunFailed {
-                run_id,
-                stream_id,
-                error,
-            }),
-        }
-    }
-}
-
-impl Shared {
-    /// What a run that has ended was given and has not read, and whether its retention is over. Nobody can give it anything
-    /// afterwards.
-    async fn unread(&self, agent: &str, run: &str) -> Result<(Vec<Signal>, bool)> {
-        let agent = self.agent("settle", agent)?;
-        let read = match agent.engine().run(run).await {
-            Ok(known) => {
-                let ended = known.result().await;
-                let ended = ended.map_err(|error| Error::engine("settle", error))?;
-                Some(mailbox::read_by(&ended.state())?)
-            }
-            // It has ended long ago, and its mailbox is gone with it.
-            Err(error) if error.kind() == bowline_workflow::ErrorKind::NotFound => None,
-            Err(error) => return Err(Error::engine("settle", error)),
-        };
-        let store = &*self.store;
-        if read.is_none() && mailbox::unread(store, run, 0).await?.closed {
-            // One that is left of it: it is not known what was read.
-            return Ok((Vec::new(), true));
-        }
-        let letters = mailbox::seal(store, run, read.unwrap_or(0)).await?;
-        let signals = letters
-            .iter()
-            .filter_map(|it| Signal::of_message(&it.message));
-        Ok((signals.collect(), read.is_none()))
-    }
-}
-
-/// Publishes events in order, without waiting for each where that takes time.
-async fn publish(
-    bus: &dyn PubSub,
-    topic: &Topic,
-    events: Vec<NewEvent>,
-) -> bowline_events::Result<()> {
-    let options = PublishOptions::default();
-    if bus.capabilities().reach == Reach::Process {
-        for event in events {
-            bus.publish_with(topic, event, options).await?;
-        }
-        return Ok(());
-    }
-    // The first look at each puts it on its way, behind those before.
-    let sent = events
-        .into_iter()
-        .map(|event| bus.publish_with(topic, event, options));
-    for sent in join_all(sent).await {
-        sent?;
-    }
-    Ok(())
 }
 
 /// The next delivery; notices of what was missed pass by.
