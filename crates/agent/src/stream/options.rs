@@ -26,7 +26,7 @@ impl Observe {
         Self::default()
     }
 
-    /// From `offset` on: the [`offset`](StreamItem::offset) of the last item that was seen, plus 1.
+    /// From `offset` on: the [`offset`](super::StreamItem::offset) of the last item that was seen, plus 1.
     pub fn from_offset(mut self, offset: u64) -> Self {
         self.start = Some(StartFrom::Offset(offset));
         self
@@ -38,7 +38,7 @@ impl Observe {
         self
     }
 
-    /// Ends with a [`Failed`](StreamEvent::Failed) when nothing has come for `timeout` (a millisecond at least, a year at most) and
+    /// Ends with a [`Failed`](super::StreamEvent::Failed) when nothing has come for `timeout` (a millisecond at least, a year at most) and
     /// [`is_alive`](Self::is_alive) denies, or is not set. Without it a reader waits for ever.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle = Some(timeout);
@@ -72,7 +72,7 @@ impl Observe {
         self.start.unwrap_or(StartFrom::Earliest)
     }
 
-    /// Keeps nothing of what was read; see [`Fold::discard_output`].
+    /// Keeps nothing of what was read; see [`Fold::discard_output`](super::Fold::discard_output).
     pub fn discard_output(mut self) -> Self {
         self.discard_output = true;
         self

@@ -11,6 +11,7 @@ mod keep;
 mod keeper;
 mod lease;
 mod ledger;
+mod membership;
 #[cfg(test)]
 mod model;
 mod notification;
@@ -30,7 +31,8 @@ mod thread;
 mod timeline;
 mod tracking;
 
-pub(crate) use entry::{Entry, Membership};
+pub(crate) use entry::Entry;
+pub(crate) use membership::Membership;
 pub use notification::{Notification, NotificationPolicy, Priority};
 pub use options::{Accepted, IfActive, IfIdle, QueueOptions, SendOptions};
 pub use presence::{

@@ -1,97 +1,37 @@
-//! How a run is let into its thread: one at a time is at work there, whoever begins it.
+//! A run that is in its thread before it has begun.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::Text;
 use bowline_store::Commit;
-use bowline_store::limits::MAX_KEY;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
-use uuid::Uuid;
 
-use super::Signal;
-use super::advance::{TRIES, busy};
-use super::keeper::{self, Telling};
-use super::lease::Held;
-use super::runtime::{Handle, Shared, Threads};
-use super::state::{Active, ThreadState};
-use super::thread::ThreadId;
+use super::{Outcome, is_known};
 use crate::durable::mailbox;
-use crate::{AgentHandle, Error, ErrorKind, Result, RunOptions};
+use crate::threads::Signal;
+use crate::threads::advance::{TRIES, busy};
+use crate::threads::keeper::{self, Telling};
+use crate::threads::lease::Held;
+use crate::threads::runtime::Shared;
+use crate::threads::state::{Active, ThreadState};
+use crate::threads::thread::ThreadId;
+use crate::{AgentHandle, Error, ErrorKind, Result};
 
 /// How often it is looked whether a run that has ended has left its thread.
 const LOOK: Duration = Duration::from_millis(10);
 /// The part of a lease that whoever keeps a run has to say that it has ended.
 const GRACE: u32 = 20;
 
-/// The threads that an agent was given to.
-#[derive(Default)]
-pub(crate) struct Membership(Mutex<Option<Weak<Handle>>>);
-
-impl Membership {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Weak<Handle>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn join(&self, threads: &Threads) {
-        *self.lock() = Some(Arc::downgrade(&threads.0));
-    }
-
-    /// `None` for an agent that was given to none.
-    ///
-    /// # Errors
-    /// `Closed` when they are dropped.
-    pub(crate) fn threads(&self) -> Result<Option<Threads>> {
-        let Some(threads) = self.lock().clone() else {
-            return Ok(None);
-        };
-        match threads.upgrade() {
-            Some(threads) => Ok(Some(Threads(threads))),
-            None => {
-                let message =
-                    "the threads of the agent are dropped; keep them, or a handle that they give";
-                Err(Error::new(ErrorKind::Closed, "find threads", message))
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Membership {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Membership")
-    }
-}
-
-/// A run that is let into its thread, until it is said what came of it. If that is never said, because whoever begins it is
-/// cancelled, it leaves the thread by itself.
-#[must_use = "a run that begins nothing leaves its thread"]
-pub(crate) struct Entry {
-    guest: Option<Guest>,
-    /// Whether the engine may have the run.
-    begins: bool,
-}
-
-/// What came of a run that was let in.
-#[derive(Debug, Clone, Copy)]
-enum Outcome {
-    Begun,
-    /// The store has not said whether it has it.
-    Unsure,
-    Never,
-    /// Another run has its id, and what is said to that.
-    Taken,
-}
-
-struct Guest {
-    shared: Arc<Shared>,
-    thread: ThreadId,
-    run: Text,
-    agent: AgentHandle,
-    stream: Text,
+pub(super) struct Guest {
+    pub(super) shared: Arc<Shared>,
+    pub(super) thread: ThreadId,
+    pub(super) run: Text,
+    pub(super) agent: AgentHandle,
+    pub(super) stream: Text,
     /// Says that somebody is at work while the run is prepared, however long that takes.
-    heart: Option<JoinHandle<()>>,
+    pub(super) heart: Option<JoinHandle<()>>,
 }
 
 /// Who comes before a run that is to begin.
@@ -104,112 +44,9 @@ enum Ahead {
     },
 }
 
-impl Threads {
-    /// Lets a run into the thread of its `options`, if nobody is at work there, and gives it an id.
-    ///
-    /// # Errors
-    /// `Conflict` when somebody is, `AlreadyExists` for an id that is taken, `Closed`, `TooLarge`, `Store`.
-    pub(crate) async fn enter(
-        &self,
-        agent: &AgentHandle,
-        options: &mut RunOptions,
-    ) -> Result<Entry> {
-        let shared = self.shared();
-        shared.check_open("stream")?;
-        let run = match &options.run_id {
-            None => random(),
-            Some(run) => free_id(agent, run).await?,
-        };
-        options.run_id = Some(run.clone());
-        let mut entry = Entry {
-            guest: Some(Guest {
-                shared: Arc::clone(shared),
-                thread: thread_of(options),
-                run,
-                agent: agent.clone(),
-                stream: random(),
-                heart: None,
-            }),
-            begins: false,
-        };
-        match entry.enter().await {
-            Ok(()) => Ok(entry),
-            Err(error) => entry.end(Err(error)).await,
-        }
-    }
-}
-
-impl Entry {
-    async fn enter(&mut self) -> Result<()> {
-        let Some(guest) = &mut self.guest else {
-            return Ok(());
-        };
-        let last = match guest.occupy().await {
-            Ok(last) => last,
-            Err(error) => {
-                // Only a store that fails does not say whether it was let in.
-                if error.kind() != ErrorKind::Store {
-                    self.guest = None;
-                }
-                return Err(error);
-            }
-        };
-        guest.take_lease(last.as_ref()).await?;
-        let heart = beat(
-            Arc::clone(&guest.shared),
-            guest.thread.clone(),
-            guest.run.clone(),
-            guest.stream.clone(),
-        );
-        guest.heart = Some(guest.shared.runtime.spawn(heart));
-        Ok(())
-    }
-
-    /// The engine is given the run now.
-    pub(crate) fn begins(&mut self) {
-        self.begins = true;
-    }
-
-    /// Says what came of it, and returns that. The readers of the thread know of the run then, or the next one can be let in.
-    ///
-    /// # Errors
-    /// Those of `begun`; `Conflict` when the run has begun too late and was stopped.
-    pub(crate) async fn end<T>(mut self, begun: Result<T>) -> Result<T> {
-        let outcome = match &begun {
-            Ok(_) => Outcome::Begun,
-            Err(error) if self.begins => match error.kind() {
-                ErrorKind::Store | ErrorKind::Timeout => Outcome::Unsure,
-                ErrorKind::AlreadyExists => Outcome::Taken,
-                _ => Outcome::Never,
-            },
-            Err(_) => Outcome::Never,
-        };
-        match self.settle(outcome) {
-            Some(settled) => settled.await.unwrap_or(Ok(())).and(begun),
-            None => begun,
-        }
-    }
-
-    /// Sees to it in a task, so that nothing of it is left half done.
-    fn settle(&mut self, outcome: Outcome) -> Option<JoinHandle<Result<()>>> {
-        let guest = self.guest.take()?;
-        let runtime = guest.shared.runtime.clone();
-        Some(runtime.spawn(guest.end(outcome)))
-    }
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.settle(match self.begins {
-            true => Outcome::Unsure,
-            false => Outcome::Never,
-        });
-    }
-}
-
 impl Guest {
     /// Is at work in the thread from now on. Returns the run that was before.
-    async fn occupy(&self) -> Result<Option<Text>> {
+    pub(super) async fn occupy(&self) -> Result<Option<Text>> {
         let shared = &self.shared;
         let since = Instant::now();
         loop {
@@ -272,7 +109,7 @@ impl Guest {
         }
     }
 
-    async fn take_lease(&self, last: Option<&Text>) -> Result<()> {
+    pub(super) async fn take_lease(&self, last: Option<&Text>) -> Result<()> {
         let (leases, key) = (&self.shared.leases, self.thread.key());
         match leases.acquire(&key, &self.run).await {
             Held::Mine => Ok(()),
@@ -287,7 +124,7 @@ impl Guest {
         }
     }
 
-    async fn end(mut self, outcome: Outcome) -> Result<()> {
+    pub(super) async fn end(mut self, outcome: Outcome) -> Result<()> {
         if let Some(heart) = self.heart.take() {
             heart.abort();
             // It holds nothing any more when it has ended.
@@ -392,7 +229,7 @@ impl Shared {
 }
 
 /// Shows that somebody is at work while a run is prepared.
-async fn beat(shared: Arc<Shared>, thread: ThreadId, run: Text, stream: Text) {
+pub(super) async fn beat(shared: Arc<Shared>, thread: ThreadId, run: Text, stream: Text) {
     let mut beats = interval(shared.ttl / 3);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     beats.reset();
@@ -410,40 +247,4 @@ async fn beat(shared: Arc<Shared>, thread: ThreadId, run: Text, stream: Text) {
         }
         shared.leases.renew(&thread.key(), &run).await;
     }
-}
-
-/// The id, if a run can have it and none has.
-async fn free_id(agent: &AgentHandle, run: &Text) -> Result<Text> {
-    let refused = |kind, message| Error::new(kind, "start", message).with_subject(run.clone());
-    // The rest of what is no id is the matter of the engine.
-    if run.is_empty() || run.len() > MAX_KEY {
-        let message = "it is no id of a run; choose another one or leave it out";
-        return Err(refused(ErrorKind::InvalidInput, message));
-    }
-    if is_known(agent, run).await? {
-        let message = "a run has this id already; choose another one or leave it out";
-        return Err(refused(ErrorKind::AlreadyExists, message));
-    }
-    Ok(run.clone())
-}
-
-/// Whether the store has a run of this id.
-async fn is_known(agent: &AgentHandle, run: &str) -> Result<bool> {
-    match agent.engine().run(run).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == bowline_workflow::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Error::engine("start", error)),
-    }
-}
-
-fn thread_of(options: &RunOptions) -> ThreadId {
-    let thread = ThreadId::new(options.thread_id.clone().unwrap_or_default());
-    match &options.resource_id {
-        Some(resource) => thread.resource(resource.clone()),
-        None => thread,
-    }
-}
-
-fn random() -> Text {
-    Uuid::new_v4().to_string().into()
 }
