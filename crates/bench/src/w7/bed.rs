@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bowline_agent::stream::Observe;
 use bowline_agent::{
-    Agent, AgentHandle, AgentRun, AgentStream, Chunk, DurableAgent, RunOptions, StreamEvent,
+    Agent, AgentHandle, AgentRun, AgentStream, Chunk, DurableAgent, RunOptions, Strategy,
+    StreamEvent,
 };
 use bowline_events::{InProcessPubSub, PubSub};
 use bowline_store::{MemoryStore, Stats, Store, TableStats};
@@ -51,7 +52,7 @@ pub(super) struct Read {
 
 impl Bed {
     /// `keep`: for as long as it is kept by default.
-    pub(super) async fn make(model: Stamping, keep: bool) -> Result<Self> {
+    pub(super) async fn make(model: Stamping, keep: bool, strategy: Strategy) -> Result<Self> {
         let counts = Arc::new(Counts::default());
         let store: Arc<dyn Store> = Arc::new(CountingStore {
             store: Arc::new(MemoryStore::new()),
@@ -64,6 +65,7 @@ impl Bed {
         });
         let agent = Agent::builder("bench").instructions("x").model(model);
         let agent = DurableAgent::new(agent.build()?, Arc::clone(&store), Arc::clone(&counting));
+        let agent = agent.strategy(strategy);
         let mut engine = Engine::builder(Arc::clone(&store), counting).workflow(agent.workflow()?);
         if !keep {
             engine = engine

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_agent::AgentStream;
+use bowline_agent::{AgentStream, Strategy};
 use tokio::task::JoinSet;
 
 use super::bed::Bed;
@@ -52,7 +52,7 @@ async fn measure(slow: usize) -> Result<Outcome> {
         deltas: DELTAS,
         gap: None,
     };
-    let bed = Arc::new(Bed::make(model, true).await?);
+    let bed = Arc::new(Bed::make(model, true, Strategy::Durable).await?);
     bed.run().await?;
     let mut reads = Reads::default();
     for _ in 0..ROUNDS {

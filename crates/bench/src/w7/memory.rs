@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bowline_agent::Strategy;
 use bowline_events::PubSub;
 
 use super::bed::Bed;
@@ -43,7 +44,7 @@ async fn measure() -> Result<Outcome> {
         deltas: DELTAS,
         gap: None,
     };
-    let bed = Arc::new(Bed::make(model, false).await?);
+    let bed = Arc::new(Bed::make(model, false, Strategy::Durable).await?);
     let start = now_ns();
     let mut reads = Reads::default();
     let mut seen = Vec::new();

@@ -9,6 +9,7 @@ mod observe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_agent::Strategy;
 use tokio::task::JoinSet;
 
 use crate::Result;
@@ -25,10 +26,11 @@ use model::Stamping;
 const DELTAS: u64 = 1000;
 /// The pause between deltas of a paced run.
 const GAP: Duration = Duration::from_millis(5);
-/// The flavours of the reference. Ours is both at once, a loop on the engine whoever drives it, and is put beside each of them.
-const FLAVOURS: [[&str; 2]; 2] = [
-    ["W7.durable", "W7.durable.paced"],
-    ["W7.evented", "W7.evented.paced"],
+/// The strategies, with the names of their measurements. A step of the reference's evented agents is taken by nobody else; one of
+/// ours is.
+const STRATEGIES: [(Strategy, [&str; 2]); 2] = [
+    (Strategy::Durable, ["W7.durable", "W7.durable.paced"]),
+    (Strategy::Evented, ["W7.evented", "W7.evented.paced"]),
 ];
 
 /// What the readers of several runs saw.
@@ -89,12 +91,12 @@ async fn round_of(bed: &Arc<Bed>, width: usize, reads: &mut Reads) -> Result<()>
     Ok(())
 }
 
-async fn measure(width: usize, rounds: usize) -> Result<Outcome> {
+async fn measure(width: usize, rounds: usize, strategy: Strategy) -> Result<Outcome> {
     let model = Stamping {
         deltas: DELTAS,
         gap: None,
     };
-    let bed = Arc::new(Bed::make(model, false).await?);
+    let bed = Arc::new(Bed::make(model, false, strategy).await?);
     bed.run().await?;
     bed.counts.take();
     let mut reads = Reads::default();
@@ -124,12 +126,12 @@ async fn measure(width: usize, rounds: usize) -> Result<Outcome> {
         .extras(extras))
 }
 
-async fn measure_paced(length: Duration) -> Result<Outcome> {
+async fn measure_paced(length: Duration, strategy: Strategy) -> Result<Outcome> {
     let model = Stamping {
         deltas: paced_deltas(length),
         gap: Some(GAP),
     };
-    let bed = Bed::make(model, false).await?;
+    let bed = Bed::make(model, false, strategy).await?;
     let (read, _) = bed.run().await?;
     bed.close().await?;
     let lost = model.deltas.saturating_sub(read.deltas);
@@ -150,22 +152,23 @@ fn params(width: usize) -> Members {
 
 pub(crate) fn measurements() -> Vec<Measurement> {
     let mut all = Vec::new();
-    for [name, _] in FLAVOURS {
+    for (strategy, [name, _]) in STRATEGIES {
         all.extend([(1, 20), (50, 2)].map(|(width, rounds)| {
             let subject = Subject::new(name, params(width));
             Measurement::one(subject, move |settings: &Settings| {
-                run(settings.flavor, measure(width, rounds))
+                run(settings.flavor, measure(width, rounds, strategy))
             })
         }));
     }
-    for [_, name] in FLAVOURS {
+    for (strategy, [_, name]) in STRATEGIES {
         let per_s = round(1.0 / GAP.as_secs_f64(), 0) as u64;
         let paced = Members::new()
             .with("concurrent_runs", 1)
             .with("rate_per_s", per_s);
-        all.push(Measurement::one(Subject::new(name, paced), |settings| {
-            run(settings.flavor, measure_paced(settings.length))
-        }));
+        all.push(Measurement::one(
+            Subject::new(name, paced),
+            move |settings| run(settings.flavor, measure_paced(settings.length, strategy)),
+        ));
     }
     all.push(observe::measurement());
     all.extend(crowd::measurements());

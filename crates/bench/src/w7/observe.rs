@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bowline_agent::Strategy;
 use tokio::task::JoinSet;
 
 use super::bed::Bed;
@@ -40,7 +41,7 @@ async fn measure() -> Result<Vec<Outcome>> {
         deltas: DELTAS,
         gap: None,
     };
-    let bed = Arc::new(Bed::make(model, true).await?);
+    let bed = Arc::new(Bed::make(model, true, Strategy::Durable).await?);
     bed.run().await?;
     let (_, id) = bed.run().await?;
     let (_, cold) = observe(&bed, &id, 1).await?;
