@@ -24,6 +24,7 @@ use bowline_testkit::{RedisServer, Reply, skips_redis};
 use bowline_unix::UnixSocketPubSub;
 use bowline_workflow::Engine;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Semaphore;
@@ -352,15 +353,30 @@ async fn share(node: &mut Node, ours: &Ours, node_leases: bool) {
     node.seen(finished(3)).await;
 }
 
+/// Both sides on a socket, in a folder that goes in the end.
+async fn on_unix() -> (TempDir, Ours, Node) {
+    let folder = tempfile::Builder::new().prefix("bl-").tempdir().unwrap();
+    let path = folder.path().join("bus.sock");
+    let ours = Ours::start(Arc::new(UnixSocketPubSub::new(&path).unwrap())).await;
+    let node = Node::start(json!({ "address": path, "bus": "unix" })).await;
+    (folder, ours, node)
+}
+
+/// Both sides on a server.
+async fn on_redis() -> (RedisServer, Ours, Node) {
+    let server = RedisServer::start().await.unwrap();
+    let ours = Ours::start(Arc::new(RedisStreamsPubSub::new(server.url()).unwrap())).await;
+    let options = json!({ "address": server.url(), "bus": "redis", "blockMs": 100 });
+    let node = Node::start(options).await;
+    (server, ours, node)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thread_is_shared_over_the_unix_socket() {
     if !have_node() {
         return;
     }
-    let folder = tempfile::Builder::new().prefix("bl-").tempdir().unwrap();
-    let path = folder.path().join("bus.sock");
-    let ours = Ours::start(Arc::new(UnixSocketPubSub::new(&path).unwrap())).await;
-    let mut node = Node::start(json!({ "address": path, "bus": "unix" })).await;
+    let (_folder, ours, mut node) = on_unix().await;
     share(&mut node, &ours, false).await;
 }
 
@@ -419,10 +435,7 @@ async fn owners_and_peers_find_each_other_over_the_unix_socket() {
     if !have_node() {
         return;
     }
-    let folder = tempfile::Builder::new().prefix("bl-").tempdir().unwrap();
-    let path = folder.path().join("bus.sock");
-    let ours = Ours::start(Arc::new(UnixSocketPubSub::new(&path).unwrap())).await;
-    let mut node = Node::start(json!({ "address": path, "bus": "unix" })).await;
+    let (_folder, ours, mut node) = on_unix().await;
     find_each_other(&mut node, &ours).await;
 }
 
@@ -431,10 +444,7 @@ async fn owners_and_peers_find_each_other_over_redis() {
     if !have_node() || skips_redis() {
         return;
     }
-    let server = RedisServer::start().await.unwrap();
-    let ours = Ours::start(Arc::new(RedisStreamsPubSub::new(server.url()).unwrap())).await;
-    let options = json!({ "address": server.url(), "bus": "redis", "blockMs": 100 });
-    let mut node = Node::start(options).await;
+    let (server, ours, mut node) = on_redis().await;
     find_each_other(&mut node, &ours).await;
     // What was asked leaves nothing behind.
     until(async || {
@@ -508,10 +518,7 @@ async fn a_thread_is_shared_over_redis() {
     if !have_node() || skips_redis() {
         return;
     }
-    let server = RedisServer::start().await.unwrap();
-    let ours = Ours::start(Arc::new(RedisStreamsPubSub::new(server.url()).unwrap())).await;
-    let options = json!({ "address": server.url(), "bus": "redis", "blockMs": 100 });
-    let mut node = Node::start(options).await;
+    let (_server, ours, mut node) = on_redis().await;
     share(&mut node, &ours, true).await;
 
     // Their run holds the thread: ours does not begin, and what is said here reaches theirs.

@@ -36,6 +36,10 @@ pub use scripted::ScriptedModel;
 pub use stream::{AgentStream, RunOutput, StreamEvent, StreamItem};
 pub use tool::{IntoTool, Tool, tool};
 
+fn random_id() -> bowline_events::Text {
+    uuid::Uuid::new_v4().to_string().into()
+}
+
 /// A future on the heap, as the object-safe traits of this crate return it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

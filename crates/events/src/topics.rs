@@ -52,7 +52,7 @@ impl Topic {
     pub fn agent_thread_stream(resource_id: Option<&str>, thread_id: &str) -> Self {
         Self::new(format!(
             "agent.thread-stream.{}",
-            encode_component(&thread_key(resource_id, thread_id))
+            Self::encode_component(&thread_key(resource_id, thread_id))
         ))
     }
 
@@ -101,40 +101,40 @@ impl Topic {
         self.starts_with(RUN_LOCAL_PREFIX)
     }
 
+    /// Percent-encodes a part of a name as `encodeURIComponent` of JavaScript does.
+    pub fn encode_component(text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        for byte in text.bytes() {
+            match byte {
+                b'A'..=b'Z'
+                | b'a'..=b'z'
+                | b'0'..=b'9'
+                | b'-'
+                | b'_'
+                | b'.'
+                | b'!'
+                | b'~'
+                | b'*'
+                | b'\''
+                | b'('
+                | b')' => out.push(char::from(byte)),
+                _ => {
+                    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+                    out.push('%');
+                    out.push(char::from(HEX[usize::from(byte >> 4)]));
+                    out.push(char::from(HEX[usize::from(byte & 15)]));
+                }
+            }
+        }
+        out
+    }
+
     fn with_request(base: &str, request_id: Option<&str>) -> Self {
         match request_id {
             Some(id) => Self::new(format!("{base}.{id}")),
             None => Self::new(base),
         }
     }
-}
-
-/// Percent-encodes as `encodeURIComponent` of JavaScript does.
-fn encode_component(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z'
-            | b'a'..=b'z'
-            | b'0'..=b'9'
-            | b'-'
-            | b'_'
-            | b'.'
-            | b'!'
-            | b'~'
-            | b'*'
-            | b'\''
-            | b'('
-            | b')' => out.push(char::from(byte)),
-            _ => {
-                const HEX: &[u8; 16] = b"0123456789ABCDEF";
-                out.push('%');
-                out.push(char::from(HEX[usize::from(byte >> 4)]));
-                out.push(char::from(HEX[usize::from(byte & 15)]));
-            }
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::model::{
     ResponseMetadata, Usage,
 };
 use crate::processor::Tripwire;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, random_id};
 
 /// Asks the model once, whatever that takes, and says which tools it wants.
 pub(crate) async fn ask(
@@ -86,10 +86,6 @@ pub(crate) async fn ask(
     changes.insert(answer_key(round.n), serde_json::to_value(&answer)?);
     ctx.set_state(&changes)?;
     Ok(calls)
-}
-
-fn random_id() -> Text {
-    uuid::Uuid::new_v4().to_string().into()
 }
 
 /// Whether somebody has told that the run begins; `None` when the bus does not know.

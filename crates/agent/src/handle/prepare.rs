@@ -8,7 +8,7 @@ use crate::durable::{KIND, RUN, RunInput, processing};
 use crate::memory::ThreadDetails;
 use crate::processor;
 use crate::threads::{Entry, Threads};
-use crate::{Error, ErrorKind, IntoMessages, Message, Result, RunOptions, Strategy};
+use crate::{Error, ErrorKind, IntoMessages, Message, Result, RunOptions, Strategy, random_id};
 
 /// Bytes of what a run begins with.
 const MAX_INPUT: usize = 8 * 1024 * 1024;
@@ -89,8 +89,7 @@ impl AgentHandle {
     }
 
     async fn prepare(&self, mut messages: Vec<Message>, options: RunOptions) -> Result<RunInput> {
-        let random = || Text::from(uuid::Uuid::new_v4().to_string());
-        let run_id = options.run_id.clone().unwrap_or_else(random);
+        let run_id = options.run_id.clone().unwrap_or_else(random_id);
         for message in &mut messages {
             message.thread_id.clone_from(&options.thread_id);
             message.resource_id.clone_from(&options.resource_id);
@@ -102,7 +101,7 @@ impl AgentHandle {
             run_id,
             thread_id: options.thread_id.clone(),
             resource_id: options.resource_id.clone(),
-            message_id: random(),
+            message_id: random_id(),
             remembered,
             messages,
             options,

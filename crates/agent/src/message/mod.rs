@@ -11,7 +11,6 @@ mod stored;
 use bowline_events::codec::date;
 use bowline_events::{Text, Timestamp};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 pub use draft::{AssistantDraft, ToolCall};
 pub use extra::Extra;
@@ -21,7 +20,7 @@ pub use outcome::{ToolOutcome, settle};
 pub use part::{Approval, Part, ToolInvocation, ToolState};
 pub use prompt::prompt;
 
-use crate::Data;
+use crate::{Data, random_id};
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -100,7 +99,7 @@ impl Message {
     /// What `role` says now in `parts`, with a random id.
     pub fn new(role: Role, parts: Vec<Part>) -> Self {
         Self {
-            id: Uuid::new_v4().to_string().into(),
+            id: random_id(),
             role,
             created_at: "".into(),
             thread_id: None,

@@ -2,21 +2,18 @@
 
 use bowline_events::Text;
 use bowline_store::Commit;
-use uuid::Uuid;
 
 use super::foreign;
 use super::keeper::{self, Telling};
 use super::lease::Held;
+use super::ledger::TRIES;
 use super::record::{RunFailed, RunRegistered, ThreadRecord};
 use super::runtime::{Shared, Threads};
 use super::state::{Active, Claim};
 use super::thread::ThreadId;
 use crate::durable::mailbox::{self, Letter};
 use crate::handle::unread;
-use crate::{BoxFuture, Error, ErrorKind, IntoMessages, Result, RunOptions};
-
-/// How often a change that somebody else keeps making impossible is tried.
-pub(super) const TRIES: u32 = 1000;
+use crate::{BoxFuture, Error, ErrorKind, IntoMessages, Result, RunOptions, random_id};
 
 /// What came of looking for something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +61,12 @@ pub(super) fn busy(thread: &ThreadId, run: &Text) -> Error {
     Error::new(ErrorKind::Conflict, "stream", message).with_subject(thread.id().clone())
 }
 
+/// What is said when the tries are over.
+pub(super) fn contended(operation: &'static str, thread: &ThreadId) -> Error {
+    let message = "others changed the thread all the time";
+    Error::new(ErrorKind::Conflict, operation, message).with_subject(thread.id().clone())
+}
+
 impl Shared {
     /// [`advance`](Self::advance), for the tasks that it spawns, and for futures that are large without it.
     pub(super) fn advance_boxed<'a>(
@@ -109,7 +112,7 @@ impl Shared {
                 }
                 return Ok(self.give_away(thread, owner));
             }
-            let stream = Text::from(Uuid::new_v4().to_string());
+            let stream = random_id();
             let Some(claim) = loaded.state.claim(&self.source, stream.clone()) else {
                 continue;
             };
@@ -125,8 +128,7 @@ impl Shared {
             }
             return self.begin(thread, claim, stream).await;
         }
-        let message = "others changed the thread all the time";
-        Err(Error::new(ErrorKind::Conflict, "signal", message).with_subject(thread.id().clone()))
+        Err(contended("signal", thread))
     }
 
     /// The run of another program holds the thread: it is given what waits.

@@ -1,8 +1,5 @@
 //! Signals that are kept in the memory of a thread without a run.
 
-use bowline_events::Text;
-use uuid::Uuid;
-
 use super::record::{RunCompleted, RunRegistered, StreamPart, ThreadRecord};
 use super::runtime::Shared;
 use super::signal::Signal;
@@ -10,7 +7,7 @@ use super::state::Waiting;
 use super::thread::ThreadId;
 use crate::chunk::{Chunk, Encoder, RawChunk, Start};
 use crate::memory::{Memory, ThreadDetails};
-use crate::{Data, Result};
+use crate::{Data, Result, random_id};
 
 /// What a run that says nothing ends with.
 const FINISH: &str = r#"{"stepResult":{"reason":"stop"},"output":{"usage":{"inputTokens":0,"outputTokens":0,"totalTokens":0}}}"#;
@@ -48,8 +45,7 @@ impl Shared {
         thread: &ThreadId,
         signal: &Signal,
     ) -> bowline_events::Result<()> {
-        let random = || Text::from(Uuid::new_v4().to_string());
-        let (run_id, stream_id) = (random(), random());
+        let (run_id, stream_id) = (random_id(), random_id());
         let encoder = Encoder::new(run_id.clone());
         let start = encoder.chunk(&Chunk::Start(Start {
             agent_id: agent.to_owned().into(),

@@ -22,7 +22,7 @@ const MAX_STATE: usize = 3 * 1024 * 1024;
 /// Changes that somebody may be late to hear of.
 const CHANGED: usize = 256;
 /// How often a change that somebody else keeps making impossible is tried.
-const TRIES: u32 = 1000;
+pub(super) const TRIES: u32 = 1000;
 
 /// The states of threads.
 #[derive(Debug, Clone)]
@@ -173,11 +173,7 @@ impl Ledger {
 }
 
 fn key_of(thread: &ThreadId) -> Result<Text> {
-    let topic = thread.topic();
-    let base = Topic::agent_thread_stream(None, "");
-    // The empty key of a thread is its separator, encoded.
-    let start = base.as_str().len() - "%00".len();
-    let key = &topic.as_str()[start..];
+    let key = Topic::encode_component(&thread.key());
     if key.len() > MAX_KEY {
         let message = format!(
             "the ids of thread and resource have {} bytes together when encoded, the limit is {MAX_KEY}",
@@ -186,7 +182,7 @@ fn key_of(thread: &ThreadId) -> Result<Text> {
         let error = Error::new(ErrorKind::TooLarge, "thread", message);
         return Err(error.with_subject(thread.id().clone()));
     }
-    Ok(key.to_owned().into())
+    Ok(key.into())
 }
 
 fn read(record: &Record) -> Result<ThreadState> {

@@ -2,14 +2,13 @@
 
 use bowline_events::Text;
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::options::{Accepted, IfActive, IfIdle, SendOptions};
 use super::runtime::Threads;
 use super::thread::ThreadId;
 use super::{Signal, SignalKind};
 use crate::message::Extra;
-use crate::{Data, Result, RunOptions};
+use crate::{Data, Result, RunOptions, random_id};
 
 /// How urgent a notification is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
@@ -54,7 +53,7 @@ impl Notification {
     /// Something of a `kind` that `source` tells of. Its priority is medium, its id random.
     pub fn new(source: impl Into<Text>, kind: impl Into<Text>, summary: impl Into<String>) -> Self {
         Self {
-            id: Uuid::new_v4().to_string().into(),
+            id: random_id(),
             source: source.into(),
             kind: kind.into(),
             summary: summary.into(),

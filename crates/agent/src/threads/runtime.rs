@@ -16,7 +16,7 @@ use super::presence::Presence;
 use super::record::ThreadRecord;
 use super::sweep;
 use super::thread::ThreadId;
-use crate::{AgentHandle, Error, ErrorKind, Result};
+use crate::{AgentHandle, Error, ErrorKind, Result, random_id};
 
 /// How long a lease of a thread holds unless it is prolonged, as in the reference.
 pub const LEASE: Duration = Duration::from_secs(15);
@@ -174,7 +174,7 @@ impl ThreadsBuilder {
             },
             thread_bus,
             agents: self.agents,
-            source: uuid::Uuid::new_v4().to_string().into(),
+            source: random_id(),
             ttl: self.ttl,
             runtime: tokio::runtime::Handle::current(),
             stir: Notify::new(),

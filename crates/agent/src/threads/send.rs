@@ -5,6 +5,7 @@ use bowline_store::Commit;
 use bowline_workflow::RunStatus;
 
 use super::advance::{Advanced, is_final};
+use super::ledger::TRIES;
 use super::options::{Accepted, IfActive, SendOptions, Wanted};
 use super::record::{SignalEnqueued, ThreadRecord};
 use super::runtime::{Shared, Threads};
@@ -13,9 +14,6 @@ use super::thread::ThreadId;
 use super::{Contents, Signal};
 use crate::durable::mailbox::{self, Posting};
 use crate::{BoxFuture, Error, ErrorKind, Result};
-
-/// How often a change that somebody else keeps making impossible is tried.
-const TRIES: u32 = 1000;
 
 impl Threads {
     /// Gives what a person says to a thread: as [`send_signal`](Self::send_signal) with the usual options.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Signal;
 use super::options::{IfActive, IfIdle, Wanted};
-use crate::{Data, RunOptions};
+use crate::{Data, RunOptions, random_id};
 
 /// Ids of signals that a thread remembers, so that one that is sent again is not given again.
 pub(super) const REMEMBERED: usize = 256;
@@ -101,7 +101,7 @@ impl Waiting {
         Self {
             signal,
             agent,
-            run: uuid::Uuid::new_v4().to_string().into(),
+            run: random_id(),
             own_turn: false,
             context: options.request_context.take(),
             options,

@@ -3,7 +3,6 @@
 use bowline_events::codec::date;
 use bowline_events::{Text, Timestamp};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::options::{Accepted, SendOptions};
 use super::runtime::Threads;
@@ -11,7 +10,7 @@ use super::thread::ThreadId;
 use super::tracking::{Said, Step, Tracking};
 use super::{Contents, Signal, SignalKind};
 use crate::message::Extra;
-use crate::{Data, Error, ErrorKind, Result};
+use crate::{Data, Error, ErrorKind, Result, random_id};
 
 /// Bytes of the id of a state, and of its cache key.
 const MAX_ID: usize = 256;
@@ -161,7 +160,7 @@ impl Threads {
         shared.agent("signal", agent)?;
         state.check()?;
         let memory = shared.memory(thread).await?;
-        let signal = Text::from(Uuid::new_v4().to_string());
+        let signal = random_id();
         let now = Text::from(date::format_iso(Timestamp::now().as_millis()));
         let said = Said {
             cache_key: &state.cache_key,

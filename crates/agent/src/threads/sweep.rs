@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bowline_events::Text;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use uuid::Uuid;
 
 use super::foreign;
 use super::keeper::{self, Telling};
@@ -14,7 +13,7 @@ use super::record::{RunRef, ThreadRecord};
 use super::runtime::Shared;
 use super::state::{Active, ThreadState};
 use super::thread::ThreadId;
-use crate::Result;
+use crate::{Result, random_id};
 
 /// Threads that are looked at in one go.
 const PAGE: usize = 100;
@@ -92,7 +91,7 @@ impl Shared {
         if !self.agents.contains_key(&active.agent) {
             return Ok(());
         }
-        let stream = Text::from(Uuid::new_v4().to_string());
+        let stream = random_id();
         let (run, silent) = (&active.run, &active.keeper);
         let taken = self.ledger.change(thread, |state| {
             // It is not silent any more, or somebody else was faster.

@@ -399,13 +399,6 @@ impl StoreLayer for Mute {
         &self.inner
     }
 
-    fn around<'a, T: Send + 'a>(
-        &'a self,
-        operation: impl FnOnce(&'a dyn Store) -> StoreFuture<'a, T> + Send + 'a,
-    ) -> StoreFuture<'a, T> {
-        operation(&self.inner)
-    }
-
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
         let begins = commit.operations().iter().any(|it| {
             matches!(it, Operation::Put { table, expect: Expect::Absent, .. } if table.as_str() == "runs")

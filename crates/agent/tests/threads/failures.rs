@@ -7,7 +7,7 @@ use bowline_agent::threads::{Accepted, SendOptions, ThreadEvent, ThreadRecord};
 use bowline_events::{PubSubExt, SubscribeOptions};
 use tokio::runtime::Runtime;
 
-use crate::world::{AGENT, Process, World, run_of, thread};
+use crate::world::{AGENT, Process, Reader, World, run_of, thread};
 
 /// A process that can be killed: everything that it does ends at once.
 pub(crate) struct Mortal {
@@ -167,6 +167,31 @@ async fn a_run_whose_lease_is_lost_stops_and_what_it_did_not_read_waits() {
     assert_eq!(world.heard.all(), ["work", "unread"]);
 }
 
+/// Lets a sender come so far that what is `taken`, and the way to the next one, are those of `steps`.
+async fn reach(taken: &Mutex<Vec<String>>, steps: usize) {
+    while taken.lock().unwrap().len() < steps / 10 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..(steps % 10) * 20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Asserts that what was taken before is heard once, when everything is done.
+async fn heard_once(process: &Process, reader: &mut Reader, taken: &[String], steps: usize) {
+    process.queue("last").await;
+    let mut shown = String::new();
+    while !shown.contains("last") {
+        let (said, end) = reader.said().await;
+        shown.push_str(&format!("[{said} {end:?}]"));
+    }
+    let heard = process.heard().await;
+    for text in taken {
+        let times = heard.matches(text.as_str()).count();
+        assert_eq!(times, 1, "{text} after {steps}: {heard} {shown}");
+    }
+}
+
 /// A process takes signals and is killed somewhere on the way; whatever it has taken is heard by one run of the other.
 async fn killed_after(steps: usize) {
     let world = World::new();
@@ -188,25 +213,10 @@ async fn killed_after(steps: usize) {
             note.lock().unwrap().push(text);
         }
     });
-    while taken.lock().unwrap().len() < steps / 10 {
-        tokio::task::yield_now().await;
-    }
-    for _ in 0..(steps % 10) * 20 {
-        tokio::task::yield_now().await;
-    }
+    reach(&taken, steps).await;
     mortal.kill().await;
     let taken = taken.lock().unwrap().clone();
-    b.queue("last").await;
-    let mut shown = String::new();
-    while !shown.contains("last") {
-        let (said, end) = reader.said().await;
-        shown.push_str(&format!("[{said} {end:?}]"));
-    }
-    let heard = b.heard().await;
-    for text in &taken {
-        let times = heard.matches(text.as_str()).count();
-        assert_eq!(times, 1, "{text} after {steps}: {heard} {shown}");
-    }
+    heard_once(&b, &mut reader, &taken, steps).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -238,27 +248,12 @@ async fn owner_killed_after(steps: usize) {
             note.lock().unwrap().push(text);
         }
     });
-    while taken.lock().unwrap().len() < steps / 10 {
-        tokio::task::yield_now().await;
-    }
-    for _ in 0..(steps % 10) * 20 {
-        tokio::task::yield_now().await;
-    }
+    reach(&taken, steps).await;
     mortal.kill().await;
     std::mem::forget(claim);
     sender.abort();
     let taken = taken.lock().unwrap().clone();
-    b.queue("last").await;
-    let mut shown = String::new();
-    while !shown.contains("last") {
-        let (said, end) = reader.said().await;
-        shown.push_str(&format!("[{said} {end:?}]"));
-    }
-    let heard = b.heard().await;
-    for text in &taken {
-        let times = heard.matches(text.as_str()).count();
-        assert_eq!(times, 1, "{text} after {steps}: {heard} {shown}");
-    }
+    heard_once(&b, &mut reader, &taken, steps).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,9 +11,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::{Outcome, is_known};
 use crate::durable::mailbox;
 use crate::threads::Signal;
-use crate::threads::advance::{TRIES, busy};
+use crate::threads::advance::{busy, contended};
 use crate::threads::keeper::{self, Telling};
 use crate::threads::lease::Held;
+use crate::threads::ledger::TRIES;
 use crate::threads::runtime::Shared;
 use crate::threads::state::{Active, ThreadState};
 use crate::threads::thread::ThreadId;
@@ -201,8 +202,7 @@ impl Guest {
                 return Ok(());
             }
         }
-        let message = "others changed the thread all the time";
-        Err(Error::new(ErrorKind::Conflict, "stream", message).with_subject(thread.id().clone()))
+        Err(contended("stream", thread))
     }
 }
 

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use bowline_events::Text;
 use bowline_store::limits::MAX_KEY;
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
 use super::runtime::Threads;
 use super::thread::ThreadId;
-use crate::{AgentHandle, Error, ErrorKind, Result, RunOptions};
+use crate::{AgentHandle, Error, ErrorKind, Result, RunOptions, random_id};
 use guest::{Guest, beat};
 
 /// A run that is let into its thread, until it is said what came of it. If that is never said, because whoever begins it is
@@ -47,7 +46,7 @@ impl Threads {
         let shared = self.shared();
         shared.check_open("stream")?;
         let run = match &options.run_id {
-            None => random(),
+            None => random_id(),
             Some(run) => free_id(agent, run).await?,
         };
         options.run_id = Some(run.clone());
@@ -57,7 +56,7 @@ impl Threads {
                 thread: thread_of(options),
                 run,
                 agent: agent.clone(),
-                stream: random(),
+                stream: random_id(),
                 heart: None,
             }),
             begins: false,
@@ -167,8 +166,4 @@ fn thread_of(options: &RunOptions) -> ThreadId {
         Some(resource) => thread.resource(resource.clone()),
         None => thread,
     }
-}
-
-fn random() -> Text {
-    Uuid::new_v4().to_string().into()
 }

@@ -18,7 +18,7 @@ use super::record::{RunRef, RunRegistered, SignalEnqueued, StreamPart, ThreadRec
 use super::runtime::Shared;
 use super::state::Waiting;
 use super::thread::ThreadId;
-use crate::{Error, ErrorKind, Result, RunOptions};
+use crate::{Error, ErrorKind, Result, RunOptions, random_id};
 
 /// One telling of a run.
 #[derive(Debug, Clone)]
@@ -295,7 +295,7 @@ impl Keeper {
 
     /// Is to tell of the run anew, under another name. `false` when somebody else does.
     async fn begin_anew(&mut self) -> bool {
-        let stream = Text::from(uuid::Uuid::new_v4().to_string());
+        let stream = random_id();
         loop {
             sleep(self.pace()).await;
             let (run, old) = (&self.run, &self.telling.stream);

@@ -1,7 +1,6 @@
 //! Finding the owner of a thread, and giving it a signal.
 
 use bowline_events::{Text, Topic};
-use uuid::Uuid;
 
 use super::ask::Asking;
 use super::record::{OwnerRequest, PresenceRecord};
@@ -10,7 +9,7 @@ use crate::threads::record::{IdleSignal, ThreadRecord};
 use crate::threads::runtime::Shared;
 use crate::threads::state::Waiting;
 use crate::threads::thread::ThreadId;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, random_id};
 
 impl Shared {
     /// Another process that has claimed a thread.
@@ -19,7 +18,7 @@ impl Shared {
         operation: &'static str,
         thread: &ThreadId,
     ) -> Result<Option<Text>> {
-        let (id, key) = (Text::from(Uuid::new_v4().to_string()), thread.key());
+        let (id, key) = (random_id(), thread.key());
         let asking = Asking {
             reply: Topic::thread_owner_discovery(Some(&id)),
             wait: self.presence.discovery,
@@ -95,7 +94,7 @@ impl Shared {
         thread: &ThreadId,
         waiting: &Waiting,
     ) -> Result<Option<PresenceRecord>> {
-        let id = Text::from(Uuid::new_v4().to_string());
+        let id = random_id();
         let asking = Asking {
             reply: Topic::idle_acceptance(&thread.topic(), &id),
             wait: self.presence.acceptance,

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bowline_events::{PubSubExt, SubscribeOptions, Subscription, Text, Topic};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
-use uuid::Uuid;
 
 use super::ask::Asking;
 use super::record::{PeerRequest, PeerResponse, PresenceRecord};
@@ -16,7 +15,7 @@ use super::{is_stale, locked};
 use crate::threads::keeper::next;
 use crate::threads::runtime::{Shared, Threads};
 use crate::threads::thread::ThreadId;
-use crate::{Data, Error, ErrorKind, Result};
+use crate::{Data, Error, ErrorKind, Result, random_id};
 
 /// Bytes of what is said of a peer, as JSON.
 pub const MAX_PEER: usize = 64 * 1024;
@@ -139,7 +138,7 @@ impl Threads {
     pub async fn discover_peers(&self, wait: Duration) -> Result<Vec<ThreadPeer>> {
         let shared = self.shared();
         shared.check_open("discover")?;
-        let id = Text::from(Uuid::new_v4().to_string());
+        let id = random_id();
         let asking = Asking {
             reply: Topic::thread_peer_discovery(Some(&id)),
             wait,
@@ -190,7 +189,7 @@ impl Threads {
 impl ThreadPeer {
     fn new(agent: &str, thread: &ThreadId, source: &Text) -> Self {
         let resource = thread.resource_id().cloned().unwrap_or_default();
-        let ids = [agent, &resource, thread.id()].map(encoded);
+        let ids = [agent, &resource, thread.id()].map(Topic::encode_component);
         Self {
             id: ids.join(":").into(),
             agent_id: agent.to_owned().into(),
@@ -226,13 +225,6 @@ impl ThreadPeer {
         *self = described;
         Ok(())
     }
-}
-
-/// `text` as JavaScript encodes a component of a URL, as in the names of topics.
-fn encoded(text: &str) -> String {
-    let none = Topic::agent_thread_stream(None, "");
-    let topic = Topic::agent_thread_stream(None, text);
-    topic.as_str()[none.as_str().len()..].to_owned()
 }
 
 fn name(id: &Text) -> Text {

@@ -8,13 +8,12 @@ mod wire;
 use bowline_events::codec::date;
 use bowline_events::{Text, Timestamp};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 pub use contents::{Contents, SignalPart};
 pub(crate) use forms::shown;
 
 use crate::message::Extra;
-use crate::{Data, Error, ErrorKind, Result};
+use crate::{Data, Error, ErrorKind, Result, random_id};
 
 /// Bytes of a signal, as JSON.
 pub const MAX_SIGNAL: usize = 1024 * 1024;
@@ -88,7 +87,7 @@ impl Signal {
     pub fn new(kind: SignalKind, contents: impl Into<Contents>) -> Self {
         let now = Text::from(date::format_iso(Timestamp::now().as_millis()));
         Self {
-            id: Uuid::new_v4().to_string().into(),
+            id: random_id(),
             kind,
             tag_name: kind.tag().into(),
             contents: contents.into(),

@@ -8,6 +8,7 @@ use crate::broker::clients::ClientId;
 use crate::broker::encode::{Body, FAN_OUT_TAIL, SHARE_FROM};
 use crate::broker::queue::Part;
 use crate::broker::route::{Outputs, Route, Sink};
+use crate::broker::topics::Topics;
 use crate::event::Reader;
 use crate::frame::{Frame, RawText};
 use crate::hazard;
@@ -45,33 +46,14 @@ impl Broker {
             return;
         }
         let stamp = (self.stamp.id(), self.stamp.wall());
-        let reader = &mut self.reader;
-        let read = |reader: &mut Reader| Event {
+        let (mut route, topics, reader) = self.routing(now);
+        let read = || Event {
             id: stamp.0,
             created_at: stamp.1,
             delivery_attempt: 1,
             ..reader.read(block, start, parts)
         };
-        let mut route = Route {
-            sink: Sink {
-                clients: &mut self.clients,
-                dirty: &mut self.dirty,
-                limits: &self.limits,
-                now,
-            },
-            run: &mut self.run,
-            encoded: &mut self.encoded,
-            stamp: &self.stamp,
-            horizon: &mut self.horizon,
-        };
-        route.event(
-            &mut self.topics,
-            &topic,
-            frame.topic.0,
-            body,
-            || read(reader),
-            out,
-        );
+        route.event(topics, &topic, frame.topic.0, body, read, out);
         self.remove_kicked(out);
     }
 
@@ -123,21 +105,28 @@ impl Broker {
             2..SHARE_FROM => Body::Copy(&object[1..object.len() - 1]),
             _ => Body::Share(object.slice(1..object.len() - 1)),
         };
-        let mut route = Route {
-            sink: Sink {
-                clients: &mut self.clients,
-                dirty: &mut self.dirty,
-                limits: &self.limits,
-                now,
-            },
+        let (mut route, topics, _) = self.routing(now);
+        let raw = &raw[1..raw.len() - 1];
+        route.event(topics, topic, raw, body, || event, out);
+        self.remove_kicked(out);
+    }
+
+    /// The way of one event, and what it is found and read by.
+    fn routing(&mut self, now: Now) -> (Route<'_>, &mut Topics, &mut Reader) {
+        let sink = Sink {
+            clients: &mut self.clients,
+            dirty: &mut self.dirty,
+            limits: &self.limits,
+            now,
+        };
+        let route = Route {
+            sink,
             run: &mut self.run,
             encoded: &mut self.encoded,
             stamp: &self.stamp,
             horizon: &mut self.horizon,
         };
-        let raw = &raw[1..raw.len() - 1];
-        route.event(&mut self.topics, topic, raw, body, || event, out);
-        self.remove_kicked(out);
+        (route, &mut self.topics, &mut self.reader)
     }
 
     /// Whether an event of `topic` has to be encoded: it has receivers in other processes, now or possibly soon.
