@@ -149,6 +149,9 @@ pub const CLAUSES: &[Clause] = list! {
         a_closed_bus_refuses,
         deliveries_outlive_the_bus,
         closing_one_participant_leaves_the_others;
+    runtimes:
+        a_runtime_that_ends_hangs_nobody,
+        another_runtime_may_end;
     pressure:
         too_large_events_are_refused,
         a_standing_reader_blocks_nobody,

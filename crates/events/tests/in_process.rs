@@ -1,6 +1,8 @@
 //! What is particular to the in-process bus and its caching layer; the contract itself is checked by the conformance suite.
 #![allow(missing_docs)]
 
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bowline_events::log::{Backlog, Redelivery};
@@ -225,4 +227,34 @@ async fn old_events_go_even_from_topics_where_nothing_happens_any_more() {
     std::thread::sleep(Duration::from_millis(5));
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(bus.bytes(), 0);
+}
+
+#[test]
+fn a_publish_in_a_runtime_that_has_ended_waits_for_nobody() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut backlog = Backlog::default();
+    backlog.events = 1;
+    let bus = InProcessPubSub::builder().backlog(backlog).build();
+    let _stands = runtime
+        .block_on(bus.subscribe("t", SubscribeOptions::new()))
+        .unwrap();
+    let handle = runtime.handle().clone();
+    drop(runtime);
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let _entered = handle.enter();
+        for n in 0..4 {
+            let publish = pin!(bus.publish("t", number(n)));
+            let published = publish.poll(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(published, Poll::Ready(Ok(_))), "{published:?}");
+        }
+        tell.send(bus)
+    });
+    let bus = told
+        .recv_timeout(Duration::from_secs(30))
+        .expect("it returns");
+    assert!(bus.bytes() > 0, "all of it is there");
 }

@@ -263,3 +263,32 @@ async fn a_client_learns_the_topics_of_the_others_from_the_broker() {
     assert_eq!(topics[0].subscribers, None, "the number is not told");
     assert_eq!(topics[1].subscribers, Some(0));
 }
+
+#[tokio::test]
+async fn a_bus_does_not_start_in_a_runtime_that_has_ended() {
+    let place = Place::new();
+    let bus = place.bus();
+    let ended = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.unwrap().handle().clone()
+    });
+    let ended = ended.join().unwrap();
+    let refused = std::thread::spawn({
+        let bus = bus.clone();
+        move || {
+            let _entered = ended.enter();
+            let topic = Topic::from("t");
+            let publish = bus.publish_with(&topic, event("early", "1"), PublishOptions::default());
+            publish.now_or_self().ok()
+        }
+    });
+    let refused = refused.join().unwrap().expect("at once").unwrap_err();
+    assert_eq!(
+        refused.kind(),
+        bowline_events::ErrorKind::Closed,
+        "{refused}"
+    );
+    let mut reader = subscribe(&bus, "t").await;
+    bus.publish("t", event("late", "2")).await.unwrap();
+    assert_eq!(&*next(&mut reader).await.event_type, "late");
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bowline_events::{PubSub, PubSubExt, Text};
 use bowline_store::Store;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
 use super::lease::Leases;
@@ -255,19 +255,26 @@ impl Shared {
 
     /// Runs `task` under `name`, unless one of this name runs.
     pub(super) fn spawn(&self, name: Text, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = self.tasks();
-        if tasks.closed || tasks.running.contains_key(&name) {
-            return;
-        }
         let (this, own) = (Weak::clone(&self.this), name.clone());
-        // It cannot leave the table before it is in it: the table is locked.
-        let task = self.runtime.spawn(async move {
+        let (begin, begins) = oneshot::channel::<()>();
+        // Not under the lock: a runtime that is shutting down drops the task, and what it holds, here.
+        let spawned = self.runtime.spawn(async move {
+            if begins.await.is_err() {
+                return;
+            }
             task.await;
             if let Some(shared) = this.upgrade() {
                 shared.tasks().running.remove(&own);
             }
         });
-        tasks.running.insert(name, task.abort_handle());
+        let mut tasks = self.tasks();
+        if tasks.closed || tasks.running.contains_key(&name) || spawned.is_finished() {
+            return;
+        }
+        tasks.running.insert(name, spawned.abort_handle());
+        drop(tasks);
+        // It cannot leave the table before it is in it.
+        let _ = begin.send(());
     }
 
     /// Ends the task of this name.

@@ -14,6 +14,7 @@ pub mod order;
 pub mod pressure;
 pub mod redelivery;
 pub mod retention;
+pub mod runtimes;
 pub mod start;
 pub mod topics;
 

@@ -171,6 +171,13 @@ impl Broken {
             Sabotage::ClearSilences if self.cleared.load(Relaxed) => {
                 return Ok(Published::new(None, None));
             }
+            Sabotage::HangsEndingRuntimes | Sabotage::EndsWithAnyRuntime => {
+                let last = LastAct(self.clone());
+                tokio::spawn(async move {
+                    std::future::pending::<()>().await;
+                    drop(last);
+                });
+            }
             Sabotage::RefusesUnheard if self.inner.subscriber_count(&topic) == 0 => {
                 return Err(Error::new(
                     ErrorKind::Unavailable,
@@ -192,6 +199,21 @@ impl Broken {
                 Ok(Published::new(None, None))
             }
             published => published,
+        }
+    }
+}
+
+/// What happens when the runtime ends in which something was published.
+struct LastAct(Broken);
+
+impl Drop for LastAct {
+    fn drop(&mut self) {
+        if self.0.is(Sabotage::EndsWithAnyRuntime) {
+            drop(self.0.inner.close());
+            return;
+        }
+        loop {
+            std::thread::park();
         }
     }
 }

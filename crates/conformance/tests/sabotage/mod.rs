@@ -80,6 +80,8 @@ pub(crate) enum Sabotage {
     CloseDoesNothing,
     CloseTwiceFails,
     ClosedBusPublishes,
+    HangsEndingRuntimes,
+    EndsWithAnyRuntime,
     ClearDoesNothing,
     ClearClearsAll,
     TrimDoesNothing,

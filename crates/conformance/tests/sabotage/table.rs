@@ -459,6 +459,11 @@ pub(crate) const TABLE: &[(Sabotage, &[&str])] = {
             &["lifecycle::closing_one_participant_leaves_the_others"],
         ),
         (
+            HangsEndingRuntimes,
+            &["runtimes::a_runtime_that_ends_hangs_nobody"],
+        ),
+        (EndsWithAnyRuntime, &["runtimes::another_runtime_may_end"]),
+        (
             RedeliversUnasked,
             &["fan_out::ungrouped_events_need_no_settling"],
         ),

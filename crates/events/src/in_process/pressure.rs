@@ -20,7 +20,7 @@ impl Pressure {
         let mut begun = None;
         loop {
             let mut notified = pin!(state.room.notified());
-            {
+            let tick = {
                 let mut inner = state.lock();
                 let (releases, ticks) = *begun.get_or_insert((inner.releases, inner.ticks));
                 let backlog = inner.log.config().backlog;
@@ -36,12 +36,10 @@ impl Pressure {
                 }
                 notified.as_mut().enable();
                 inner.publishers_wait = true;
-                if !inner.ticking {
-                    inner.ticking = state.arm_tick(tick_of(&backlog));
-                }
-                if !inner.ticking {
-                    return;
-                }
+                (!std::mem::replace(&mut inner.ticking, true)).then(|| tick_of(&backlog))
+            };
+            if tick.is_some_and(|delay| !state.arm_tick(delay)) {
+                return;
             }
             notified.await;
         }
@@ -49,12 +47,14 @@ impl Pressure {
 }
 
 impl TopicState {
-    /// Has all waiting publishers look again after `delay`: one timer for all of them.
+    /// Has all waiting publishers look again after `delay`: one timer for all of them. False where there is no runtime for it.
+    ///
+    /// Not to be called under the lock: a runtime that is shutting down drops the timer at once, which ends the tick.
     fn arm_tick(self: &Arc<Self>, delay: Duration) -> bool {
+        let tick = Tick(Arc::downgrade(self));
         let Some(runtime) = self.bus.upgrade().and_then(|bus| bus.runtime()) else {
             return false;
         };
-        let tick = Tick(Arc::downgrade(self));
         runtime.spawn(async move {
             tokio::time::sleep(delay).await;
             drop(tick);

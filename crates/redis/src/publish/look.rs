@@ -83,6 +83,8 @@ impl<T: Send + Sync + 'static> Looks<T> {
                     name: name.to_owned(),
                     now: Some(Arc::clone(&now)),
                 };
+                // Not under the lock: a runtime that is shutting down drops the task here.
+                drop(next);
                 runtime.spawn(task.run(look()));
                 Ok(now)
             }
@@ -154,5 +156,35 @@ impl<T> fmt::Debug for Looks<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<String> = lock(&self.0).keys().cloned().collect();
         f.debug_tuple("Looks").field(&names).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    #[test]
+    fn a_look_in_a_runtime_that_has_ended_is_given_up() {
+        let runtime = Builder::new_current_thread().build().expect("a runtime");
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            let _entered = handle.enter();
+            let looks = Looks::<()>::default();
+            let asked = looks.ask("t", || Box::pin(std::future::pending()));
+            let outcome = asked.map(|look| look.outcome.get().cloned());
+            tell.send((outcome, looks))
+        });
+        let (outcome, looks) = told
+            .recv_timeout(Duration::from_secs(30))
+            .expect("it returns");
+        assert!(matches!(outcome, Ok(Some(Err(Failure::Lost(_))))));
+        assert!(lock(&looks.0).is_empty(), "the next one begins anew");
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{BoxFuture, Command, Connect, Connection, Failure, Purpose, Reply};
@@ -186,7 +187,10 @@ impl Link {
             if let Some(outcome) = self.shared.outcome(given_up) {
                 return outcome;
             }
-            self.shared.start_connecting()?;
+            if self.shared.start_connecting()? {
+                // A runtime that is shutting down drops new tasks at once: this lets it drop the caller as well.
+                yield_now().await;
+            }
             if timeout_at(deadline, changed).await.is_err() {
                 return Err(out_of_patience());
             }
@@ -237,16 +241,16 @@ impl Shared {
         }
     }
 
-    /// Has a task of its own connect, which goes on whether or not one command or another is polled.
-    fn start_connecting(self: &Arc<Self>) -> Result<(), Failure> {
-        let mut current = self.lock();
-        if !current.connecting {
-            let runtime =
-                Handle::try_current().map_err(|error| Failure::Configuration(error.to_string()))?;
-            current.connecting = true;
-            runtime.spawn(connect(Connecting(Arc::clone(self))));
+    /// Has a task of its own connect, which goes on whether or not one command or another is polled. Whether that task is new.
+    fn start_connecting(self: &Arc<Self>) -> Result<bool, Failure> {
+        let runtime =
+            Handle::try_current().map_err(|error| Failure::Configuration(error.to_string()))?;
+        if std::mem::replace(&mut self.lock().connecting, true) {
+            return Ok(false);
         }
-        Ok(())
+        // Not under the lock: a runtime that is shutting down drops the task here.
+        runtime.spawn(connect(Connecting(Arc::clone(self))));
+        Ok(true)
     }
 }
 

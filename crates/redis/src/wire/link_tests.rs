@@ -91,3 +91,25 @@ async fn closing_ends_those_who_wait() {
     assert!(begun.elapsed() < PATIENCE, "by the clock of the test");
     assert!(link.run(&ping, Repeat::Yes).await.is_err());
 }
+
+#[test]
+fn a_command_in_a_runtime_that_has_ended_hangs_nobody() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let handle = runtime.handle().clone();
+    drop(runtime);
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let _entered = handle.enter();
+        let options = LinkOptions { patience: PATIENCE };
+        let link = Link::new(Arc::new(Prompt), options);
+        let ping = Command::new("PING");
+        let polled =
+            pin!(link.run(&ping, Repeat::No)).poll(&mut Context::from_waker(Waker::noop()));
+        tell.send(polled.is_pending())
+    });
+    let pending = told.recv_timeout(PATIENCE).expect("it returns");
+    assert!(pending, "it lets the runtime drop it");
+}

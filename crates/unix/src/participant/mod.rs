@@ -125,7 +125,7 @@ impl Participant {
     /// Starts the supervisor unless it runs. Returns which start this is.
     ///
     /// # Errors
-    /// `Closed`; `InvalidInput` outside of a Tokio runtime.
+    /// `Closed`, also inside of a runtime that is shutting down; `InvalidInput` outside of one.
     pub(crate) fn ensure_started(
         self: &Arc<Self>,
         link: &mut Link,
@@ -139,9 +139,14 @@ impl Participant {
                 let message = "the bus needs a Tokio runtime; call it inside of one";
                 Error::new(ErrorKind::InvalidInput, operation, message).with_source(error)
             })?;
+            let supervisor = runtime.spawn(supervise::run(Arc::clone(self)));
+            // It cannot have run to its end: that takes the lock. A runtime that is shutting down drops it at once.
+            if supervisor.is_finished() {
+                let message = "the Tokio runtime is shutting down; use the bus in one that is not";
+                return Err(Error::new(ErrorKind::Closed, operation, message));
+            }
             link.role = Role::Starting;
             link.start += 1;
-            runtime.spawn(supervise::run(Arc::clone(self)));
         }
         Ok(link.start)
     }
