@@ -4,6 +4,7 @@
 mod install;
 mod run;
 mod steps;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,8 @@ cargo xtask <command>
   simulate  engines that die, freeze, are closed, and whose clocks are set, with hundreds of seeds; `simulate <seed>` for one of them
   fuzz      fuzz every target for a minute (needs a nightly toolchain); `fuzz <seconds>` for longer
   install   install what the tests need, and stop
+
+A test program that prints nothing for ten minutes is shown and ended; those behind it go on.
 
 The tests need Node.js, the packages of interop/package-lock.json and redis-server. With CI=true a missing one is a failure;
 otherwise its tests are skipped and named at the end. Valkey is unpacked into target/valkey where Debian has it, and named at

@@ -1,7 +1,16 @@
 //! What each command does.
 
+use std::time::Duration;
+
 use crate::install::{self, Components};
 use crate::run::{cargo, command, output, root, run};
+use crate::watch::run_watched;
+
+/// How long tests may print nothing: far longer than any of them takes.
+const SILENCE: Duration = Duration::from_secs(10 * 60);
+
+/// The same for those that take long.
+const LONG_SILENCE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Crates that the core and the Unix backend may pull in together, without build and test dependencies.
 const DEPENDENCY_BUDGET: usize = 30;
@@ -9,7 +18,7 @@ const DEPENDENCY_BUDGET: usize = 30;
 /// Installs what is missing, then runs every test.
 pub(crate) fn test() -> Result<(), String> {
     let components = install::components()?;
-    run(workspace_tests(&components))?;
+    run_watched(workspace_tests(&components), SILENCE)?;
     if components.no_node.is_none() {
         node_tests(&components)?;
     }
@@ -30,15 +39,16 @@ fn node_tests(components: &Components) -> Result<(), String> {
     let mut interop = command("npm", &["test"]);
     interop.current_dir(root().join("interop"));
     components.tell(&mut interop);
-    run(interop)?;
-    run(command(
+    run_watched(interop, SILENCE)?;
+    let measuring = command(
         "node",
         &[
             "--test",
             "bench/node/test/measure.test.mjs",
             "bench/node/test/role.test.mjs",
         ],
-    ))
+    );
+    run_watched(measuring, SILENCE)
 }
 
 fn report_skips(components: &Components) {
@@ -115,7 +125,7 @@ pub(crate) fn long() -> Result<(), String> {
         .env("PROPTEST_CASES", "200000")
         .env("BOWLINE_ROUNDS", "200")
         .env("BOWLINE_LONG", "1");
-    run(tests)?;
+    run_watched(tests, LONG_SILENCE)?;
     report_skips(&components);
     Ok(())
 }
