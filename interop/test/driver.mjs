@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { readLines } from '../lib/channel.mjs';
 
 const PEER = fileURLToPath(new URL('../peer.mjs', import.meta.url));
-const PATIENCE_MS = 8000;
+const PATIENCE_MS = 30_000;
 
 /** A list that can be awaited: `until(done)` resolves with the list as soon as `done(list)` holds. */
 export class Watched {

@@ -1,7 +1,7 @@
 // The peer with a Redis bus and the package's caches, driven as the Rust tests drive it.
 import assert from 'node:assert/strict';
 import { createClient } from 'redis';
-import { scratch } from './driver.mjs';
+import { eventually, scratch } from './driver.mjs';
 import { redisTest, startRedis } from './redis-server.mjs';
 
 async function meeting(t) {
@@ -30,6 +30,7 @@ redisTest('two peers on one server: fan-out, a shared group, refusals', async t 
     assert.deepEqual([first.deliveryAttempt, second.deliveryAttempt, first.id], [1, 2, second.id]);
   }
   const members = () => [one, two].flatMap(each => each.events.items.filter(one => one.as === 'member'));
+  await eventually(() => members().length >= 2, 'both attempts of the group');
   assert.deepEqual(members().map(one => one.event.deliveryAttempt).sort(), [1, 2]);
 });
 

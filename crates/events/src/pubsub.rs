@@ -43,7 +43,7 @@ impl Published {
 /// Where a new subscription begins. A group that exists already keeps its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StartFrom {
-    /// Only what is published from now on.
+    /// What is published from now on. Where events come from other processes, what is on its way at this moment may come, too.
     #[default]
     Latest,
     /// Everything that is still kept, then live.
