@@ -7,6 +7,7 @@ mod abort;
 mod advance;
 mod entry;
 mod foreign;
+mod inbox;
 mod keep;
 mod keeper;
 mod lease;
@@ -32,8 +33,16 @@ mod timeline;
 mod tracking;
 
 pub(crate) use entry::Entry;
+pub use inbox::{
+    Delivery, DeliveryAction, DeliveryTime, Inbox, MAX_PENDING, NOTIFICATION_RETENTION,
+    NotificationFilter, NotificationPage, NotificationPolicy, NotificationRecord,
+    NotificationStatus, Notified,
+};
 pub(crate) use membership::Membership;
-pub use notification::{Notification, NotificationPolicy, Priority};
+pub use notification::{
+    MAX_NOTIFICATION_ID, MAX_NOTIFICATION_NAME, MAX_NOTIFICATION_PAYLOAD, MAX_NOTIFICATION_SUMMARY,
+    Notification, Priority,
+};
 pub use options::{Accepted, IfActive, IfIdle, QueueOptions, SendOptions};
 pub use presence::{
     Advertisement, IdleAccepted, IdleRejected, MAX_PEER, MAX_PEERS, OWNER_ACCEPTANCE,

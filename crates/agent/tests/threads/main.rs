@@ -5,6 +5,8 @@ mod entering;
 mod failures;
 mod frail;
 mod gone;
+mod inbox;
+mod inbox_failures;
 mod notifications;
 mod owners;
 mod peers;
