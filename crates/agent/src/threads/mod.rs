@@ -36,7 +36,7 @@ pub(crate) use entry::Entry;
 pub use inbox::{
     Delivery, DeliveryAction, DeliveryTime, Inbox, MAX_PENDING, NOTIFICATION_RETENTION,
     NotificationFilter, NotificationPage, NotificationPolicy, NotificationRecord,
-    NotificationStatus, Notified,
+    NotificationStatus, Notified, inbox_tool,
 };
 pub(crate) use membership::Membership;
 pub use notification::{

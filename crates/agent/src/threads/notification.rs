@@ -1,6 +1,7 @@
 //! Something that has happened elsewhere, as whoever tells of it describes it.
 
 use bowline_events::Text;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::inbox::{limit_of, too_large};
@@ -18,7 +19,18 @@ pub const MAX_NOTIFICATION_PAYLOAD: usize = 64 * 1024;
 
 /// How urgent a notification is.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names say it")]

@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 use super::inbox::{self, Inboxes, NOTIFICATION_RETENTION, NotificationPolicy};
 use super::lease::Leases;
 use super::ledger::Ledger;
+use super::membership;
 use super::presence::Presence;
 use super::record::ThreadRecord;
 use super::sweep;
@@ -204,6 +205,7 @@ impl ThreadsBuilder {
         shared.spawn("sweep".into(), sweep::run(Arc::downgrade(&shared)));
         shared.spawn("inboxes".into(), inbox::run(Arc::downgrade(&shared)));
         let threads = Threads(Arc::new(Handle { shared }));
+        membership::register(&threads);
         for agent in threads.shared().agents.values() {
             agent.membership().join(&threads);
         }

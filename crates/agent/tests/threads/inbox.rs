@@ -109,6 +109,37 @@ async fn what_is_put_off_is_told_once_by_one_of_two_processes_on_every_store() {
 }
 
 #[tokio::test]
+async fn what_nobody_can_deliver_is_in_nobodys_way() {
+    let world = World::new();
+    let a = world.process().await;
+    let wait = Duration::from_millis(1500);
+    let policy = NotificationPolicy::new().otherwise(Delivery::defer(wait));
+    for _ in 0..250 {
+        let news = ship(Priority::Low);
+        let kept = a
+            .threads
+            .send_notification_with(OTHER, thread(), news, &policy);
+        kept.await.unwrap();
+    }
+    a.threads.close().await;
+    // The other agent is gone with that process.
+    let threads = Threads::builder(world.store.clone(), world.bus.clone())
+        .agent(a.agent.clone())
+        .lease(Duration::from_millis(600))
+        .start();
+    let policy = NotificationPolicy::new().otherwise(Delivery::defer(wait * 2));
+    let own = threads.send_notification_with(AGENT, thread(), ship(Priority::Low), &policy);
+    let own = own.await.unwrap().record;
+    let delivered = |it: &NotificationRecord| it.status == NotificationStatus::Delivered;
+    until(&threads, thread(), &own.id, delivered).await;
+    let inbox = threads.inbox(thread());
+    let left = inbox.list(NotificationFilter::new().agent(OTHER)).await;
+    for record in left.unwrap().notifications {
+        assert_eq!(record.status, NotificationStatus::Pending);
+    }
+}
+
+#[tokio::test]
 async fn what_was_dealt_with_is_not_told() {
     let world = World::new();
     let (a, b) = (world.process().await, world.process().await);

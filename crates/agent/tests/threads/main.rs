@@ -7,6 +7,7 @@ mod frail;
 mod gone;
 mod inbox;
 mod inbox_failures;
+mod inbox_tool;
 mod notifications;
 mod owners;
 mod peers;

@@ -162,7 +162,7 @@ impl Shared {
             return Ok(());
         };
         for summary in summaries {
-            let whole = self.inboxes.shelf.of_summary(&thread, &summary).await?;
+            let whole = self.inboxes.shelf.of_group(&thread, &summary).await?;
             due.retain(|it| it.progress.summary.as_ref() != Some(&summary));
             let whole = whole.into_iter();
             // Those that were read twice are the same, or have left the summary meanwhile; then the claim fails.

@@ -55,7 +55,7 @@ pub(super) struct Progress {
     /// Its signal has a run of its own.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) own_turn: bool,
-    /// The call of the inbox tool that has marked it as seen.
+    /// The call of the inbox tool that wants it, or has marked it as seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) seen_by: Option<Text>,
 }
@@ -214,6 +214,16 @@ impl Entry {
         true
     }
 
+    /// The call `by` of the inbox tool has looked at it. `false` when somebody had.
+    pub(super) fn see(&mut self, by: &Text, now: Timestamp) -> bool {
+        let unread = self.record.status.is_unread();
+        if unread {
+            self.mark(NotificationStatus::Seen, now);
+            self.progress.seen_by = Some(by.clone());
+        }
+        unread
+    }
+
     /// The next signal is not the one that may be on its way.
     fn end_generation(&mut self) {
         self.progress.generation += 1;
@@ -257,7 +267,10 @@ impl Entry {
             .status(self.record.status.as_str())
             .owner(self.record.agent_id.clone())
             .due(self.due(retention));
-        index.group.clone_from(&self.progress.summary);
+        let Progress {
+            summary, seen_by, ..
+        } = &self.progress;
+        index.group = summary.as_ref().or(seen_by.as_ref()).cloned();
         index
     }
 

@@ -2,6 +2,7 @@
 
 mod dispatch;
 mod entry;
+mod iso;
 mod list;
 mod notify;
 mod plan;
@@ -11,6 +12,7 @@ mod shelf;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod tool;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +26,7 @@ pub use list::{Inbox, NotificationFilter, NotificationPage};
 pub use notify::Notified;
 pub use policy::{Delivery, DeliveryAction, DeliveryTime, NotificationPolicy};
 pub use record::{NotificationRecord, NotificationStatus};
+pub use tool::inbox_tool;
 
 use super::notification::MAX_NOTIFICATION_PAYLOAD;
 use crate::message::Extra;

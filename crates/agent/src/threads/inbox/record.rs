@@ -1,8 +1,10 @@
 //! Records of an inbox, as the reference writes them.
 
 use bowline_events::{Text, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::iso;
 use crate::Data;
 use crate::message::Extra;
 use crate::threads::notification::{Notification, Priority};
@@ -10,7 +12,7 @@ use crate::threads::signal::{Signal, SignalKind};
 use crate::threads::thread::ThreadId;
 
 /// What has become of a notification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum NotificationStatus {
@@ -265,44 +267,4 @@ impl NotificationRecord {
 /// The JSON of texts and numbers, which cannot fail to be written.
 pub(super) fn written(value: &impl Serialize) -> Data {
     Data::of(value).unwrap_or_default()
-}
-
-/// Instants as ISO dates.
-mod iso {
-    use bowline_events::codec::date;
-    use bowline_events::{Text, Timestamp};
-    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
-
-    pub(super) fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&date::format_iso(at.as_millis()))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
-        let text = Text::deserialize(from)?;
-        let millis = date::parse_iso(&text);
-        let millis = millis.ok_or_else(|| D::Error::custom(format_args!("no date: {text}")))?;
-        Ok(Timestamp::from_millis(millis))
-    }
-
-    pub(super) mod option {
-        use super::{Deserialize, Deserializer, Serializer, Timestamp};
-
-        pub(in super::super) fn serialize<S: Serializer>(
-            at: &Option<Timestamp>,
-            to: S,
-        ) -> Result<S::Ok, S::Error> {
-            match at {
-                Some(at) => super::serialize(at, to),
-                None => to.serialize_none(),
-            }
-        }
-
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            from: D,
-        ) -> Result<Option<Timestamp>, D::Error> {
-            #[derive(Deserialize)]
-            struct Date(#[serde(with = "super")] Timestamp);
-            Ok(Option::<Date>::deserialize(from)?.map(|it| it.0))
-        }
-    }
 }

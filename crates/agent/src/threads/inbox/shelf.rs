@@ -225,9 +225,9 @@ impl Shelf {
         Ok((entries, next))
     }
 
-    /// The entries of a summary that is on its way.
-    pub(super) async fn of_summary(&self, thread: &ThreadId, summary: &Text) -> Result<Vec<Entry>> {
-        let query = Query::new(Filter::new().group(summary.clone())).limit(TOGETHER);
+    /// The entries of a summary that is on its way, or those that a call of the inbox tool has marked.
+    pub(super) async fn of_group(&self, thread: &ThreadId, group: &Text) -> Result<Vec<Entry>> {
+        let query = Query::new(Filter::new().group(group.clone())).limit(TOGETHER);
         Ok(self.list(thread, query).await?.0)
     }
 
