@@ -3,7 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use bowline_agent::threads::{Delivery, Notification, NotificationFilter, Priority};
+use bowline_agent::threads::{
+    Delivery, Notification, NotificationFilter, NotificationPolicy, Priority,
+};
 
 use crate::failures::{Mortal, reach};
 use crate::frail::frail;
@@ -39,6 +41,22 @@ async fn heard_once(process: &Process, reader: &mut Reader, texts: &[String], se
     }
 }
 
+/// A notification, what is to become of it, and what is heard of it then.
+fn news(n: usize) -> (Notification, Delivery, String) {
+    let text = format!("news-{n}.");
+    let (source, summary, delivery, said) = match n % 3 {
+        0 => ("s", text.as_str(), Delivery::deliver(), text.clone()),
+        1 => ("s", text.as_str(), Delivery::queue(), text.clone()),
+        _ => {
+            // Of a summary the contents count, and not what programs are told of it.
+            let said = format!("{text}: 1");
+            (text.as_str(), "?", Delivery::summarize(), said)
+        }
+    };
+    let news = Notification::new(source.to_owned(), "k", summary);
+    (news, delivery, said)
+}
+
 /// A process takes notifications and is killed somewhere on the way; what it has taken is told once by the other.
 async fn killed_after(steps: usize) {
     let world = World::new();
@@ -47,19 +65,9 @@ async fn killed_after(steps: usize) {
     let (process, note) = (Arc::clone(&mortal.process), Arc::clone(&taken));
     mortal.runtime.spawn(async move {
         for n in 0.. {
-            let text = format!("news-{n}.");
-            let (source, delivery) = match n % 3 {
-                0 => ("s".to_owned(), Delivery::deliver()),
-                1 => ("s".to_owned(), Delivery::queue()),
-                _ => (text.clone(), Delivery::summarize()),
-            };
-            let contents = match n % 3 {
-                2 => "?".to_owned(),
-                _ => text.clone(),
-            };
-            let news = Notification::new(source, "k", contents);
+            let (news, delivery, said) = news(n);
             tell_as(&process, news, delivery).await;
-            note.lock().unwrap().push(text);
+            note.lock().unwrap().push(said);
         }
     });
     reach(&taken, steps).await;
@@ -67,16 +75,7 @@ async fn killed_after(steps: usize) {
     let b = world.process().await;
     let mut reader = b.read().await;
     let taken = taken.lock().unwrap().clone();
-    // Of a summary the contents count, and not what programs are told of it.
-    let said: Vec<String> = taken
-        .iter()
-        .enumerate()
-        .map(|(n, text)| match n % 3 {
-            2 => format!("{text}: 1"),
-            _ => text.clone(),
-        })
-        .collect();
-    heard_once(&b, &mut reader, &said, steps).await;
+    heard_once(&b, &mut reader, &taken, steps).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -106,17 +105,19 @@ async fn sent_again_and_again(seed: u64) {
     let processes = [world.process().await, world.process().await];
     let mut reader = processes[0].read().await;
     store.healed.store(false, Ordering::SeqCst);
-    let texts: Vec<String> = (0..8).map(|n| format!("news-{n}.")).collect();
-    for (n, text) in texts.iter().enumerate() {
-        let news = Notification::new("s", "k", text.as_str()).priority(Priority::Urgent);
+    let mut texts = Vec::new();
+    for n in 0..9 {
+        let (news, delivery, said) = news(n);
+        let policy = NotificationPolicy::new().otherwise(delivery);
         let threads = &processes[n % 2].threads;
         while threads
-            .send_notification(AGENT, thread(), news.clone())
+            .send_notification_with(AGENT, thread(), news.clone(), &policy)
             .await
             .is_err()
         {
             tokio::task::yield_now().await;
         }
+        texts.push(said);
     }
     store.healed.store(true, Ordering::SeqCst);
     let seed = usize::try_from(seed).unwrap();
