@@ -1,7 +1,8 @@
 //! Conversations in which agents are at work: one run at a time, signals that reach it, and one stream over all runs.
 //!
-//! [`Threads`] gives signals to threads and looks after them; a [`Signal`] is what is said. The records that travel are
-//! [`ThreadRecord`]s, as programs of the reference write and read them.
+//! [`Threads`] gives signals to threads and looks after them; a [`Signal`] is what is said. What happens elsewhere is a
+//! [`Notification`] in the [`Inbox`] of a thread until it is told. The records that travel are [`ThreadRecord`]s, as programs of the
+//! reference write and read them.
 
 mod abort;
 mod advance;

@@ -112,9 +112,10 @@ async fn what_is_put_off_is_told_once_by_one_of_two_processes_on_every_store() {
 async fn what_nobody_can_deliver_is_in_nobodys_way() {
     let world = World::new();
     let a = world.process().await;
-    let wait = Duration::from_millis(1500);
+    let wait = Duration::from_secs(3);
     let policy = NotificationPolicy::new().otherwise(Delivery::defer(wait));
-    for _ in 0..250 {
+    // More than are looked at together.
+    for _ in 0..120 {
         let news = ship(Priority::Low);
         let kept = a
             .threads
@@ -127,7 +128,7 @@ async fn what_nobody_can_deliver_is_in_nobodys_way() {
         .agent(a.agent.clone())
         .lease(Duration::from_millis(600))
         .start();
-    let policy = NotificationPolicy::new().otherwise(Delivery::defer(wait * 2));
+    let policy = NotificationPolicy::new().otherwise(Delivery::defer(wait));
     let own = threads.send_notification_with(AGENT, thread(), ship(Priority::Low), &policy);
     let own = own.await.unwrap().record;
     let delivered = |it: &NotificationRecord| it.status == NotificationStatus::Delivered;
@@ -149,12 +150,12 @@ async fn what_was_dealt_with_is_not_told() {
         let delivery = Delivery::defer(Duration::from_millis(millis));
         (news, delivery)
     };
-    let (news, delivery) = later("nobody", 700);
+    let (news, delivery) = later("nobody", 2000);
     let first = tell_as(&a, news, delivery).await.record;
     let inbox = b.threads.inbox(thread());
     let marked = inbox.mark(&first.id, NotificationStatus::Dismissed).await;
     assert!(marked.unwrap().dismissed_at.is_some());
-    let (news, delivery) = later("somebody", 800);
+    let (news, delivery) = later("somebody", 2100);
     tell_as(&a, news, delivery).await;
     let (said, _) = reader.said().await;
     assert!(said.contains("somebody"), "{said}");

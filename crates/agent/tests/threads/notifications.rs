@@ -137,7 +137,7 @@ async fn several_sources_are_one_summary() {
     let world = World::new();
     let (a, _b) = (world.process().await, world.process().await);
     let mut reader = a.read().await;
-    let at = bowline_events::Timestamp::now().as_millis() + 1500;
+    let at = bowline_events::Timestamp::now().as_millis() + 2000;
     let at = bowline_events::Timestamp::from_millis(at);
     let mut ids = Vec::new();
     for source in ["slack", "github", "slack"] {

@@ -113,7 +113,7 @@ impl Entry {
         self.progress.own_turn = delivery.action() == DeliveryAction::Queue;
         match delivery.action() {
             DeliveryAction::Deliver | DeliveryAction::Queue => {
-                record.deliver_at = deliver_at;
+                record.deliver_at = Some(now);
                 record.summary_at = None;
                 self.claim(now, until);
             }

@@ -33,7 +33,8 @@ pub struct Notified {
 impl Threads {
     /// Says that something has happened elsewhere: it is put into the inbox of the thread, and what becomes of it there is what the
     /// [policy of this process](crate::threads::ThreadsBuilder::notifications) says. When this returns it is in the store, and what is
-    /// to be delivered will be, once, by some process that has the agent.
+    /// to be delivered will be, once, by some process that has the agent. If its future is dropped, it was taken or was not; what was
+    /// taken is delivered.
     ///
     /// One whose id is in the inbox is not taken again. One that has a [key](Notification::dedupe_key) in common with one that is
     /// pending is joined to it: sent again with the same id, it is joined again.

@@ -18,7 +18,9 @@ use crate::threads::thread::ThreadId;
 use crate::tool::{ToolContext, ToolError, tool};
 use call::Call;
 
-const DESCRIPTION: &str = "The notification inbox of this conversation. list returns what is unread, or what has the given status; search looks through everything, also what is old; both mark what they return as seen. read has the full notifications delivered to you, for example after a summary. markSeen, dismiss and archive say that one is dealt with.";
+const DESCRIPTION: &str = "The notification inbox of this conversation. list returns what is unread, or what has the given \
+    status; search looks through everything, also what is old; both mark what they return as seen. read has the full notifications \
+    delivered to you, for example after a summary. markSeen, dismiss and archive say that one is dealt with.";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
