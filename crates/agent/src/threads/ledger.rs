@@ -172,7 +172,8 @@ impl Ledger {
     }
 }
 
-fn key_of(thread: &ThreadId) -> Result<Text> {
+/// The thread, as keys of the store name it.
+pub(super) fn key_of(thread: &ThreadId) -> Result<Text> {
     let key = Topic::encode_component(&thread.key());
     if key.len() > MAX_KEY {
         let message = format!(
@@ -194,7 +195,7 @@ fn read(record: &Record) -> Result<ThreadState> {
     })
 }
 
-fn failed(operation: &'static str, thread: &Text, error: bowline_store::Error) -> Error {
+pub(super) fn failed(operation: &'static str, thread: &Text, error: bowline_store::Error) -> Error {
     Error::new(ErrorKind::Store, operation, error.to_string())
         .with_subject(thread.clone())
         .with_source(error)

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use bowline_events::Text;
+
 use super::runtime::{Handle, Threads};
+use super::thread::ThreadId;
 use crate::{Error, ErrorKind, Result};
 
 /// The threads that an agent was given to.
@@ -15,6 +18,7 @@ impl Membership {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Those of the agent from now on.
     pub(super) fn join(&self, threads: &Threads) {
         *self.lock() = Some(Arc::downgrade(&threads.0));
     }
@@ -36,6 +40,52 @@ impl Membership {
             }
         }
     }
+}
+
+/// All threads of this process. Tools are made before threads are, and are told nothing but the run in which they are called.
+static ALL: Mutex<Vec<Weak<Handle>>> = Mutex::new(Vec::new());
+
+/// Lets tools find these threads.
+pub(super) fn register(threads: &Threads) {
+    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|it| it.strong_count() > 0);
+    all.push(Arc::downgrade(&threads.0));
+}
+
+/// The threads in which this run of the agent is at work: of those that share a store, any.
+///
+/// # Errors
+/// `NotFound` when there are none in this process, `Store`.
+pub(super) async fn at_work(agent: &Text, thread: &ThreadId, run: &Text) -> Result<Threads> {
+    let all = {
+        let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.clone()
+    };
+    let mut failure = None;
+    for threads in all.iter().filter_map(Weak::upgrade).map(Threads) {
+        let shared = threads.shared();
+        if shared.check_open("find threads").is_err() || !shared.agents.contains_key(agent) {
+            continue;
+        }
+        match shared.ledger.load(thread).await {
+            Ok(loaded)
+                if loaded
+                    .state
+                    .active
+                    .as_ref()
+                    .is_some_and(|it| it.run == *run) =>
+            {
+                return Ok(threads);
+            }
+            Ok(_) => {}
+            // Those of another store may be the right ones.
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.unwrap_or_else(|| {
+        let message = "the run is at work in no threads of this process; give the agent to `Threads::builder`, or to an application";
+        Error::new(ErrorKind::NotFound, "find threads", message).with_subject(run.clone())
+    }))
 }
 
 impl fmt::Debug for Membership {

@@ -1,12 +1,14 @@
 //! Conversations in which agents are at work: one run at a time, signals that reach it, and one stream over all runs.
 //!
-//! [`Threads`] gives signals to threads and looks after them; a [`Signal`] is what is said. The records that travel are
-//! [`ThreadRecord`]s, as programs of the reference write and read them.
+//! [`Threads`] gives signals to threads and looks after them; a [`Signal`] is what is said. What happens elsewhere is a
+//! [`Notification`] in the [`Inbox`] of a thread until it is told. The records that travel are [`ThreadRecord`]s, as programs of the
+//! reference write and read them.
 
 mod abort;
 mod advance;
 mod entry;
 mod foreign;
+mod inbox;
 mod keep;
 mod keeper;
 mod lease;
@@ -32,8 +34,16 @@ mod timeline;
 mod tracking;
 
 pub(crate) use entry::Entry;
+pub use inbox::{
+    Delivery, DeliveryAction, DeliveryTime, Inbox, MAX_PENDING, NOTIFICATION_RETENTION,
+    NotificationFilter, NotificationPage, NotificationPolicy, NotificationRecord,
+    NotificationStatus, Notified, inbox_tool,
+};
 pub(crate) use membership::Membership;
-pub use notification::{Notification, NotificationPolicy, Priority};
+pub use notification::{
+    MAX_NOTIFICATION_ID, MAX_NOTIFICATION_NAME, MAX_NOTIFICATION_PAYLOAD, MAX_NOTIFICATION_SUMMARY,
+    Notification, Priority,
+};
 pub use options::{Accepted, IfActive, IfIdle, QueueOptions, SendOptions};
 pub use presence::{
     Advertisement, IdleAccepted, IdleRejected, MAX_PEER, MAX_PEERS, OWNER_ACCEPTANCE,

@@ -10,8 +10,10 @@ use bowline_store::Store;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
+use super::inbox::{self, Inboxes, NOTIFICATION_RETENTION, NotificationPolicy};
 use super::lease::Leases;
 use super::ledger::Ledger;
+use super::membership;
 use super::presence::Presence;
 use super::record::ThreadRecord;
 use super::sweep;
@@ -96,6 +98,7 @@ pub(super) struct Shared {
     /// Something waits for a run of another program.
     pub(super) stir: Notify,
     pub(super) presence: Presence,
+    pub(super) inboxes: Inboxes,
     tasks: Mutex<Tasks>,
     /// How runs of other programs are told, as far as this process reads of them.
     streams: Mutex<HashMap<Text, Text>>,
@@ -119,6 +122,8 @@ pub struct ThreadsBuilder {
     agents: HashMap<Text, AgentHandle>,
     ttl: Duration,
     presence: Presence,
+    notifications: NotificationPolicy,
+    retention: Duration,
 }
 
 impl ThreadsBuilder {
@@ -156,6 +161,20 @@ impl ThreadsBuilder {
         self
     }
 
+    /// What becomes of notifications that this process [sends](Threads::send_notification), and how the runs are that those wake which
+    /// it delivers later. Whoever sends one is told what is wrong with the options of its runs.
+    pub fn notifications(mut self, policy: NotificationPolicy) -> Self {
+        self.notifications = policy;
+        self
+    }
+
+    /// How long notifications that are done with are kept; [`NOTIFICATION_RETENTION`] unless set. It counts for what this process
+    /// does with them.
+    pub fn notification_retention(mut self, retention: Duration) -> Self {
+        self.retention = retention;
+        self
+    }
+
     /// Begins to look after threads, on the Tokio runtime in which it is called.
     ///
     /// # Panics
@@ -166,6 +185,7 @@ impl ThreadsBuilder {
         let shared = Arc::new_cyclic(|this| Shared {
             this: Weak::clone(this),
             ledger: Ledger::new(Arc::clone(&self.store), self.ttl),
+            inboxes: Inboxes::new(Arc::clone(&self.store), self.notifications, self.retention),
             store: self.store,
             bus: self.bus,
             leases: Leases {
@@ -183,7 +203,9 @@ impl ThreadsBuilder {
             streams: Mutex::default(),
         });
         shared.spawn("sweep".into(), sweep::run(Arc::downgrade(&shared)));
+        shared.spawn("inboxes".into(), inbox::run(Arc::downgrade(&shared)));
         let threads = Threads(Arc::new(Handle { shared }));
+        membership::register(&threads);
         for agent in threads.shared().agents.values() {
             agent.membership().join(&threads);
         }
@@ -201,6 +223,8 @@ impl Threads {
             agents: HashMap::new(),
             ttl: LEASE,
             presence: Presence::default(),
+            notifications: NotificationPolicy::default(),
+            retention: NOTIFICATION_RETENTION,
         }
     }
 

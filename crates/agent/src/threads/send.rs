@@ -153,7 +153,21 @@ impl Shared {
 
     /// Whether a run of another program is at work, if that matters.
     async fn is_foreign(&self, thread: &ThreadId, state: &ThreadState, wanted: &Wanted) -> bool {
-        if state.active.is_some() || !wanted.asks_for_others() {
+        wanted.asks_for_others() && self.is_with_others(thread, state).await
+    }
+
+    /// Whether the agent is at work in the thread, or a run of another program.
+    pub(super) async fn is_at_work(&self, agent: &Text, thread: &ThreadId) -> Result<bool> {
+        let state = self.ledger.load(thread).await?.state;
+        Ok(match &state.active {
+            Some(active) => active.agent == *agent,
+            None => self.is_with_others(thread, &state).await,
+        })
+    }
+
+    /// Whether a run of another program is at work.
+    async fn is_with_others(&self, thread: &ThreadId, state: &ThreadState) -> bool {
+        if state.active.is_some() {
             return false;
         }
         let owner = self.leases.owner(&thread.key()).await.flatten();

@@ -168,7 +168,7 @@ async fn a_run_whose_lease_is_lost_stops_and_what_it_did_not_read_waits() {
 }
 
 /// Lets a sender come so far that what is `taken`, and the way to the next one, are those of `steps`.
-async fn reach(taken: &Mutex<Vec<String>>, steps: usize) {
+pub(crate) async fn reach(taken: &Mutex<Vec<String>>, steps: usize) {
     while taken.lock().unwrap().len() < steps / 10 {
         tokio::task::yield_now().await;
     }

@@ -12,10 +12,10 @@ use crate::world::{AGENT, Process, Reader, World, thread};
 
 /// A store of which every few operations go wrong, as a seed says, until it is healed.
 #[derive(Debug)]
-struct Frail {
+pub(crate) struct Frail {
     inner: MemoryStore,
     dice: AtomicU64,
-    healed: AtomicBool,
+    pub(crate) healed: AtomicBool,
 }
 
 impl Frail {
@@ -71,7 +71,7 @@ impl StoreLayer for Frail {
 }
 
 /// A store that fails as `seed` says when it is no longer healed.
-fn frail(seed: u64) -> (Arc<Frail>, World) {
+pub(crate) fn frail(seed: u64) -> (Arc<Frail>, World) {
     let store = Arc::new(Frail {
         inner: MemoryStore::new(),
         dice: AtomicU64::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
