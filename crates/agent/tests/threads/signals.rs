@@ -172,6 +172,37 @@ async fn a_run_that_waits_for_somebody_blocks_signals_and_lets_messages_queue() 
     assert_eq!(reader.said().await.0, "heard later");
 }
 
+/// What was read is not given again, however the run ends that has read it.
+#[tokio::test]
+async fn what_a_run_has_read_ends_with_it() {
+    for ends in ["stopped at work", "stopped while it waits", "failed"] {
+        let world = World::new();
+        let a = world.process_with(5, ends == "stopped while it waits").await;
+        let mut reader = a.read().await;
+        a.send("work").await;
+        match ends {
+            "stopped at work" => {
+                world.until_working().await;
+                a.threads.abort(thread(), false).await.unwrap();
+            }
+            "stopped while it waits" => {
+                while reader.next().await.event != ThreadEvent::Suspended {}
+                a.threads.abort(thread(), false).await.unwrap();
+            }
+            _ => {
+                world.until_working().await;
+                a.send("fail").await;
+                world.gate.add_permits(1);
+            }
+        }
+        a.queue("afterwards").await;
+        let ended = reader.run().await.2;
+        assert_ne!(ended, ThreadEvent::Completed, "{ends}");
+        assert_eq!(reader.said().await.0, "heard afterwards", "{ends}");
+        assert_eq!(a.active().await, None, "{ends}");
+    }
+}
+
 #[tokio::test]
 async fn another_agent_has_its_turn_afterwards() {
     let world = World::new();

@@ -304,6 +304,11 @@ impl RunResult {
         self.0.machine.state()
     }
 
+    /// Its state, with what the steps of nested workflows have set that were under way when it ended.
+    pub fn state_under_way(&self) -> Data {
+        self.0.machine.state_under_way()
+    }
+
     /// The steps in the order of the definition, those of nested workflows as `outer.inner`.
     pub fn steps(&self) -> Vec<(String, StepResult)> {
         self.0.machine.steps()

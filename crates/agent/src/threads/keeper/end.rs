@@ -86,7 +86,7 @@ impl Shared {
             Ok(known) => {
                 let ended = known.result().await;
                 let ended = ended.map_err(|error| Error::engine("settle", error))?;
-                Some(mailbox::read_by(&ended.state())?)
+                Some(mailbox::read_by(&ended.state_under_way())?)
             }
             // It has ended long ago, and its mailbox is gone with it.
             Err(error) if error.kind() == bowline_workflow::ErrorKind::NotFound => None,
