@@ -177,7 +177,9 @@ async fn a_run_that_waits_for_somebody_blocks_signals_and_lets_messages_queue() 
 async fn what_a_run_has_read_ends_with_it() {
     for ends in ["stopped at work", "stopped while it waits", "failed"] {
         let world = World::new();
-        let a = world.process_with(5, ends == "stopped while it waits").await;
+        let a = world
+            .process_with(5, ends == "stopped while it waits")
+            .await;
         let mut reader = a.read().await;
         a.send("work").await;
         match ends {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bowline::agent::threads::{Accepted, ThreadEvent, ThreadId, ThreadStream};
+use bowline::agent::threads::{
+    Accepted, Delivery, Notification, NotificationPolicy, NotificationStatus, ThreadEvent,
+    ThreadId, ThreadStream,
+};
 use bowline::agent::{ErrorKind, RunOptions};
 use bowline::store::MemoryStore;
 use bowline::workflow::RunQuery;
@@ -165,4 +168,30 @@ async fn what_an_agent_with_a_store_of_its_own_does_is_there_and_nowhere_else() 
     assert_eq!(last.text(), "The port is open.");
     second.close().await.unwrap();
     store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_becomes_of_notifications_is_said_of_all_agents() {
+    let own = greeter("apart")
+        .durable()
+        .store(Arc::new(MemoryStore::new()));
+    let app = app()
+        .agent(greeter("shared"))
+        .agent(own)
+        .notifications(NotificationPolicy::new().of_source("noise", Delivery::discard()))
+        .notification_retention(Duration::ZERO);
+    let app = app.start().await.unwrap();
+    let thread = ThreadId::new("talk");
+    for id in ["shared", "apart"] {
+        let threads = app.agent(id).unwrap().threads().unwrap();
+        let news = Notification::new("noise", "hum", "It hums.");
+        let told = threads.send_notification(id, &thread, news).await.unwrap();
+        let record = told.record;
+        assert_eq!(record.status, NotificationStatus::Discarded, "{id}");
+        let inbox = threads.inbox(&thread);
+        while inbox.get(&record.id).await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    app.close().await.unwrap();
 }

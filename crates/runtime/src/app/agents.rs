@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bowline_agent::threads::{Threads, ThreadsBuilder};
+use bowline_agent::threads::{NotificationPolicy, Threads, ThreadsBuilder};
 use bowline_agent::{
     Agent, AgentHandle, AgentRuns, DurableAgent, DurableAgentBuilder, Error, ErrorKind, Memory,
     Result,
@@ -23,6 +24,14 @@ pub(super) struct Place<'a> {
     pub(super) below: &'a Arc<dyn PubSub>,
     pub(super) cache: Option<&'a Arc<dyn EventCache>>,
     pub(super) options: EngineOptions,
+    pub(super) notifications: NotificationOptions,
+}
+
+/// What is said of the inboxes of all threads.
+#[derive(Debug, Clone, Default)]
+pub(super) struct NotificationOptions {
+    pub(super) policy: Option<NotificationPolicy>,
+    pub(super) retention: Option<Duration>,
 }
 
 /// Agents that nobody works on yet.
@@ -123,16 +132,13 @@ impl Prepared<'_> {
             agents.all.push(agent.agent().clone());
             match apart {
                 None => shared.push(agent.on(engine)?),
-                Some(apart) => agents
-                    .apart
-                    .push(apart.start(&agent, self.place.options).await?),
+                Some(apart) => agents.apart.push(apart.start(&agent, &self.place).await?),
             }
         }
         if !shared.is_empty() {
-            let Place {
-                store, bus, below, ..
-            } = &self.place;
-            agents.threads = Some(threads(store, bus, below, shared));
+            let place = &self.place;
+            let on = (place.store, &place.bus, place.below);
+            agents.threads = Some(threads(on, &place.notifications, shared));
         }
         Ok(agents)
     }
@@ -142,15 +148,16 @@ impl Apart {
     async fn start(
         self,
         agent: &DurableAgent,
-        options: EngineOptions,
+        place: &Place<'_>,
     ) -> bowline_events::Result<Working> {
-        let mut engine = options.builder(&self.store, Arc::clone(&self.bus));
+        let mut engine = place.options.builder(&self.store, Arc::clone(&self.bus));
         if let Some(namespace) = self.namespace {
             engine = engine.namespace(namespace);
         }
         let engine = engine.workflow(agent.workflow()?).start().await?;
         let handle = agent.on(&engine)?;
-        let threads = threads(&self.store, &self.bus, &self.below, [handle]);
+        let on = (&self.store, &self.bus, &self.below);
+        let threads = threads(on, &place.notifications, [handle]);
         Ok(Working {
             engine,
             bus: self.bus,
@@ -159,14 +166,20 @@ impl Apart {
     }
 }
 
+/// Threads on a store, a bus, and the bus below its cache.
 fn threads(
-    store: &Arc<dyn Store>,
-    bus: &Arc<dyn PubSub>,
-    below: &Arc<dyn PubSub>,
+    (store, bus, below): (&Arc<dyn Store>, &Arc<dyn PubSub>, &Arc<dyn PubSub>),
+    notifications: &NotificationOptions,
     agents: impl IntoIterator<Item = AgentHandle>,
 ) -> Threads {
     let threads = Threads::builder(Arc::clone(store), Arc::clone(bus));
-    let threads = threads.thread_bus(Arc::clone(below));
+    let mut threads = threads.thread_bus(Arc::clone(below));
+    if let Some(policy) = &notifications.policy {
+        threads = threads.notifications(policy.clone());
+    }
+    if let Some(retention) = notifications.retention {
+        threads = threads.notification_retention(retention);
+    }
     let threads = agents.into_iter().fold(threads, ThreadsBuilder::agent);
     threads.start()
 }

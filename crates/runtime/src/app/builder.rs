@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "agent")]
-use bowline_agent::DurableAgentBuilder;
+use bowline_agent::{DurableAgentBuilder, threads::NotificationPolicy};
 use bowline_events::{CachingPubSub, Error, ErrorKind, EventCache, PubSub, Result};
 use bowline_store::{Store, StoreCache};
 use bowline_workflow::schedule::{Declared, Scheduler};
@@ -26,6 +26,8 @@ pub struct BowlineBuilder {
     workflows: Vec<Workflow>,
     #[cfg(feature = "agent")]
     agents: Vec<DurableAgentBuilder>,
+    #[cfg(feature = "agent")]
+    notifications: agents::NotificationOptions,
     schedules: Vec<Declared>,
     name: Option<String>,
     engine: EngineOptions,
@@ -151,6 +153,22 @@ impl BowlineBuilder {
         self
     }
 
+    /// What becomes of notifications in the threads of its agents; as
+    /// [`ThreadsBuilder::notifications`](bowline_agent::threads::ThreadsBuilder::notifications).
+    #[cfg(feature = "agent")]
+    pub fn notifications(mut self, policy: NotificationPolicy) -> Self {
+        self.notifications.policy = Some(policy);
+        self
+    }
+
+    /// How long notifications that are done with are kept; as
+    /// [`ThreadsBuilder::notification_retention`](bowline_agent::threads::ThreadsBuilder::notification_retention).
+    #[cfg(feature = "agent")]
+    pub fn notification_retention(mut self, retention: Duration) -> Self {
+        self.notifications.retention = Some(retention);
+        self
+    }
+
     /// A schedule that is to exist, as declared, while this application is deployed. Needs a [`name`](Self::name).
     pub fn schedule(mut self, schedule: Declared) -> Self {
         self.schedules.push(schedule);
@@ -256,6 +274,7 @@ impl BowlineBuilder {
                 below: &below,
                 cache: cache.as_ref(),
                 options: self.engine,
+                notifications: self.notifications,
             };
             let agents = place.prepare(&self.agents)?;
             for workflow in agents.workflows()? {
