@@ -137,8 +137,9 @@ impl Prepared<'_> {
         }
         if !shared.is_empty() {
             let place = &self.place;
-            let on = (place.store, &place.bus, place.below);
-            agents.threads = Some(threads(on, &place.notifications, shared));
+            let threads = Threads::builder(Arc::clone(place.store), Arc::clone(&place.bus));
+            let threads = threads.thread_bus(Arc::clone(place.below));
+            agents.threads = Some(place.notifications.start(threads, shared));
         }
         Ok(agents)
     }
@@ -156,8 +157,8 @@ impl Apart {
         }
         let engine = engine.workflow(agent.workflow()?).start().await?;
         let handle = agent.on(&engine)?;
-        let on = (&self.store, &self.bus, &self.below);
-        let threads = threads(on, &place.notifications, [handle]);
+        let threads = Threads::builder(self.store, Arc::clone(&self.bus)).thread_bus(self.below);
+        let threads = place.notifications.start(threads, [handle]);
         Ok(Working {
             engine,
             bus: self.bus,
@@ -166,22 +167,22 @@ impl Apart {
     }
 }
 
-/// Threads on a store, a bus, and the bus below its cache.
-fn threads(
-    (store, bus, below): (&Arc<dyn Store>, &Arc<dyn PubSub>, &Arc<dyn PubSub>),
-    notifications: &NotificationOptions,
-    agents: impl IntoIterator<Item = AgentHandle>,
-) -> Threads {
-    let threads = Threads::builder(Arc::clone(store), Arc::clone(bus));
-    let mut threads = threads.thread_bus(Arc::clone(below));
-    if let Some(policy) = &notifications.policy {
-        threads = threads.notifications(policy.clone());
+impl NotificationOptions {
+    /// Threads with these options, of these agents.
+    fn start(
+        &self,
+        mut threads: ThreadsBuilder,
+        agents: impl IntoIterator<Item = AgentHandle>,
+    ) -> Threads {
+        if let Some(policy) = &self.policy {
+            threads = threads.notifications(policy.clone());
+        }
+        if let Some(retention) = self.retention {
+            threads = threads.notification_retention(retention);
+        }
+        let threads = agents.into_iter().fold(threads, ThreadsBuilder::agent);
+        threads.start()
     }
-    if let Some(retention) = notifications.retention {
-        threads = threads.notification_retention(retention);
-    }
-    let threads = agents.into_iter().fold(threads, ThreadsBuilder::agent);
-    threads.start()
 }
 
 impl Agents {
