@@ -31,11 +31,17 @@ async fn notifications_of_one_key_are_one_while_it_is_pending() {
     let processes = [world.process().await, world.process().await];
     let keep = async |n: usize, source: &str| {
         let news = Notification::new(source.to_owned(), "ci", format!("Red {n}"));
-        let news = news.dedupe_key("main");
+        let news = news.with_id(format!("{source}-{n}")).dedupe_key("main");
         tell_as(&processes[n % 2], news, Delivery::persist()).await
     };
     join_all((0..20).map(|n| keep(n, "github"))).await;
     keep(1, "gitlab").await;
+    // Whoever sends one again that was taken changes nothing.
+    for n in 0..20 {
+        let again = keep(n, "github").await;
+        assert_eq!(again.accepted, Some(Accepted::Before));
+        assert_eq!(again.record.coalesced_count, 20);
+    }
     let all = list(&processes[0], NotificationFilter::new()).await;
     let mut counts: Vec<(&str, u32)> = all
         .iter()
@@ -49,7 +55,7 @@ async fn notifications_of_one_key_are_one_while_it_is_pending() {
         let marked = inbox.mark(&record.id, NotificationStatus::Seen).await;
         assert!(marked.unwrap().seen_at.is_some());
     }
-    assert_eq!(keep(2, "github").await.record.coalesced_count, 1);
+    assert_eq!(keep(20, "github").await.record.coalesced_count, 1);
     // The keys of another agent are other keys.
     let policy = NotificationPolicy::new().otherwise(Delivery::persist());
     let news = Notification::new("github", "ci", "Red").dedupe_key("main");

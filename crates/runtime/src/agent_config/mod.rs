@@ -64,6 +64,8 @@ pub struct AgentConfig {
     pub model_silence: Option<Duration>,
     /// Who works on its runs.
     pub strategy: AgentStrategy,
+    /// Whether it has the tool `notification-inbox` for the inbox of its threads.
+    pub inbox: Option<bool>,
     /// How the model is to answer.
     pub settings: AgentModelSettings,
     /// The servers of its tools.

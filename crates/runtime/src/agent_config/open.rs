@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bowline_agent::model::{ChatModel, ModelSettings};
+use bowline_agent::threads::inbox_tool;
 use bowline_agent::{Agent, DurableAgentBuilder, Strategy, Tool};
 use bowline_events::{Error, ErrorKind, Result};
 
@@ -57,6 +58,9 @@ impl AgentConfig {
             };
         }
         set!(max_steps, tool_concurrency, require_approval, model_silence);
+        if self.inbox == Some(true) {
+            agent = agent.tool(inbox_tool());
+        }
         for server in &self.mcp {
             agent = agent.tools(tools(server).await?);
         }
@@ -200,6 +204,22 @@ mod tests {
                 agent.contains(&format!("strategy: {strategy}")),
                 "{line:?}: {agent}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn an_agent_has_an_inbox_where_the_file_says_so() {
+        for (line, has) in [
+            ("", false),
+            ("inbox = false", false),
+            ("inbox = true", true),
+        ] {
+            let model = "{ name = \"m\", base_url = \"http://localhost:1/v1\" }";
+            let text = format!("[agents.a]\nmodel = {model}\n{line}\n");
+            let file = FileConfig::parse(&text).unwrap();
+            let agent = file.agents["a"].open("a").await.unwrap();
+            let tool = agent.agent().tool("notification-inbox");
+            assert_eq!(tool.is_some(), has, "{line:?}");
         }
     }
 }

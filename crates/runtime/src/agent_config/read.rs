@@ -8,7 +8,7 @@ use super::{
     AgentConfig, AgentConfigs, AgentModelSettings, AgentStrategy, McpConfig, McpPlace, ModelConfig,
 };
 
-const AGENT: [&str; 11] = [
+const AGENT: [&str; 12] = [
     "name",
     "description",
     "instructions",
@@ -18,6 +18,7 @@ const AGENT: [&str; 11] = [
     "require_approval",
     "model_silence",
     "strategy",
+    "inbox",
     "settings",
     "mcp",
 ];
@@ -72,6 +73,7 @@ fn agent(path: String, value: Value) -> Read<AgentConfig> {
         require_approval: fields.switch("require_approval")?,
         model_silence: fields.duration("model_silence")?,
         strategy: strategy(&mut fields)?,
+        inbox: fields.switch("inbox")?,
         settings: settings(&mut fields)?,
         mcp: servers(&mut fields)?,
     })
@@ -260,6 +262,7 @@ mod tests {
             require_approval = true
             model_silence = "90s"
             strategy = "evented"
+            inbox = true
 
             [agents.a.settings]
             temperature = 1
@@ -293,6 +296,7 @@ mod tests {
         assert_eq!(agent.require_approval, Some(true));
         assert_eq!(agent.model_silence, Some(Duration::from_secs(90)));
         assert_eq!(agent.strategy, AgentStrategy::Evented);
+        assert_eq!(agent.inbox, Some(true));
         let settings = &agent.settings;
         assert_eq!(
             (settings.temperature, settings.top_p),

@@ -13,6 +13,7 @@
 //! - A delivery of which it is certain that nothing of it waits any more ends its generation, too: the next attempt is another
 //!   signal, and not one that the thread takes for heard.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bowline_events::{Text, Timestamp};
@@ -27,6 +28,8 @@ use crate::threads::signal::Signal;
 
 /// Deliveries that fail before it is given up.
 pub(super) const MAX_ATTEMPTS: u32 = 5;
+/// Ids of notifications that were joined to an entry which are remembered.
+pub(super) const JOINED: usize = 64;
 /// Bytes of the error that is kept.
 const MAX_ERROR: usize = 1024;
 
@@ -52,6 +55,9 @@ pub(super) struct Progress {
     /// The summary with which it is on its way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) summary: Option<Text>,
+    /// The last notifications that were joined to it.
+    #[serde(skip_serializing_if = "VecDeque::is_empty")]
+    joined: VecDeque<Text>,
     /// Its signal has a run of its own.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) own_turn: bool,
@@ -99,9 +105,17 @@ impl Entry {
             record.metadata = Some(known.to_data());
         }
         record.coalesced_count = record.coalesced_count.saturating_add(1);
+        let joined = &mut self.progress.joined;
+        joined.truncate(JOINED - 1);
+        joined.push_front(notification.id);
         record.updated_at = now;
         self.end_generation();
         self.progress.not_before = None;
+    }
+
+    /// Whether the notification `id` was joined to it.
+    pub(super) fn has_joined(&self, id: &Text) -> bool {
+        self.progress.joined.contains(id)
     }
 
     /// Does what is decided, as far as that is a matter of the record. What is to be delivered is claimed until `until`.

@@ -23,7 +23,7 @@ use crate::{Error, ErrorKind, Result, RunOptions};
 pub struct Notified {
     /// The record in the inbox, which may be that of an earlier notification that it was joined to.
     pub record: NotificationRecord,
-    /// What was decided. `None` when the inbox had one of this id; nothing changes then.
+    /// What was decided. `None` when the inbox had one of this id, by itself or joined to another; nothing changes then.
     pub delivery: Option<Delivery>,
     /// What became of its signal, if one was given at once and nothing failed: what was [blocked](Accepted::Blocked), and what failed
     /// as the record says, is tried again. `Before` when the inbox had one of this id.
@@ -37,7 +37,7 @@ impl Threads {
     /// taken is delivered.
     ///
     /// One whose id is in the inbox is not taken again. One that has a [key](Notification::dedupe_key) in common with one that is
-    /// pending is joined to it: sent again with the same id, it is joined again.
+    /// pending is joined to it, once: the last 64 ids that were are remembered while it is pending.
     ///
     /// # Errors
     /// `NotFound` for an agent that this process does not have, `InvalidInput` and `TooLarge` for what cannot be kept, `TooLarge` also
@@ -162,6 +162,9 @@ impl Shared {
         let Some(mut entry) = there.pop().filter(|it| it.record.is_pending()) else {
             return Ok(Found::Changed);
         };
+        if entry.has_joined(&notification.id) {
+            return Ok(Found::There(Box::new(entry)));
+        }
         entry.join(notification.clone(), now);
         let record = &entry.record;
         let (payload, metadata) = (record.payload.as_ref(), record.metadata.as_ref());
