@@ -374,3 +374,31 @@ fn what_cannot_be_is_refused_in_one_line_that_helps() {
     refused(&nowhere, 1, &["no store"]);
     assert!(!office.scratch.join("none.db").exists());
 }
+
+#[test]
+fn what_is_due_at_once_is_told_before_the_command_ends() {
+    let office = Office::new();
+    let notify = |id: &str, options: &[&str]| {
+        let what = ["notify", "pilot", "Lunch", "--kind", "meal", "--id", id];
+        let args = [&what[..], &["--source", "galley"], &THREAD, options];
+        office.json(&args.concat()).remove(0)
+    };
+    let is_told = |record: &Value| record.get("summaryAt").is_none();
+    for (id, options, status) in [
+        ("a", &["--priority", "low"][..], "pending"),
+        ("b", &["--at", "2001-01-01"], "delivered"),
+        // By now there is a run that a summary can go to.
+        ("c", &["--priority", "high"], "pending"),
+    ] {
+        let sent = notify(id, options);
+        assert_eq!(sent["status"], status, "{sent}");
+        assert!(is_told(&sent), "{sent}");
+        let kept = office.inbox(&["show", id]).remove(0);
+        assert_eq!((&kept["status"], is_told(&kept)), (&json!(status), true));
+    }
+    // In a summary that there was, and in full by a signal that there was.
+    for (id, signal) in [("a", "summarySignalId"), ("b", "deliveredSignalId")] {
+        let kept = office.inbox(&["show", id]).remove(0);
+        assert!(kept[signal].is_string(), "{kept}");
+    }
+}

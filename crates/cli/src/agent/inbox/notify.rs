@@ -1,10 +1,14 @@
 //! `bowline agent notify`.
 
+use std::time::Duration;
+
 use bowline_agent::Data;
 use bowline_agent::threads::{
-    Delivery, DeliveryAction, Notification, NotificationPolicy, NotificationRecord, Notified,
+    Delivery, DeliveryAction, Inbox, Notification, NotificationPolicy, NotificationRecord, Notified,
 };
+use bowline_events::Timestamp;
 use serde::Serialize;
+use tokio::time::{sleep, timeout};
 
 use super::args::NotifyArgs;
 use crate::agent::place::{Place, settings};
@@ -17,6 +21,11 @@ use crate::outcome::{Failure, Outcome};
 use crate::output;
 use crate::runs::data;
 use crate::time::iso;
+
+/// How long what is due at once may take to be told by this process.
+const TELL_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked at whether it was.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A notification and what became of it, in JSON.
 #[derive(Serialize)]
@@ -57,20 +66,53 @@ async fn send(
     let threads = place.app.threads()?;
     let (thread, notification) = (args.thread.id(), notification(args, payload));
     let defer = args.at.map(Delivery::defer);
-    let sent = match defer.or_else(|| args.wait.map(Delivery::defer)) {
+    let mut notified = match defer.or_else(|| args.wait.map(Delivery::defer)) {
         Some(defer) => {
             let policy = NotificationPolicy::new().otherwise(defer);
             threads
                 .send_notification_with(&args.agent, &thread, notification, &policy)
-                .await
+                .await?
         }
         None => {
             threads
                 .send_notification(&args.agent, &thread, notification)
-                .await
+                .await?
         }
     };
-    Ok(sent?)
+    if is_due(&notified, Timestamp::now()) {
+        let inbox = threads.inbox(&thread);
+        // It was taken, whatever can be seen of it now.
+        let settled = timeout(TELL_WITHIN, settled(&inbox, &notified.record)).await;
+        if let Ok(Ok(Some(record))) = settled {
+            notified.record = record;
+        }
+    }
+    Ok(notified)
+}
+
+/// Whether this process tells it now, but not in the call that took it.
+fn is_due(notified: &Notified, now: Timestamp) -> bool {
+    let record = &notified.record;
+    let due = match notified.delivery.as_ref().map(Delivery::action) {
+        Some(DeliveryAction::Summarize) => record.summary_at,
+        Some(DeliveryAction::Defer) => record.deliver_at,
+        _ => None,
+    };
+    due.is_some_and(|at| at <= now)
+}
+
+/// The record after what is due was told or put off. Whoever ended before would leave it to others, after the time of a lease.
+async fn settled(
+    inbox: &Inbox,
+    before: &NotificationRecord,
+) -> bowline_agent::Result<Option<NotificationRecord>> {
+    loop {
+        let record = inbox.get(&before.id).await?;
+        if record.as_ref().map(|it| it.updated_at) != Some(before.updated_at) {
+            return Ok(record);
+        }
+        sleep(LOOK_EVERY).await;
+    }
 }
 
 fn notification(args: &NotifyArgs, payload: Option<Data>) -> Notification {
