@@ -1,6 +1,7 @@
 //! Instants and durations, as people write and read them.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use bowline_events::Timestamp;
 use bowline_events::codec::date::format_iso;
@@ -31,21 +32,40 @@ impl FromStr for When {
         let wrong = || {
             "write an age such as 90s, 15m, 2h or 7d, a date such as 2026-05-01, or an instant such as 2026-05-01T12:00:00Z; without a zone it is UTC".to_owned()
         };
-        if let Some(age) = age(text) {
-            return Ok(Self::Ago(age));
+        match span(text) {
+            Some(age) => Ok(Self::Ago(age)),
+            None => moment(text).map(Self::At).ok_or_else(wrong),
         }
-        if let Ok(instant) = text.parse::<jiff::Timestamp>() {
-            return Ok(Self::At(Timestamp::from_millis(instant.as_millisecond())));
-        }
-        let local: jiff::civil::DateTime = text.parse().map_err(|_| wrong())?;
-        let instant = local.to_zoned(TimeZone::UTC).map_err(|_| wrong())?;
-        let millis = instant.timestamp().as_millisecond();
-        Ok(Self::At(Timestamp::from_millis(millis)))
     }
 }
 
+/// The instant of a date, or of a date with a time.
+pub(crate) fn instant(text: &str) -> Result<Timestamp, String> {
+    moment(text).ok_or_else(|| {
+        "write a date such as 2026-05-01, or an instant such as 2026-05-01T12:00:00Z; without a zone it is UTC".to_owned()
+    })
+}
+
+/// A time to wait: `90s`, `15m`, `2h` or `7d`.
+pub(crate) fn wait(text: &str) -> Result<Duration, String> {
+    const LONGEST: Duration = Duration::from_secs(36_500 * 86_400);
+    let wait = span(text).and_then(|millis| u64::try_from(millis).ok());
+    wait.map(Duration::from_millis)
+        .filter(|wait| *wait <= LONGEST)
+        .ok_or_else(|| "write a time such as 90s, 15m, 2h or 7d, up to 36500d".to_owned())
+}
+
+fn moment(text: &str) -> Option<Timestamp> {
+    if let Ok(instant) = text.parse::<jiff::Timestamp>() {
+        return Some(Timestamp::from_millis(instant.as_millisecond()));
+    }
+    let local: jiff::civil::DateTime = text.parse().ok()?;
+    let instant = local.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    Some(Timestamp::from_millis(instant.as_millisecond()))
+}
+
 /// The milliseconds of `90s`, `15m`, `2h` or `7d`.
-fn age(text: &str) -> Option<i64> {
+fn span(text: &str) -> Option<i64> {
     let unit = text.chars().last()?;
     let count: u32 = text.strip_suffix(unit)?.parse().ok()?;
     let seconds = match unit {
@@ -136,6 +156,19 @@ mod tests {
             assert_eq!(text.parse::<When>().map_err(|_| ()), expected, "{text}");
         }
         assert_eq!(When::Ago(i64::MAX).from(at(-2)), at(i64::MIN));
+    }
+
+    #[test]
+    fn instants_and_waits_are_not_mixed_up() {
+        assert_eq!(instant("1970-01-02"), Ok(at(86_400_000)));
+        for wrong in ["2h", "", "tomorrow", "2026-02-30"] {
+            assert!(instant(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(wait("15m"), Ok(Duration::from_secs(900)));
+        assert!(wait("36500d").is_ok());
+        for wrong in ["36501d", "4294967295d", "2026-05-01", "5", "-5m"] {
+            assert!(wait(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

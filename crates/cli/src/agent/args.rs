@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use bowline_agent::threads::ThreadId;
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::inbox::{InboxArgs, NotifyArgs};
 use crate::args::{Seconds, StoreArgs};
 use crate::runs::FilterArgs;
 
@@ -112,6 +114,8 @@ pub(crate) enum AgentCommand {
     Resume(ResumeArgs),
     Abort(AbortArgs),
     Signal(SignalArgs),
+    Notify(NotifyArgs),
+    Inbox(InboxArgs),
     List(ListArgs),
     Runs(AgentRunsArgs),
 }
@@ -222,12 +226,8 @@ pub(crate) struct SignalArgs {
     pub(crate) message: String,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
-    /// The conversation
-    #[arg(long, value_name = "ID")]
-    pub(crate) thread: String,
-    /// Whom the conversation is with
-    #[arg(long, value_name = "ID")]
-    pub(crate) resource: Option<String>,
+    #[command(flatten)]
+    pub(crate) thread: ThreadArgs,
     /// To be answered by a run of its own, when those before have ended
     #[arg(long, conflicts_with_all = ["if_active", "if_idle", "require_owner"])]
     pub(crate) queue: bool,
@@ -240,6 +240,27 @@ pub(crate) struct SignalArgs {
     /// Wake the agent only where a process has claimed the conversation
     #[arg(long)]
     pub(crate) require_owner: bool,
+}
+
+/// Which conversation is meant.
+#[derive(Debug, Args)]
+pub(crate) struct ThreadArgs {
+    /// The conversation
+    #[arg(long, value_name = "ID")]
+    pub(crate) thread: String,
+    /// Whom the conversation is with
+    #[arg(long, value_name = "ID")]
+    pub(crate) resource: Option<String>,
+}
+
+impl ThreadArgs {
+    pub(crate) fn id(&self) -> ThreadId {
+        let thread = ThreadId::new(self.thread.clone());
+        match &self.resource {
+            Some(resource) => thread.resource(resource.clone()),
+            None => thread,
+        }
+    }
 }
 
 /// What becomes of a signal when the agent is at work.

@@ -2,6 +2,7 @@
 
 mod args;
 mod follow;
+mod inbox;
 mod list;
 mod observe;
 mod place;
@@ -24,6 +25,8 @@ pub(crate) async fn run(args: AgentArgs) -> Result<Outcome, Failure> {
         AgentCommand::Resume(args) => steer::resume(args).await,
         AgentCommand::Abort(args) => steer::abort(args).await,
         AgentCommand::Signal(args) => Box::pin(signal::run(args)).await,
+        AgentCommand::Notify(args) => Box::pin(inbox::notify(args)).await,
+        AgentCommand::Inbox(args) => Box::pin(inbox::run(args)).await,
         AgentCommand::List(args) => list::agents(&args),
         AgentCommand::Runs(args) => list::runs(args).await,
     }

@@ -1,8 +1,6 @@
 //! `bowline agent signal`.
 
-use bowline_agent::threads::{
-    Accepted, IfActive, IfIdle, QueueOptions, SendOptions, Signal, ThreadId,
-};
+use bowline_agent::threads::{Accepted, IfActive, IfIdle, QueueOptions, SendOptions, Signal};
 use serde::Serialize;
 
 use super::args::{self, SignalArgs};
@@ -41,11 +39,7 @@ pub(super) async fn run(args: SignalArgs) -> Result<Outcome, Failure> {
 }
 
 async fn send(place: &Place, args: &SignalArgs) -> Result<Accepted, Failure> {
-    let thread = ThreadId::new(args.thread.clone());
-    let thread = match &args.resource {
-        Some(resource) => thread.resource(resource.clone()),
-        None => thread,
-    };
+    let thread = args.thread.id();
     let threads = place.app.threads()?;
     let signal = Signal::user(args.message.as_str());
     let sent = match args.queue {
@@ -81,8 +75,9 @@ fn options(args: &SignalArgs) -> SendOptions {
     }
 }
 
-fn print(args: &SignalArgs, accepted: &Accepted) -> Result<(), Failure> {
-    let (word, run) = match accepted {
+/// What became of a signal, in a word, and the run that it is about.
+pub(super) fn told(accepted: &Accepted) -> (&'static str, Option<&str>) {
+    match accepted {
         Accepted::Wake { run_id } => ("wake", Some(run_id)),
         Accepted::Deliver { run_id } => ("deliver", Some(run_id)),
         Accepted::Blocked { run_id } => ("blocked", Some(run_id)),
@@ -90,8 +85,11 @@ fn print(args: &SignalArgs, accepted: &Accepted) -> Result<(), Failure> {
         Accepted::Before => ("before", None),
         Accepted::Persist => ("persist", None),
         _ => ("discard", None),
-    };
-    let run = run.map(|run| run.as_str());
+    }
+}
+
+fn print(args: &SignalArgs, accepted: &Accepted) -> Result<(), Failure> {
+    let (word, run) = told(accepted);
     let mut text = Vec::new();
     if args.store.json {
         let line = Line {
