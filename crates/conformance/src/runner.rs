@@ -1,13 +1,14 @@
 //! A test program with one named test per clause.
 
 use std::process::ExitCode;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use libmimic::{Arguments, Completion, Failed, Trial};
 use tokio::runtime::Runtime;
 
 use crate::report::run_guarded;
+use crate::session::on_a_thread;
 use crate::{CLAUSES, Clause, ClauseResult, Fixture, Unmet};
 
 /// The whole of a `tests/conformance.rs` with `harness = false`: runs every clause on each of `fixtures`.
@@ -41,8 +42,8 @@ fn run(clause: &Clause, fixture: &dyn Fixture) -> Result<Completion, Failed> {
         .build()
         .map_err(|error| format!("the Tokio runtime does not start: {error}"))?;
     let outcome = runtime.block_on(run_guarded(clause, fixture));
-    let outcome = outcome.and_then(|()| end(runtime, fixture.deadline()));
-    match outcome {
+    let ended = end(runtime, fixture.deadline());
+    match outcome.and(ended) {
         Ok(()) => Ok(Completion::Completed),
         Err(unmet @ Unmet::NotApplicable(_)) => Ok(Completion::ignored_with(unmet)),
         Err(unmet @ Unmet::Violated(_)) => Err(unmet.into()),
@@ -51,13 +52,7 @@ fn run(clause: &Clause, fixture: &dyn Fixture) -> Result<Completion, Failed> {
 
 /// Shuts the runtime down, under what the clause has left behind.
 fn end(runtime: Runtime, deadline: Duration) -> ClauseResult {
-    let (tell, told) = mpsc::channel();
-    std::thread::spawn(move || {
-        drop(runtime);
-        // Nobody listens any more after the deadline.
-        let _ = tell.send(());
-    });
-    told.recv_timeout(deadline).map_err(|_| {
+    on_a_thread(deadline, || drop(runtime)).ok_or_else(|| {
         let message =
             format!("a task of the backend keeps the runtime from ending for {deadline:?}");
         Unmet::violated(message)

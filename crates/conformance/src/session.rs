@@ -1,7 +1,7 @@
 //! The tools that clauses are written with.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use bowline_events::{
@@ -197,6 +197,19 @@ pub(crate) async fn within<T>(
     tokio::time::timeout(deadline, future)
         .await
         .map_err(|_| Unmet::violated(format!("{what}: nothing happened for {deadline:?}")))
+}
+
+/// What `work` returns on a thread of its own, which is left behind when it takes longer than `deadline`. `None` also when it panics.
+pub(crate) fn on_a_thread<T: Send + 'static>(
+    deadline: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        // Nobody listens any more after the deadline.
+        let _ = tell.send(work());
+    });
+    told.recv_timeout(deadline).ok()
 }
 
 /// The outcome of `tasks`, which run in parallel where the runtime has several threads.

@@ -1,13 +1,13 @@
 //! A bus and the runtimes that use it.
 
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::{Capabilities, PubSub, PublishOptions, SubscribeOptions, Topic};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::seed::{Numbers, Seed};
-use crate::session::{Session, numbered, within};
+use crate::session::{Session, numbered, on_a_thread, within};
 use crate::{ClauseResult, Fixture, Participants, Unmet};
 
 const TOPIC: &str = "runtimes";
@@ -80,12 +80,10 @@ async fn end_in_the_midst(
         drop(runtime);
         Ok(())
     };
-    let (tell, told) = mpsc::channel();
-    std::thread::spawn(move || tell.send(guest()));
-    let ended = tokio::task::spawn_blocking(move || told.recv_timeout(deadline)).await;
+    let ended = tokio::task::spawn_blocking(move || on_a_thread(deadline, guest)).await;
     match ended {
-        Ok(Ok(Ok(()))) => Ok(()),
-        Ok(Ok(Err(error))) => Err(Unmet::violated(format!(
+        Ok(Some(Ok(()))) => Ok(()),
+        Ok(Some(Err(error))) => Err(Unmet::violated(format!(
             "the Tokio runtime does not start: {error}"
         ))),
         _ => Err(Unmet::violated(format!(
