@@ -1,12 +1,14 @@
 //! Looking into an inbox.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use bowline_events::{Text, Timestamp};
-use bowline_store::{Cursor, Filter, Query};
+use bowline_store::{Cursor, Filter, Query, Store};
 
+use super::NOTIFICATION_RETENTION;
 use super::record::{NotificationRecord, NotificationStatus};
-use super::shelf::TOGETHER;
+use super::shelf::{Shelf, TOGETHER};
 use crate::threads::notification::Priority;
 use crate::threads::runtime::Threads;
 use crate::threads::thread::ThreadId;
@@ -136,7 +138,7 @@ pub struct NotificationPage {
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Inbox {
-    threads: Threads,
+    shelf: Shelf,
     thread: ThreadId,
 }
 
@@ -144,13 +146,23 @@ impl Threads {
     /// The notifications of a thread.
     pub fn inbox(&self, thread: &ThreadId) -> Inbox {
         Inbox {
-            threads: self.clone(),
+            shelf: self.shared().inboxes.shelf.clone(),
             thread: thread.clone(),
         }
     }
 }
 
 impl Inbox {
+    /// The notifications of a thread in a store, for who has no [`Threads`]; those that it marks are kept for
+    /// [`NOTIFICATION_RETENTION`].
+    pub fn new(store: Arc<dyn Store>, thread: &ThreadId) -> Self {
+        let retention = NOTIFICATION_RETENTION;
+        Self {
+            shelf: Shelf { store, retention },
+            thread: thread.clone(),
+        }
+    }
+
     /// The thread.
     pub fn thread(&self) -> &ThreadId {
         &self.thread
@@ -161,7 +173,7 @@ impl Inbox {
     /// # Errors
     /// `InvalidInput` for a place to go on that no page has said, `Store`, `Corrupt`.
     pub async fn list(&self, filter: NotificationFilter) -> Result<NotificationPage> {
-        let shelf = &self.threads.shared().inboxes.shelf;
+        let shelf = &self.shelf;
         let limit = filter.limit.unwrap_or(PAGE).clamp(1, MAX_PAGE);
         let mut stored = Filter::new();
         for status in &filter.statuses {
@@ -204,7 +216,7 @@ impl Inbox {
     /// # Errors
     /// `Store`, `Corrupt`.
     pub async fn get(&self, id: &str) -> Result<Option<NotificationRecord>> {
-        let shelf = &self.threads.shared().inboxes.shelf;
+        let shelf = &self.shelf;
         let (_, mut entries) = shelf.read(&self.thread, &[id.to_owned().into()]).await?;
         Ok(entries.pop().map(|it| it.record))
     }
@@ -237,7 +249,7 @@ impl Inbox {
         let mut known = HashSet::new();
         let ids = ids.into_iter().map(Into::into);
         let ids: Vec<Text> = ids.filter(|id: &Text| known.insert(id.clone())).collect();
-        let shelf = &self.threads.shared().inboxes.shelf;
+        let shelf = &self.shelf;
         let mut marked = Vec::with_capacity(ids.len());
         for ids in ids.chunks(TOGETHER) {
             let changed = shelf.change(&self.thread, ids, |entry| {

@@ -1,9 +1,7 @@
 //! The inbox that a command looks into.
 
-use std::sync::Arc;
-
-use bowline_agent::threads::{Inbox, Threads};
-use bowline_events::{InProcessPubSub, OpFuture};
+use bowline_agent::threads::Inbox;
+use bowline_events::OpFuture;
 use bowline_runtime::Stores;
 
 use crate::agent::args::ThreadArgs;
@@ -26,11 +24,8 @@ impl Place {
         check(config).await?;
         let stores = Stores::new();
         let store = stores.open(config).await?;
-        let threads = Threads::builder(store, Arc::new(InProcessPubSub::new())).start();
-        // Who looks delivers nothing and removes nothing; an inbox needs no more than the store.
-        threads.close().await;
         Ok(Self {
-            inbox: threads.inbox(&thread.id()),
+            inbox: Inbox::new(store, &thread.id()),
             stores,
         })
     }
