@@ -7,7 +7,7 @@ use bowline_agent::threads::{Accepted, SendOptions, ThreadEvent, ThreadRecord};
 use bowline_events::{PubSubExt, SubscribeOptions};
 use tokio::runtime::Runtime;
 
-use crate::world::{AGENT, Process, Reader, World, run_of, thread};
+use crate::world::{AGENT, Process, World, heard_once, run_of, thread};
 
 /// A process that can be killed: everything that it does ends at once.
 pub(crate) struct Mortal {
@@ -177,21 +177,6 @@ pub(crate) async fn reach(taken: &Mutex<Vec<String>>, steps: usize) {
     }
 }
 
-/// Asserts that what was taken before is heard once, when everything is done.
-async fn heard_once(process: &Process, reader: &mut Reader, taken: &[String], steps: usize) {
-    process.queue("last").await;
-    let mut shown = String::new();
-    while !shown.contains("last") {
-        let (said, end) = reader.said().await;
-        shown.push_str(&format!("[{said} {end:?}]"));
-    }
-    let heard = process.heard().await;
-    for text in taken {
-        let times = heard.matches(text.as_str()).count();
-        assert_eq!(times, 1, "{text} after {steps}: {heard} {shown}");
-    }
-}
-
 /// A process takes signals and is killed somewhere on the way; whatever it has taken is heard by one run of the other.
 async fn killed_after(steps: usize) {
     let world = World::new();
@@ -216,7 +201,7 @@ async fn killed_after(steps: usize) {
     reach(&taken, steps).await;
     mortal.kill().await;
     let taken = taken.lock().unwrap().clone();
-    heard_once(&b, &mut reader, &taken, steps).await;
+    heard_once(&b, &mut reader, &taken, format!("after {steps}")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -253,7 +238,7 @@ async fn owner_killed_after(steps: usize) {
     std::mem::forget(claim);
     sender.abort();
     let taken = taken.lock().unwrap().clone();
-    heard_once(&b, &mut reader, &taken, steps).await;
+    heard_once(&b, &mut reader, &taken, format!("after {steps}")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use bowline_store::{
     Commit, Committed, Error, ErrorKind, MemoryStore, Stats, Store, StoreFuture, StoreLayer,
 };
 
-use crate::world::{AGENT, Process, Reader, World, thread};
+use crate::world::{AGENT, Process, World, heard_once, thread};
 
 /// A store of which every few operations go wrong, as a seed says, until it is healed.
 #[derive(Debug)]
@@ -112,21 +112,13 @@ async fn sent_again_and_again(seed: u64) {
         }
     }
     store.healed.store(true, Ordering::SeqCst);
-    all_heard_once(&processes[0], &mut reader, &texts, seed).await;
-}
-
-async fn all_heard_once(process: &Process, reader: &mut Reader, texts: &[String], seed: u64) {
-    process.queue("last").await;
-    let mut shown = String::new();
-    while !shown.contains("last") {
-        let (said, end) = reader.said().await;
-        shown.push_str(&format!("[{said} {end:?}]"));
-    }
-    let heard = process.heard().await;
-    for text in texts {
-        let times = heard.matches(text.as_str()).count();
-        assert_eq!(times, 1, "{text} with the seed {seed}: {heard} {shown}");
-    }
+    heard_once(
+        &processes[0],
+        &mut reader,
+        &texts,
+        format!("with the seed {seed}"),
+    )
+    .await;
 }
 
 /// States that two processes say until the thread knows them.
@@ -155,7 +147,13 @@ async fn said_again_and_again(seed: u64) {
         tokio::join!(say(&processes[0]), say(&processes[1]));
     }
     store.healed.store(true, Ordering::SeqCst);
-    all_heard_once(&processes[0], &mut reader, &texts, seed).await;
+    heard_once(
+        &processes[0],
+        &mut reader,
+        &texts,
+        format!("with the seed {seed}"),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,10 +10,10 @@ use bowline_agent::threads::{
 use crate::failures::{Mortal, reach};
 use crate::frail::frail;
 use crate::notifications::{ship, tell_as, until};
-use crate::world::{AGENT, Process, Reader, World, thread};
+use crate::world::{AGENT, Process, Reader, World, heard_once, thread};
 
 /// Asserts that each of `texts` is heard by one run, when everything that is in the inbox is told.
-async fn heard_once(process: &Process, reader: &mut Reader, texts: &[String], seed: usize) {
+async fn told_once(process: &Process, reader: &mut Reader, texts: &[String], seed: usize) {
     let inbox = process.threads.inbox(thread());
     let filter = || NotificationFilter::new().limit(100);
     let mut next = None;
@@ -32,13 +32,7 @@ async fn heard_once(process: &Process, reader: &mut Reader, texts: &[String], se
             None => break,
         }
     }
-    process.queue("last").await;
-    while !reader.said().await.0.contains("last") {}
-    let heard = process.heard().await;
-    for text in texts {
-        let times = heard.matches(text.as_str()).count();
-        assert_eq!(times, 1, "{text} after {seed}: {heard}");
-    }
+    heard_once(process, reader, texts, format!("after {seed}")).await;
 }
 
 /// A notification, what is to become of it, and what is heard of it then.
@@ -75,7 +69,7 @@ async fn killed_after(steps: usize) {
     let b = world.process().await;
     let mut reader = b.read().await;
     let taken = taken.lock().unwrap().clone();
-    heard_once(&b, &mut reader, &taken, steps).await;
+    told_once(&b, &mut reader, &taken, steps).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -96,7 +90,7 @@ async fn what_a_process_has_put_off_is_told_by_another() {
     mortal.kill().await;
     let b = world.process().await;
     let mut reader = b.read().await;
-    heard_once(&b, &mut reader, &["A ship.".to_owned()], 0).await;
+    told_once(&b, &mut reader, &["A ship.".to_owned()], 0).await;
 }
 
 /// Notifications that are sent until they are taken, with a store that fails as `seed` says.
@@ -121,7 +115,7 @@ async fn sent_again_and_again(seed: u64) {
     }
     store.healed.store(true, Ordering::SeqCst);
     let seed = usize::try_from(seed).unwrap();
-    heard_once(&processes[0], &mut reader, &texts, seed).await;
+    told_once(&processes[0], &mut reader, &texts, seed).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -24,6 +24,7 @@ struct Office {
     threads: Threads,
     model: ScriptedModel,
     thread: ThreadId,
+    _strangers: Threads,
     _engine: Engine,
 }
 
@@ -68,11 +69,11 @@ impl Office {
         let threads = Threads::builder(Arc::clone(&world.store), Arc::clone(&world.bus))
             .agent(agent.on(&engine).unwrap())
             .start();
-        std::mem::forget(strangers);
         Self {
             threads,
             model,
             thread: thread().clone(),
+            _strangers: strangers,
             _engine: engine,
         }
     }

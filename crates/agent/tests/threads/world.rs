@@ -1,5 +1,6 @@
 //! Processes with one store and one bus, and an agent that waits for permission.
 
+use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
@@ -301,6 +302,26 @@ impl Reader {
         let (_, told, end) = self.run().await;
         let said = told.iter().rfind(|it| it.starts_with("heard "));
         (said.cloned().unwrap_or_default(), end)
+    }
+}
+
+/// Asserts that each of `texts`, which were said before, is heard by one run, when everything is done; `when` says in which case.
+pub(crate) async fn heard_once(
+    process: &Process,
+    reader: &mut Reader,
+    texts: &[String],
+    when: impl fmt::Display,
+) {
+    process.queue("last").await;
+    let mut shown = String::new();
+    while !shown.contains("last") {
+        let (said, end) = reader.said().await;
+        shown.push_str(&format!("[{said} {end:?}]"));
+    }
+    let heard = process.heard().await;
+    for text in texts {
+        let times = heard.matches(text.as_str()).count();
+        assert_eq!(times, 1, "{text} {when}: {heard} {shown}");
     }
 }
 
