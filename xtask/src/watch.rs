@@ -16,8 +16,8 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Runs `command` and fails when it does. When it prints nothing for `silence`, the programs that it runs at that time are ended;
 /// it fails then, whatever it makes of that.
 pub(crate) fn run_watched(mut command: Command, silence: Duration) -> Result<(), String> {
-    println!("$ {}", describe(&command));
     let name = describe(&command);
+    println!("$ {name}");
     let fail = |error: std::io::Error| format!("cannot run {name}: {error}");
     let (reader, writer) = std::io::pipe().map_err(fail)?;
     command

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::outcome::Failure;
+use crate::output;
 
 /// Appends `value` as one line. Line breaks between the tokens of JSON that came from elsewhere become spaces.
 pub(crate) fn line(value: &impl Serialize, out: &mut Vec<u8>) -> Result<(), Failure> {
@@ -17,6 +18,13 @@ pub(crate) fn line(value: &impl Serialize, out: &mut Vec<u8>) -> Result<(), Fail
     }
     out.push(b'\n');
     Ok(())
+}
+
+/// Prints `value` as one line.
+pub(crate) fn print(value: &impl Serialize) -> Result<(), Failure> {
+    let mut text = Vec::new();
+    line(value, &mut text)?;
+    output::print(&String::from_utf8_lossy(&text))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::foreign;
 use super::keeper::{self, Telling};
 use super::record::{RunRef, ThreadRecord};
 use super::runtime::Shared;
-use super::state::{Active, ThreadState};
+use super::state::Active;
 use super::thread::ThreadId;
 use crate::{Result, random_id};
 
@@ -45,7 +45,7 @@ impl Shared {
         let due = self.ledger.due(PAGE).await?;
         let mut seen = Silence::with_capacity(due.len());
         for state in due {
-            let thread = thread_of(&state);
+            let thread = ThreadId::of(state.thread.clone(), state.resource.clone());
             let looked_after = match &state.active {
                 None if self.runs(&foreign::name(&thread)) => Ok(()),
                 None => self.go_on(&thread).await,
@@ -138,13 +138,5 @@ impl Shared {
     async fn unread_letters(&self, run: &str) -> Result<usize> {
         let mail = crate::durable::mailbox::unread(&*self.store, run, 0).await?;
         Ok(mail.letters.len())
-    }
-}
-
-fn thread_of(state: &ThreadState) -> ThreadId {
-    let thread = ThreadId::new(state.thread.clone());
-    match &state.resource {
-        Some(resource) => thread.resource(resource.clone()),
-        None => thread,
     }
 }

@@ -27,6 +27,14 @@ impl ThreadId {
         }
     }
 
+    /// The thread `id`, with `resource` where there is one.
+    pub fn of(id: impl Into<Text>, resource: Option<Text>) -> Self {
+        Self {
+            id: id.into(),
+            resource,
+        }
+    }
+
     /// The same with `resource`: threads of one id and different resources are different ones.
     pub fn resource(mut self, resource: impl Into<Text>) -> Self {
         self.resource = Some(resource.into());

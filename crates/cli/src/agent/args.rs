@@ -255,11 +255,8 @@ pub(crate) struct ThreadArgs {
 
 impl ThreadArgs {
     pub(crate) fn id(&self) -> ThreadId {
-        let thread = ThreadId::new(self.thread.clone());
-        match &self.resource {
-            Some(resource) => thread.resource(resource.clone()),
-            None => thread,
-        }
+        let resource = self.resource.clone().map(Into::into);
+        ThreadId::of(self.thread.clone(), resource)
     }
 }
 

@@ -90,16 +90,12 @@ pub(super) fn told(accepted: &Accepted) -> (&'static str, Option<&str>) {
 
 fn print(args: &SignalArgs, accepted: &Accepted) -> Result<(), Failure> {
     let (word, run) = told(accepted);
-    let mut text = Vec::new();
     if args.store.json {
-        let line = Line {
+        return json::print(&Line {
             accepted: word,
             run_id: run,
-        };
-        json::line(&line, &mut text)?;
-    } else {
-        let run = run.map(|run| format!(" {}", shown(run)));
-        text = format!("{word}{}\n", run.unwrap_or_default()).into_bytes();
+        });
     }
-    output::print(&String::from_utf8_lossy(&text))
+    let run = run.map(|run| format!(" {}", shown(run)));
+    output::print(&format!("{word}{}\n", run.unwrap_or_default()))
 }

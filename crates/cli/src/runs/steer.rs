@@ -128,12 +128,10 @@ async fn finish(
 async fn print(place: &Workplace, args: &StoreArgs, run: &str) -> Result<(), Failure> {
     let history = place.engine.run(run).await?.history().await?;
     let run = history.info();
-    if args.json {
-        let mut text = Vec::new();
-        json::line(&Line::from(run), &mut text)?;
-        return output::print(&String::from_utf8_lossy(&text));
+    match args.json {
+        true => json::print(&Line::from(run)),
+        false => output::print(&line(run)),
     }
-    output::print(&line(run))
 }
 
 /// `order-17 success {"n":1}`.

@@ -92,10 +92,8 @@ fn tell(schedule: &Schedule, is_json: bool) -> Result<(), Failure> {
 
 /// Prints `value` as JSON, or `text`.
 fn print(is_json: bool, value: &impl Serialize, text: &str) -> Result<(), Failure> {
-    if !is_json {
-        return output::print(text);
+    match is_json {
+        true => json::print(value),
+        false => output::print(text),
     }
-    let mut line = Vec::new();
-    json::line(value, &mut line)?;
-    output::print(&String::from_utf8_lossy(&line))
 }

@@ -161,9 +161,6 @@ async fn is_known(agent: &AgentHandle, run: &str) -> Result<bool> {
 }
 
 fn thread_of(options: &RunOptions) -> ThreadId {
-    let thread = ThreadId::new(options.thread_id.clone().unwrap_or_default());
-    match &options.resource_id {
-        Some(resource) => thread.resource(resource.clone()),
-        None => thread,
-    }
+    let id = options.thread_id.clone().unwrap_or_default();
+    ThreadId::of(id, options.resource_id.clone())
 }

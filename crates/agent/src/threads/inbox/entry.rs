@@ -17,9 +17,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bowline_events::{Text, Timestamp};
-use bowline_store::{BlobHash, Index, Record};
+use bowline_store::{Index, Record};
 use serde::{Deserialize, Serialize};
 
+use super::digest;
 use super::policy::{Delivery, DeliveryAction, later};
 use super::record::{NotificationRecord, NotificationStatus};
 use crate::message::Extra;
@@ -304,12 +305,9 @@ pub(super) fn same_keys(
     [dedupe, coalesce]: [&Option<Text>; 2],
 ) -> Vec<Text> {
     let keys = [("dedupe", dedupe), ("coalesce", coalesce)];
-    let keys = keys.into_iter().filter_map(|(what, key)| {
-        let whole = (what, agent, source, kind, key.as_ref()?);
-        // Texts: their JSON cannot fail.
-        let whole = serde_json::to_vec(&whole).unwrap_or_default();
-        Some(BlobHash::of(&whole).to_string().into())
-    });
+    let keys = keys
+        .into_iter()
+        .filter_map(|(what, key)| Some(digest(&(what, agent, source, kind, key.as_ref()?))));
     keys.collect()
 }
 

@@ -18,7 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_events::Text;
-use bowline_store::Store;
+use bowline_store::{BlobHash, Store};
+use serde::Serialize;
 use tokio::sync::Notify;
 
 pub(super) use dispatch::run;
@@ -60,6 +61,13 @@ impl Inboxes {
             stir: Arc::default(),
         }
     }
+}
+
+/// A name of fixed length for some texts.
+fn digest(texts: &impl Serialize) -> Text {
+    // Texts: their JSON cannot fail.
+    let whole = serde_json::to_vec(texts).unwrap_or_default();
+    BlobHash::of(&whole).to_string().into()
 }
 
 /// # Errors

@@ -49,8 +49,7 @@ impl Threads {
         notification: Notification,
     ) -> Result<Notified> {
         let policy = &self.shared().inboxes.policy;
-        self.shared()
-            .notify(agent, thread, notification, policy)
+        self.send_notification_with(agent, thread, notification, policy)
             .await
     }
 

@@ -201,11 +201,7 @@ impl NotificationRecord {
 
     /// The thread.
     pub fn thread(&self) -> ThreadId {
-        let thread = ThreadId::new(self.thread_id.clone());
-        match &self.resource_id {
-            Some(resource) => thread.resource(resource.clone()),
-            None => thread,
-        }
+        ThreadId::of(self.thread_id.clone(), self.resource_id.clone())
     }
 
     pub(super) fn is_pending(&self) -> bool {

@@ -142,15 +142,12 @@ fn print(args: &NotifyArgs, notified: &Notified) -> Result<(), Failure> {
     let decision = action.map(word);
     let told = notified.accepted.as_ref().map(told);
     if args.store.json {
-        let line = Line {
+        json::print(&Line {
             record,
             decision,
             accepted: told.map(|it| it.0),
             run_id: told.and_then(|it| it.1),
-        };
-        let mut text = Vec::new();
-        json::line(&line, &mut text)?;
-        output::print(&String::from_utf8_lossy(&text))?;
+        })?;
     } else {
         let mut facts: Vec<String> = Vec::new();
         facts.extend(decision.map(|decision| match record.deliver_at {

@@ -6,10 +6,10 @@
 mod call;
 
 use bowline_events::Text;
-use bowline_store::BlobHash;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::digest;
 use super::record::{NotificationRecord, NotificationStatus};
 use crate::Tool;
 use crate::threads::membership;
@@ -108,10 +108,7 @@ async fn answer(context: ToolContext, request: Request) -> Result<Answer, ToolEr
         let message = "the run belongs to no conversation, so there is no inbox";
         return Err(ToolError::fail("Error", message));
     };
-    let in_thread = |id: &str| match context.resource_id() {
-        Some(resource) => ThreadId::new(id.to_owned()).resource(resource.clone()),
-        None => ThreadId::new(id.to_owned()),
-    };
+    let in_thread = |id: &str| ThreadId::of(id.to_owned(), context.resource_id().cloned());
     let own = in_thread(own);
     let threads = membership::at_work(context.agent_id(), &own, context.run_id()).await?;
     let call = Call {
@@ -137,9 +134,7 @@ async fn answer(context: ToolContext, request: Request) -> Result<Answer, ToolEr
 
 /// What marks what a call has seen: the same when it is made again.
 fn key_of(context: &ToolContext) -> Text {
-    // Texts: their JSON cannot fail.
-    let whole = serde_json::to_vec(&(context.run_id(), context.call_id()));
-    BlobHash::of(&whole.unwrap_or_default()).to_string().into()
+    digest(&(context.run_id(), context.call_id()))
 }
 
 fn missing(what: &str) -> ToolError {
